@@ -1,0 +1,50 @@
+// Packets in, bytes out: each function appends one whole control packet to a Buffer.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "broker/mqtt/buffer.h"
+#include "broker/mqtt/packets.h"
+
+namespace trunkline::mqtt {
+
+/// `maximum_packet_size` is what the receiver accepts, in bytes. A Reason String, then the User Properties, are left
+/// out of a packet that would exceed it ([MQTT-3.2.2-19], [MQTT-3.4.2-2] and their like); when it still does not fit,
+/// nothing is appended and false comes back.
+inline constexpr std::uint32_t no_limit = 0xFFFFFFFF;
+
+bool encode(Buffer& out, Version version, const Connack& packet, std::uint32_t maximum_packet_size = no_limit);
+bool encode(Buffer& out, Version version, const Ack& packet, std::uint32_t maximum_packet_size = no_limit);
+bool encode(Buffer& out, Version version, const Suback& packet, std::uint32_t maximum_packet_size = no_limit);
+bool encode(Buffer& out, Version version, const Unsuback& packet, std::uint32_t maximum_packet_size = no_limit);
+bool encode(Buffer& out, Version version, const Disconnect& packet, std::uint32_t maximum_packet_size = no_limit);
+bool encode(Buffer& out, Version version, const Auth& packet, std::uint32_t maximum_packet_size = no_limit);
+void encode(Buffer& out, const Connect& packet);                       // version is in the packet
+void encode(Buffer& out, Version version, const Subscribe& packet);
+void encode(Buffer& out, Version version, const Unsubscribe& packet);
+void encode_pingreq(Buffer& out);
+void encode_pingresp(Buffer& out);
+
+/// The hot path. Size of the packet that encode() would append, header included.
+[[nodiscard]] std::uint32_t encoded_size(Version version, const PublishOut& packet);
+/// Appends the packet; the caller has compared encoded_size() with what the receiver accepts where that is limited.
+/// Returns the offset in bytes, from the first byte appended, of the packet identifier (0 at QoS 0), so that the same
+/// bytes can serve several subscribers.
+std::uint32_t encode(Buffer& out, Version version, const PublishOut& packet);
+
+/// PUBACK, PUBREC, PUBREL or PUBCOMP with reason 0: four bytes, the same in every version.
+inline void encode_ack(Buffer& out, PacketType type, std::uint16_t packet_id) {
+    char* to = out.prepare(4);
+    const bool pubrel = type == PacketType::pubrel;
+    to[0] = static_cast<char>((static_cast<unsigned>(type) << 4) | (pubrel ? 2U : 0U));  // [MQTT-3.6.1-1]
+    to[1] = 2;
+    to[2] = static_cast<char>(packet_id >> 8);
+    to[3] = static_cast<char>(packet_id);
+    out.commit(4);
+}
+
+/// Property bytes for one User Property, for building PublishOut::forwarded_properties by hand.
+void append_user_property(std::string& out, std::string_view name, std::string_view value);
+
+}  // namespace trunkline::mqtt
