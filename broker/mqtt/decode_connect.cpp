@@ -218,6 +218,7 @@ Decoded<Connack> decode_connack(std::string_view body, Version version) {
     std::uint8_t flags = 0;
     std::uint8_t code = 0;
     if (!reader.u8(flags) || !reader.u8(code)) return malformed("CONNACK is cut short");
+    if (version == Version::v31) flags = 0;  // reserved and unused there
     if (flags > 1) return malformed("reserved bits of the Connect Acknowledge Flags are set");  // [MQTT-3.2.2-1]
     connack.session_present = flags == 1;
     if (connack.session_present && code != 0) return violation("Session Present in a refusal");  // [MQTT-3.2.2-6]
