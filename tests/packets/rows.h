@@ -31,7 +31,7 @@ struct Row {
     std::string bytes;
     Expect expect = Expect::same_bytes;
     mqtt::Reason reason = mqtt::Reason::success;
-    std::string says;
+    std::string says = "";
 };
 
 inline constexpr auto malformed = mqtt::Reason::malformed_packet;
