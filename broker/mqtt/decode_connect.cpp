@@ -144,18 +144,7 @@ DecodeError read_connect_payload(Reader& reader, ConnectFlags flags, Connect& co
     return read_credentials(reader, flags, connect);
 }
 
-}  // namespace
-
-std::optional<Version> connect_version(std::string_view body) {
-    Reader reader(body);
-    Version version{};
-    if (*read_version(reader, version).what) return std::nullopt;
-    return version;
-}
-
-Decoded<Connect> decode_connect(std::string_view body) {
-    Decoded<Connect> result(boost::system::in_place_value);
-    Connect& connect = *result;
+DecodeError read_connect(std::string_view body, Connect& connect) {
     Reader reader(body);
     DecodeError error = read_version(reader, connect.version);
     if (*error.what) return error;
@@ -169,8 +158,22 @@ Decoded<Connect> decode_connect(std::string_view body) {
     else
         connect.session_expiry_s = connect.clean_start ? 0 : never;
     if (*error.what) return error;
-    error = read_connect_payload(reader, flags, connect);
-    if (*error.what) return error;
+    return read_connect_payload(reader, flags, connect);
+}
+
+}  // namespace
+
+std::optional<Version> connect_version(std::string_view body) {
+    Reader reader(body);
+    Version version{};
+    if (*read_version(reader, version).what) return std::nullopt;
+    return version;
+}
+
+Decoded<Connect> decode_connect(std::string_view body) {
+    Decoded<Connect> result(boost::system::in_place_value);
+    const DecodeError error = read_connect(body, *result);
+    if (*error.what) result = error;
     return result;
 }
 
