@@ -53,7 +53,8 @@ void decode_stream(benchmark::State& state, Version version, const std::string& 
 }
 
 void decode_v5(benchmark::State& state) {
-    decode_stream(state, Version::v5, publish_bytes(Version::v5, state.range(0), static_cast<std::uint8_t>(state.range(1))));
+    decode_stream(state, Version::v5,
+                  publish_bytes(Version::v5, state.range(0), static_cast<std::uint8_t>(state.range(1))));
 }
 BENCHMARK(decode_v5)->ArgNames({"topic", "qos"})->Args({20, 0})->Args({60, 0})->Args({60, 1})->Args({200, 0});
 
@@ -63,7 +64,9 @@ void decode_v311(benchmark::State& state) {
 }
 BENCHMARK(decode_v311)->ArgNames({"topic", "qos"})->Args({60, 0})->Args({60, 1});
 
-void decode_alias(benchmark::State& state) { decode_stream(state, Version::v5, publish_bytes(Version::v5, 0, 0, {}, 3)); }
+void decode_alias(benchmark::State& state) {
+    decode_stream(state, Version::v5, publish_bytes(Version::v5, 0, 0, {}, 3));
+}
 BENCHMARK(decode_alias);
 
 void decode_properties(benchmark::State& state) {

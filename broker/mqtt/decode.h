@@ -41,8 +41,8 @@ struct Frame {
                                         Version version = Version::v5);
 
 /// Each takes the body of a Frame. `version` matters for properties and reason codes. All of the body must be used.
-/// CONNECT brings its version along; one we do not speak is unsupported_protocol_version [MQTT-3.1.2-1]. An empty client
-/// identifier is well-formed here; which versions and clean starts allow it is the session's to say.
+/// CONNECT brings its version along; one we do not speak is unsupported_protocol_version [MQTT-3.1.2-1]. An empty
+/// client identifier is well-formed here; which versions and clean starts allow it is the session's to say.
 [[nodiscard]] Decoded<Connect> decode_connect(std::string_view body);
 /// The version that a CONNECT names, also when the rest of it is malformed: it decides how the refusal is written.
 [[nodiscard]] std::optional<Version> connect_version(std::string_view body);

@@ -29,10 +29,10 @@ struct ConnectFlags {
     /// The rule that the flags break, null when they are consistent.
     [[nodiscard]] const char* fault(Version version) const {
         const bool v31 = version == Version::v31;  // leaves unused bits to the client
-        if (reserved() && !v31) return "the reserved bit of the Connect Flags is set";                    // [MQTT-3.1.2-3]
-        if (!will() && will_qos() != 0 && !v31) return "Will QoS is set without the Will Flag";           // [MQTT-3.1.2-11]
-        if (!will() && will_retain() && !v31) return "Will Retain is set without the Will Flag";          // [MQTT-3.1.2-13]
-        if (will() && will_qos() == 3) return "Will QoS is 3";                                            // [MQTT-3.1.2-12]
+        if (reserved() && !v31) return "the reserved bit of the Connect Flags is set";            // [MQTT-3.1.2-3]
+        if (!will() && will_qos() != 0 && !v31) return "Will QoS is set without the Will Flag";   // [MQTT-3.1.2-11]
+        if (!will() && will_retain() && !v31) return "Will Retain is set without the Will Flag";  // [MQTT-3.1.2-13]
+        if (will() && will_qos() == 3) return "Will QoS is 3";                                    // [MQTT-3.1.2-12]
         if (password() && !user_name() && version != Version::v5) return "a password without a user name";
         return nullptr;
     }

@@ -40,13 +40,15 @@ std::vector<Row> rows_of(const Acknowledgement& ack) {
             "property length reaches"),
         row(" 5.0, property length in a longer form", v5, "0001 00 8000", Expect::refused, malformed, "shortest form"),
         row(" 5.0, reason string no UTF-8", v5, "0001 00 [ 1F { C3 } ]", Expect::refused, malformed, "UTF-8"),
-        row(" 5.0, reason string twice", v5, "0001 00 [ 1F s'a' 1F s'b' ]", Expect::refused, violation, "more than once"),
+        row(" 5.0, reason string twice", v5, "0001 00 [ 1F s'a' 1F s'b' ]", Expect::refused, violation,
+            "more than once"),
     };
     for (const auto& code : ack.listed) {
         if (code != "00") rows.push_back(row(" 5.0, reason " + code, v5, "0001 " + code, Expect::same_bytes));
     }
     for (const auto& code : ack.unlisted)
-        rows.push_back(row(" 5.0, unlisted reason " + code, v5, "0001 " + code, Expect::refused, violation, "reason code"));
+        rows.push_back(
+            row(" 5.0, unlisted reason " + code, v5, "0001 " + code, Expect::refused, violation, "reason code"));
     return rows;
 }
 

@@ -10,7 +10,8 @@ std::vector<Row> connacks() {
         ok("CONNACK 5.0, every property in canonical order", "MQTT-3.2.2-19", v5,
            "20 [ 00 00 [ 11 00000E10 21 0400 24 01 25 00 27 00100000 12 s'auto-1' 22 0040 1F s'welcome' 26 s'k' s'1' "
            "26 s'k' s'2' 28 00 29 00 2A 01 13 0E10 1A s'reply/' 1C s'other:1883' 15 s'SCRAM' 16 { 00 01 } ] ]"),
-        also("CONNACK 5.0, properties in another order", "", v5, "20 [ 00 00 [ 16 { 01 } 15 s'X' 21 0001 11 00000001 ] ]"),
+        also("CONNACK 5.0, properties in another order", "", v5,
+             "20 [ 00 00 [ 16 { 01 } 15 s'X' 21 0001 11 00000001 ] ]"),
         ok("CONNACK 3.1.1, session present", "MQTT-3.2.2-3", v311, "20 [ 01 00 ]"),
         bad("CONNACK without a body", "", all, "20 []", malformed, "CONNACK is cut short"),
         bad("CONNACK of one byte", "", all, "20 [ 00 ]", malformed, "CONNACK is cut short"),
@@ -52,15 +53,17 @@ std::vector<Row> disconnects() {
         also("DISCONNECT 5.0, properties in another order", "", v5, "E0 [ 04 [ 1C s'x' 1F s'y' 11 00000001 ] ]"),
         bad("DISCONNECT 3.x with a body", "", v3, "E0 [ 00 ]", malformed, "left over"),
         bad("DISCONNECT 5.0, bytes after the properties", "", v5, "E0 [ 00 [] 00 ]", malformed, "left over"),
-        bad("DISCONNECT 5.0, property length beyond the packet", "", v5, "E0 [ 00 05 11 00000000 00 01 ]", malformed,
+        bad("DISCONNECT 5.0, two bytes after a property", "", v5, "E0 [ 00 05 11 00000000 00 01 ]", malformed,
             "left over"),
-        bad("DISCONNECT 5.0, properties cut short", "", v5, "E0 [ 00 05 11 0000 ]", malformed, "property length reaches"),
+        bad("DISCONNECT 5.0, properties cut short", "", v5, "E0 [ 00 05 11 0000 ]", malformed,
+            "property length reaches"),
         bad("DISCONNECT 5.0, property length in a longer form", "MQTT-1.5.5-1", v5, "E0 [ 00 8000 ]", malformed,
             "shortest form"),
-        bad("DISCONNECT 5.0, reason string no UTF-8", "MQTT-1.5.4-1", v5, "E0 [ 80 [ 1F { 80 } ] ]", malformed, "UTF-8"),
+        bad("DISCONNECT 5.0, reason string no UTF-8", "MQTT-1.5.4-1", v5, "E0 [ 80 [ 1F { 80 } ] ]", malformed,
+            "UTF-8"),
     };
-    for (const char* code : {"04", "80", "81", "82", "83", "87", "89", "8B", "8C", "8D", "8E", "8F", "90", "93", "94", "95",
-                             "96", "97", "98", "99", "9A", "9B", "9C", "9D", "9E", "9F", "A0", "A1", "A2"})
+    for (const char* code : {"04", "80", "81", "82", "83", "87", "89", "8B", "8C", "8D", "8E", "8F", "90", "93", "94",
+                             "95", "96", "97", "98", "99", "9A", "9B", "9C", "9D", "9E", "9F", "A0", "A1", "A2"})
         rows.push_back({std::string("DISCONNECT 5.0, reason ") + code, "MQTT-3.14.2-1", v5,
                         std::string("E0 [ ") + code + " ]"});
     for (const char* code : {"01", "02", "10", "18", "84", "85", "86", "88", "8A", "91", "92", "A3", "FF"})
@@ -75,8 +78,10 @@ std::vector<Row> small_ones() {
         ok("PINGRESP", "MQTT-3.12.4-1", all, "D0 []"),
         bad("PINGREQ with a body", "", all, "C0 [ 00 ]", malformed, "no body"),
         bad("PINGREQ with 200 bytes of body", "", all,
-            "C0 [ '01234567890123456789012345678901234567890123456789' '01234567890123456789012345678901234567890123456789'"
-            "'01234567890123456789012345678901234567890123456789' '01234567890123456789012345678901234567890123456789' ]",
+            "C0 [ '01234567890123456789012345678901234567890123456789' "
+            "'01234567890123456789012345678901234567890123456789'"
+            "'01234567890123456789012345678901234567890123456789' '01234567890123456789012345678901234567890123456789' "
+            "]",
             malformed, "no body"),
         bad("PINGRESP with a body", "", all, "D0 [ 00 ]", malformed, "no body"),
         ok("AUTH, continue", "MQTT-3.15.2-1", v5, "F0 [ 18 [ 15 s'SCRAM' 16 { 00 01 } ] ]"),

@@ -52,9 +52,10 @@ void print(const tests::Row& row, mqtt::Version version) {
     char expect[8] = "ok";
     if (row.expect == tests::Expect::refused)
         std::snprintf(expect, sizeof(expect), "0x%02X", static_cast<unsigned>(row.reason));
-    std::printf("{\"name\": %s, \"clauses\": %s, \"version\": %d, \"from\": \"%s\", \"hex\": \"%s\", \"expect\": \"%s\"}\n",
-                quoted(row.name).c_str(), quoted(row.clauses).c_str(), static_cast<int>(version),
-                sender(static_cast<unsigned char>(bytes[0])), hexadecimal(bytes).c_str(), expect);
+    std::printf(
+        "{\"name\": %s, \"clauses\": %s, \"version\": %d, \"from\": \"%s\", \"hex\": \"%s\", \"expect\": \"%s\"}\n",
+        quoted(row.name).c_str(), quoted(row.clauses).c_str(), static_cast<int>(version),
+        sender(static_cast<unsigned char>(bytes[0])), hexadecimal(bytes).c_str(), expect);
 }
 
 /// The file begins with the byte that fuzz_decode takes for the version.

@@ -100,8 +100,8 @@ void add_rows(const Rule& rule, const Place& place, std::vector<Row>& rows) {
         return;
     }
     rows.push_back({rule.name + where, "", v5, packet(place, with + rule.good)});
-    rows.push_back({rule.name + " cut short" + where, "", v5, packet(place, with + rule.cut), Expect::refused, malformed,
-                    rule.name + " is cut short"});
+    rows.push_back({rule.name + " cut short" + where, "", v5, packet(place, with + rule.cut), Expect::refused,
+                    malformed, rule.name + " is cut short"});
     const std::string twice = packet(place, with + rule.good + " " + rule.good);
     if (may_repeat(rule, place))
         rows.push_back({rule.name + " twice" + where, "", v5, twice});

@@ -1,4 +1,5 @@
-// The table of control packets, valid and malformed, that drives the codec's tests and the replay against a live broker.
+// The table of control packets, valid and malformed, that drives the codec's tests and the replay against a live
+// broker.
 #pragma once
 
 #include <string>
@@ -53,7 +54,7 @@ std::vector<Row> publish_rows();
 std::vector<Row> acknowledgement_rows();  // PUBACK, PUBREC, PUBREL, PUBCOMP
 std::vector<Row> subscription_rows();     // SUBSCRIBE, SUBACK, UNSUBSCRIBE, UNSUBACK
 std::vector<Row> connection_rows();       // CONNACK, PINGREQ, PINGRESP, DISCONNECT, AUTH, and the fixed header
-std::vector<Row> property_rows();         // every property in every packet: allowed, misplaced, repeated, cut, out of range
+std::vector<Row> property_rows();  // every property in every packet: allowed, misplaced, repeated, cut, out of range
 
 /// All of them.
 const std::vector<Row>& packet_rows();

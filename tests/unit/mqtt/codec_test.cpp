@@ -145,6 +145,7 @@ TEST_CASE("the one-pass topic check finds each suspect byte at every place, and 
                 text[at] = static_cast<char>(byte);
                 const bool suspect = byte >= 0x80 || byte == 0 || byte == '+' || byte == '#';
                 wrong += detail::is_plain<'\0', '+', '#'>(text.data(), size) == suspect;
+                wrong += detail::is_plain_in<detail::WordBlock, '\0', '+', '#'>(text.data(), size) == suspect;
             }
             text[at] = '/';
         }
@@ -161,7 +162,8 @@ TEST_CASE("a reason is allowed in a packet as section 2.4 lists it", "[mqtt]") {
         CHECK(reason_allowed(PacketType::pubrel, reason) == (code == 0 || code == 0x92));
         CHECK(reason_allowed(PacketType::puback, reason) == reason_allowed(PacketType::pubrec, reason));
         if (reason_name(reason) == "unknown") {
-            for (unsigned type = 0; type < 16; ++type) CHECK_FALSE(reason_allowed(static_cast<PacketType>(type), reason));
+            for (unsigned type = 0; type < 16; ++type)
+                CHECK_FALSE(reason_allowed(static_cast<PacketType>(type), reason));
         }
     }
     CHECK(reason_name(Reason::not_authorized) == "Not authorized");
@@ -282,9 +284,10 @@ TEST_CASE("diagnostics are left out of every packet that would be too large", "[
     Connack connack;
     connack.reason = Reason::not_authorized;
     bare_and_full(connack, "20 [ 00 87 [] ]");  // [MQTT-3.2.2-19] [MQTT-3.2.2-20]
-    for (const auto& [type, bare] : {std::pair{PacketType::pubrec, "50 [ 0001 97 ]"},     // [MQTT-3.5.2-2] [MQTT-3.5.2-3]
-                                     std::pair{PacketType::pubrel, "62 [ 0001 92 ]"},     // [MQTT-3.6.2-2] [MQTT-3.6.2-3]
-                                     std::pair{PacketType::pubcomp, "70 [ 0001 92 ]"}}) {  // [MQTT-3.7.2-2] [MQTT-3.7.2-3]
+    for (const auto& [type, bare] :
+         {std::pair{PacketType::pubrec, "50 [ 0001 97 ]"},      // [MQTT-3.5.2-2] [MQTT-3.5.2-3]
+          std::pair{PacketType::pubrel, "62 [ 0001 92 ]"},      // [MQTT-3.6.2-2] [MQTT-3.6.2-3]
+          std::pair{PacketType::pubcomp, "70 [ 0001 92 ]"}}) {  // [MQTT-3.7.2-2] [MQTT-3.7.2-3]
         Ack ack;
         ack.type = type;
         ack.packet_id = 1;
