@@ -77,7 +77,7 @@ std::string filter_of_kind(std::uint32_t kind, const Levels& levels) {
         case 2: return "acme/+/" + area + "/" + line + "/" + cell + "/" + metric;
         case 3: return "acme/" + site + "/+/" + line + "/" + cell + "/" + metric;
         case 4: return "acme/" + site + "/" + area + "/+/" + cell + "/" + metric;
-        default: return "+/+/" + area + "/" + line + "/" + cell + "/#";
+        default: return "+/" + site + "/" + area + "/" + line + "/" + cell + "/#";
     }
 }
 
