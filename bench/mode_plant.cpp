@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstdio>
 #include <memory>
+#include <random>
 #include <unordered_map>
 
 #include "bench/clock.h"
@@ -41,8 +42,6 @@ public:
     /// Connects when it is time to.
     void keep_connected(std::int64_t now) {
         if (open() || now < retry_ns_) return;
-        if (was_ready_) ++counters_.reconnects;
-        retry_ns_ = now + backoff_ns_;
         connect();
     }
     /// False: not connected, or as much under way as may be.
@@ -65,12 +64,14 @@ public:
 
 protected:
     void on_ready() override {
+        if (was_ready_) ++counters_.reconnects;
         was_ready_ = true;
         backoff_ns_ = backoff_first_ns;
         under_way_ = 0;
     }
     void on_closed(const std::string&) override {
-        retry_ns_ = now_ns() + backoff_ns_;
+        // A fifth more or less, so that a broker that comes back does not meet every gateway at once.
+        retry_ns_ = now_ns() + static_cast<std::int64_t>(static_cast<double>(backoff_ns_) * jitter_(random_));
         backoff_ns_ = std::min(backoff_ns_ * 2, backoff_last_ns);
     }
     void on_acknowledged(std::uint16_t, mqtt::Reason reason) override {
@@ -84,6 +85,8 @@ protected:
 
 private:
     PlantCounters& counters_;
+    std::minstd_rand random_{static_cast<unsigned>(std::hash<std::string>{}(config().client_id))};
+    std::uniform_real_distribution<double> jitter_{0.8, 1.2};
     std::int64_t backoff_ns_ = backoff_first_ns;
     std::int64_t retry_ns_ = 0;
     std::uint32_t under_way_ = 0;
@@ -120,9 +123,7 @@ private:
     const Line& line_;
 };
 
-ClientConfig gateway_config(const Options& options, const Plant& plant, const Line& line,
-                            const std::vector<Asset>& assets) {
-    (void)plant;
+ClientConfig gateway_config(const Options& options, const Line& line, const std::vector<Asset>& assets) {
     ClientConfig config = client_config(options, line.gateway);
     if (options.client_prefix == Options{}.client_prefix) config.client_id = line.gateway;
     config.will = WillConfig{line.topic + "/edge-status", status_payload("offline", wall_ms()), 1, true};
@@ -144,7 +145,7 @@ public:
           progress_(options.progress) {
         for (const Line& line : plant_.lines()) {
             gateways_.push_back(std::make_unique<Gateway>(
-                loop_, endpoint, gateway_config(options, plant_, line, plant_.assets()), counters_, plant_, line));
+                loop_, endpoint, gateway_config(options, line, plant_.assets()), counters_, plant_, line));
             for (const std::size_t asset : line.assets) gateway_of_[asset] = gateways_.back().get();
         }
         ClientConfig scada = client_config(options, "scada");

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <stdexcept>
+#include <string>
 
 #include "bench/modes.h"
 #include "bench/relay.h"
@@ -58,6 +59,7 @@ void run_selftest(const Options& options, Report& report) {
     own.mode = Mode::pairs;
     own.url = "mqtt://127.0.0.1:" + std::to_string(relay.port());
     own.broker_pid = relay.pid();
+    report.add("url", own.url);
     const Endpoint endpoint(own.url, own.tls, own.nodelay);
     run_traffic(own, endpoint, report);
 }

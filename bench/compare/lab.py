@@ -53,6 +53,7 @@ class Broker:
         self.port = free_port()
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="trunkbench-"))
         self.log = self.directory / "log"
+        self.log_start = 0  # bytes of the log that earlier starts wrote
         self.process = None
 
     @property
@@ -72,6 +73,7 @@ class Broker:
     def start(self, timeout_s=60):
         """Starts the process; returns the seconds until it was ready."""
         started = time.monotonic()
+        self.log_start = self.log.stat().st_size if self.log.exists() else 0
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(self.command(), stdout=log, stderr=log, stdin=subprocess.DEVNULL,
                                             cwd=self.directory)
@@ -155,7 +157,7 @@ class Trunkline(Broker):
                 f"127.0.0.1:{self.admin_port}", *self.arguments]
 
     def is_ready(self):
-        if self.log.exists() and b"trunkline: ready" in self.log.read_bytes():
+        if self.log.exists() and b"trunkline: ready" in self.log.read_bytes()[self.log_start:]:
             return True
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.admin_port}/readyz", timeout=0.5) as answer:
