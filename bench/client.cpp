@@ -194,7 +194,7 @@ void Client::flush() {
             case Io::ok:
                 out_.consume(written);
                 last_sent_ns_ = loop_.event_ns_;
-                if (!out_.empty() && !stream_.is_tls()) return watch(true);  // a short write: the kernel's buffer is full
+                if (!out_.empty() && !stream_.is_tls()) return watch(true);  // the kernel's buffer is full
                 break;
             case Io::again: return watch(true);
             case Io::closed: return fail("send: " + stream_.error());
@@ -359,7 +359,8 @@ bool connect_all(Loop& loop, const std::vector<Client*>& clients, std::size_t at
         }
         if (done == clients.size()) return true;
         if (now_ns() > deadline) {
-            why = "only " + std::to_string(done) + " of " + std::to_string(clients.size()) + " clients connected in time";
+            const std::string all = std::to_string(clients.size());
+            why = "only " + std::to_string(done) + " of " + all + " clients connected in time";
             return false;
         }
         loop.turn(50 * ns_per_ms);

@@ -34,8 +34,8 @@ public:
     [[nodiscard]] bool verifies() const { return verify_; }
 
     /// Starts a connection and returns its non-blocking descriptor, or -1 with errno set. `source` spreads connections
-    /// over the addresses 127.0.0.1 to 127.0.0.250 when the broker is on IPv4 loopback, so that more of them than there are
-    /// ephemeral ports can exist or linger at the same time; 0: the system's choice.
+    /// over the addresses 127.0.0.1 to 127.0.0.250 when the broker is on IPv4 loopback, so that more of them than there
+    /// are ephemeral ports can exist or linger at the same time; 0: the system's choice.
     [[nodiscard]] int open_socket(std::uint32_t source) const;
 
 private:

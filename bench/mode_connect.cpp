@@ -90,8 +90,9 @@ void churn(const Options& options, const Endpoint& endpoint, Report& report) {
         options.count != 0 ? INT64_MAX : start + static_cast<std::int64_t>(options.duration_s * 1e9);
     for (auto& client : clients) client->start();
     std::int64_t now = start;
-    for (; now < end && counters.connected + counters.failed < counters.limit && !Traffic::interrupted; now = now_ns()) {
-        if (counters.failed >= clients.size()) break;  // every client has been turned away once: nobody connects any more
+    for (; now < end && !Traffic::interrupted; now = now_ns()) {
+        if (counters.connected + counters.failed >= counters.limit) break;
+        if (counters.failed >= clients.size()) break;  // every client was turned away once: nobody connects any more
         meter.sample(now);
         loop.turn(10 * ns_per_ms);
         if (progress.due(now)) progress.show(with_commas(counters.connected) + " connected");

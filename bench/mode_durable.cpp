@@ -10,8 +10,8 @@ namespace trunkline::bench {
 
 namespace {
 
-/// A fresh persistent session: what an earlier run left is thrown away. 3.1.1 has no clean session that lasts, so it takes two
-/// connections there; the same is done for 5.0.
+/// A fresh persistent session: what an earlier run left is thrown away. 3.1.1 has no clean session that lasts, so it
+/// takes two connections there; the same is done for 5.0.
 bool make_sessions(Traffic& traffic, const Options& options, std::string& why) {
     for (auto& subscriber : traffic.subscribers()) subscriber->config().clean_start = true;
     if (!traffic.connect_subscribers(why)) return false;

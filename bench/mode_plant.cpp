@@ -191,7 +191,8 @@ public:
         report.add_count("commands.refused", counters_.commands_refused, "commands refused by assets");
         report.add_count("acknowledged", counters_.acknowledged, "acknowledged");
         report.add_count("refused", counters_.refused, "refused by the broker");
-        if (counters_.refused) report.add("last_refusal", counters_.last_refusal, "last refusal", counters_.last_refusal);
+        const std::string& last = counters_.last_refusal;
+        if (!last.empty()) report.add("last_refusal", last, "last refusal", last);
         report.add_count("skipped", counters_.skipped, "readings skipped (broker away or slow)");
         report.add_count("reconnects", counters_.reconnects, "reconnects");
     }
@@ -284,7 +285,9 @@ void print_plant_topics(const Options& options) {
         for (const std::size_t index : line.assets) {
             const Asset& asset = plant.assets()[index];
             const char* topic = asset.topic().c_str();
-            for (const MetricSpec& metric : asset.type().metrics) std::printf("metric   %s/%s\n", topic, metric.path.data());
+            for (const MetricSpec& metric : asset.type().metrics) {
+                std::printf("metric   %s/%s\n", topic, metric.path.data());
+            }
             if (asset.type().has_batches) std::printf("event    %s/batch\n", topic);
             if (!asset.type().command.empty()) std::printf("command  %s/%s\n", topic, asset.type().command.data());
         }

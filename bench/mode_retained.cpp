@@ -208,10 +208,11 @@ private:
         report_.add_count("store.refused", counters_.refused, "refused");
         if (counters_.finished < total_) report_.add_failure(exit_lost, "not all topics were acknowledged");
         if (!meter.measured()) return alive;
-        const double growth = static_cast<double>(meter.after().anonymous) - static_cast<double>(meter.before().anonymous);
+        const double growth = difference(meter.after().anonymous, meter.before().anonymous) / total_;
         const double each_us = static_cast<double>(meter.cpu_ns()) / 1000 / total_;
-        report_.add("store.broker_cpu_us_per_message", each_us, "broker CPU per stored message", text("%.3f us", each_us));
-        report_.add("store.broker_bytes_per_topic", growth / total_, "broker memory per topic", bytes_text(growth / total_));
+        report_.add("store.broker_cpu_us_per_message", each_us, "broker CPU per stored message",
+                    text("%.3f us", each_us));
+        report_.add("store.broker_bytes_per_topic", growth, "broker memory per topic", bytes_text(growth));
         return alive;
     }
 
@@ -229,19 +230,23 @@ private:
         meter.finish();
         report_.add_seconds("read.seconds", elapsed, "time to all retained messages");
         report_.add_count("read.received", reader.distinct(), "received");
-        report_.add_rate("read.per_second", static_cast<double>(reader.distinct()) / std::max(elapsed, 1e-9), "read rate");
+        report_.add_rate("read.per_second", static_cast<double>(reader.distinct()) / std::max(elapsed, 1e-9),
+                         "read rate");
         report_.add("read.duplicates", reader.duplicates());
         report_.add("read.foreign", reader.foreign());
         report_.add("read.generator_cpu_seconds", seconds(own_cpu_ns() - own));
         if (meter.measured()) {
-            const double growth = static_cast<double>(meter.peak_resident()) - static_cast<double>(meter.before().resident);
+            const double growth = difference(meter.peak_resident(), meter.before().resident);
             report_.add("read.broker_cpu_seconds", seconds(meter.cpu_ns()), "broker CPU for it",
                         text("%.3f s", seconds(meter.cpu_ns())));
-            report_.add("read.broker_rss_growth_peak", growth, "broker RSS growth during it, peak", bytes_text(growth));
+            report_.add("read.broker_rss_growth_peak", growth, "broker RSS growth during it, peak",
+                        bytes_text(growth));
         }
         const bool complete = reader.distinct() + counters_.refused >= total_;
         if (!complete && !options_.allow_loss) report_.add_failure(exit_lost, "retained messages are missing");
-        if (reader.wrong()) report_.add_failure(exit_lost, with_commas(reader.wrong()) + " came without the RETAIN flag");
+        if (reader.wrong()) {
+            report_.add_failure(exit_lost, with_commas(reader.wrong()) + " came without the RETAIN flag");
+        }
         reader.disconnect();
         return alive;
     }
@@ -251,6 +256,10 @@ private:
         counters_ = {};
         for (auto& publisher : publishers_) publisher->start(true);
         return turn_until([&] { return counters_.finished; }, total_, nullptr, "removed", why);
+    }
+
+    static double difference(std::uint64_t after, std::uint64_t before) {
+        return static_cast<double>(after) - static_cast<double>(before);
     }
 
     static std::string text(const char* pattern, double value) {

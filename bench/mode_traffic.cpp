@@ -66,7 +66,8 @@ void report_verdict(Report& report, const Options& options, const TrafficResult&
         options.expect >= 0 && static_cast<std::uint64_t>(options.expect) != result.total.delivered;
     if (wrong_count) report.add_failure(exit_lost, "expected " + std::to_string(options.expect) + " deliveries");
     const auto complain = [&](std::uint64_t count, const char* what) {
-        if (count) report.add_failure(options.allow_loss ? exit_ok : exit_lost, with_commas(count) + " messages " + what);
+        if (count == 0) return;
+        report.add_failure(options.allow_loss ? exit_ok : exit_lost, with_commas(count) + " messages " + what);
     };
     complain(verdict.lost, "lost");
     complain(verdict.reordered, "reordered");

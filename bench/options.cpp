@@ -30,52 +30,52 @@ constexpr const char* modes_text = R"(modes:
   selftest   the generator against a relay in a thread of its own: what the generator itself costs)";
 
 void add_connection_options(CLI::App& app, Options& options, std::string& version) {
-    app.add_option("--url", options.url, "Broker: mqtt://host:port, mqtts://host:port or unix:/path")->capture_default_str();
-    app.add_option("--version", version, "MQTT version: 3 (or 311) or 5")->capture_default_str()
+    app.add_option("--url", options.url, "Broker: mqtt://host:port, mqtts://host:port or unix:/path");
+    app.add_option("--version", version, "MQTT version: 3 (or 311) or 5")
         ->check(CLI::IsMember({"3", "311", "3.1.1", "5"}));
     app.add_option("--user", options.user, "User name");
     app.add_option("--password", options.password, "Password");
-    app.add_option("--cafile", options.tls.ca_file, "CA certificates to verify the broker with (default: the system's)");
+    app.add_option("--cafile", options.tls.ca_file, "CA certificates to verify the broker with (default: the system)");
     app.add_option("--cert", options.tls.cert_file, "Client certificate chain (PEM)");
     app.add_option("--key", options.tls.key_file, "Client key (PEM; default: in --cert)");
     app.add_flag("--insecure", options.tls.insecure, "Do not verify the broker's certificate");
     app.add_flag("--nodelay,!--no-nodelay", options.nodelay, "TCP_NODELAY on our sockets (default: on)");
-    app.add_option("--keep-alive", options.keep_alive_s, "Keep alive in seconds, 0 for none")->capture_default_str();
-    app.add_option("--client-prefix", options.client_prefix, "Start of every client id")->capture_default_str();
-    app.add_option("--topic-prefix", options.topic_prefix, "First level of the topics (not in plant)")->capture_default_str();
-    app.add_option("--connect-timeout", options.connect_timeout_s, "Seconds until all clients must be connected")->capture_default_str();
+    app.add_option("--keep-alive", options.keep_alive_s, "Keep alive in seconds, 0 for none");
+    app.add_option("--client-prefix", options.client_prefix, "Start of every client id");
+    app.add_option("--topic-prefix", options.topic_prefix, "First level of the topics (not in plant)");
+    app.add_option("--connect-timeout", options.connect_timeout_s, "Seconds until all clients must be connected");
 }
 
 void add_load_options(CLI::App& app, Options& options) {
-    app.add_option("--clients,-c", options.clients, "Clients (see the modes)")->capture_default_str()->check(CLI::Range(1, 1'000'000));
-    app.add_option("--payload", options.payload_bytes, "Payload bytes, at least 24")->capture_default_str()
+    app.add_option("--clients,-c", options.clients, "Clients (see the modes)")->check(CLI::Range(1, 1'000'000));
+    app.add_option("--payload", options.payload_bytes, "Payload bytes, at least 24")
         ->check(CLI::Range(24, 16'000'000));
     app.add_option("--qos,-q", options.qos, "QoS of publishes and subscriptions (default 0; latency, durable 1)")
         ->check(CLI::Range(0, 2));
-    app.add_option("--inflight,-i", options.inflight, "Closed loop: messages under way per publisher")->capture_default_str()
+    app.add_option("--inflight,-i", options.inflight, "Closed loop: messages under way per publisher")
         ->check(CLI::Range(1, 16'000));
     app.add_option("--rate,-r", options.rate, "Open loop: messages per second over all publishers");
-    app.add_option("--duration,-d", options.duration_s, "Seconds to measure")->capture_default_str();
-    app.add_option("--warmup", options.warmup_s, "Seconds of load before measuring")->capture_default_str();
+    app.add_option("--duration,-d", options.duration_s, "Seconds to measure");
+    app.add_option("--warmup", options.warmup_s, "Seconds of load before measuring");
     app.add_option("--count,-n", options.count, "Messages (or connections, topics) in all instead of a duration");
     app.add_option("--topics", options.topics, "Number of topics (retained; publishers use them in turn in pairs)");
-    app.add_option("--levels", options.levels, "retained: levels of a topic")->capture_default_str()->check(CLI::Range(2, 16));
-    app.add_option("--filters", options.filters, "filters: how many in all")->capture_default_str();
-    app.add_option("--subscribers", options.subscribers, "durable: persistent subscribers")->capture_default_str();
-    app.add_option("--threads,-t", options.threads, "Generator threads (pairs and latency)")->capture_default_str()
+    app.add_option("--levels", options.levels, "retained: levels of a topic")->check(CLI::Range(2, 16));
+    app.add_option("--filters", options.filters, "filters: how many in all");
+    app.add_option("--subscribers", options.subscribers, "durable: persistent subscribers");
+    app.add_option("--threads,-t", options.threads, "Generator threads (pairs and latency)")
         ->check(CLI::Range(1, 64));
-    app.add_option("--stall", options.stall_s, "Seconds without progress after which the rest counts as lost")->capture_default_str();
+    app.add_option("--stall", options.stall_s, "Seconds without progress after which the rest counts as lost");
 }
 
 void add_mode_options(CLI::App& app, Options& options) {
     app.add_flag("--offline", options.offline, "durable: the subscribers are away while messages are published");
-    app.add_option("--session-expiry", options.session_expiry_s, "durable: Session Expiry Interval in seconds")->capture_default_str();
+    app.add_option("--session-expiry", options.session_expiry_s, "durable: Session Expiry Interval in seconds");
     app.add_flag("--subscribe", options.subscribe, "connect: subscribe each connection to a topic of its own");
     app.add_option("--hold", options.hold_s, "connect: keep the connections open so many seconds");
     app.add_flag("--no-store", options.no_store, "retained: only subscribe; the topics are there");
     app.add_flag("--keep", options.keep, "retained: leave the topics; durable: leave the sessions");
-    app.add_option("--assets", options.assets, "plant: number of assets")->capture_default_str()->check(CLI::Range(1, 100'000));
-    app.add_option("--seed", options.seed, "plant: seed of everything random")->capture_default_str();
+    app.add_option("--assets", options.assets, "plant: number of assets")->check(CLI::Range(1, 100'000));
+    app.add_option("--seed", options.seed, "plant: seed of everything random");
     app.add_flag("--retain,!--no-retain", options.retain, "plant: RETAIN on readings (default: on)");
     app.add_flag("--print-topics", options.print_topics, "plant: list the topics and leave");
 }
@@ -106,6 +106,7 @@ void apply_mode_defaults(Options& options, const CLI::App& app) {
 bool parse_options(int argc, char** argv, Options& options, int& exit_code) {
     CLI::App app("trunkbench: load generator and plant simulator for any MQTT broker");
     app.footer(modes_text);
+    app.option_defaults()->always_capture_default();
     std::vector<std::string> names;
     for (const auto& [name, mode] : mode_names) names.push_back(name);
     app.add_option("MODE", options.mode_name, "What to do")->required()->check(CLI::IsMember(names));

@@ -53,7 +53,8 @@ TrafficPlan make_fan_out_plan(const Options& options) {
 
 constexpr std::array site_names{"munich", "hamburg", "lyon", "porto", "gdansk", "turin", "ghent", "malmo"};
 constexpr std::array area_names{"packaging", "processing", "utilities", "warehouse", "bottling", "brewing"};
-constexpr std::array cell_names{"filler-", "packer-", "capper-", "labeler-", "palletizer-", "washer-", "mixer-", "oven-"};
+constexpr std::array cell_names{"filler-",     "packer-", "capper-", "labeler-",
+                                "palletizer-", "washer-", "mixer-",  "oven-"};
 constexpr std::array metric_names{"temperature", "state",   "speed",  "pressure", "counter",
                                   "running",     "torque",  "level",  "vibration", "power"};
 
@@ -100,7 +101,9 @@ TrafficPlan make_filters_plan(const FilterTree& tree, std::uint32_t publishers, 
                             "line-" + number(i / tree.sites / tree.areas % tree.lines + 1),
                             name_of(cell_names, i / tree.sites / tree.areas / tree.lines % tree.cells),
                             name_of(metric_names, i / tree.sites / tree.areas / tree.lines / tree.cells)};
-        plan.topics.push_back({"acme/" + levels[0] + "/" + levels[1] + "/" + levels[2] + "/" + levels[3] + "/" + levels[4]});
+        std::string name = "acme";
+        for (const std::string& level : levels) name += "/" + level;
+        plan.topics.push_back({std::move(name)});
         plan.publisher_topics[i % publishers].push_back(i);
         auto& matches = matching.emplace_back();
         for (std::uint32_t kind = 0; kind < filter_kinds; ++kind) {
@@ -116,7 +119,8 @@ TrafficPlan make_filters_plan(const FilterTree& tree, std::uint32_t publishers, 
     std::array<std::size_t, filter_kinds> next{};
     for (std::uint32_t s = 0; s < subscribers; ++s) {
         const std::uint32_t kind = s % filter_kinds;
-        const std::size_t share = std::uint64_t{filters} * (s + 1) / subscribers - std::uint64_t{filters} * s / subscribers;
+        const std::uint64_t all = filters;
+        const std::size_t share = all * (s + 1) / subscribers - all * s / subscribers;
         for (std::size_t n = 0; n < std::min(share, distinct[kind].size()); ++n) {
             const std::size_t pick = next[kind]++ % distinct[kind].size();
             plan.subscriber_filters[s].push_back(distinct[kind][pick]);
@@ -124,8 +128,9 @@ TrafficPlan make_filters_plan(const FilterTree& tree, std::uint32_t publishers, 
         }
     }
     for (std::size_t i = 0; i < plan.topics.size(); ++i) {
+        std::uint16_t& receivers = plan.topics[i].receivers;
         for (std::uint32_t kind = 0; kind < filter_kinds; ++kind) {
-            plan.topics[i].receivers = static_cast<std::uint16_t>(plan.topics[i].receivers + takers[kind][matching[i][kind]]);
+            receivers = static_cast<std::uint16_t>(receivers + takers[kind][matching[i][kind]]);
         }
     }
     return plan;

@@ -187,7 +187,7 @@ PlantMessage Asset::reading(std::size_t index) {
         case MetricKind::counter: value = std::to_string(counter()); break;
     }
     std::string payload = "{\"value\":" + value + ",\"timestamp\":" + std::to_string(now_ms_);
-    if (metric.kind == MetricKind::analog) payload += uncertain ? ",\"quality\":\"uncertain\"" : ",\"quality\":\"good\"";
+    if (metric.kind == MetricKind::analog) payload += ",\"quality\":" + quoted(uncertain ? "uncertain" : "good");
     payload += "}";
     return {topic_ + "/" + std::string(metric.path), std::move(payload), false};
 }

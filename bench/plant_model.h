@@ -60,8 +60,8 @@ public:
     [[nodiscard]] double target_rate() const { return target_rate_; }
     [[nodiscard]] std::uint64_t counter() const { return static_cast<std::uint64_t>(produced_); }
 
-    /// Lets the asset live until `now_ms` (milliseconds since 1970); the first call only sets its clock. Appends the events
-    /// that happened.
+    /// Lets the asset live until `now_ms` (milliseconds since 1970); the first call only sets its clock. Appends the
+    /// events that happened.
     void advance(std::int64_t now_ms, std::vector<PlantMessage>& events);
     /// The reading of metric `index` at the time of the last advance().
     [[nodiscard]] PlantMessage reading(std::size_t index);
