@@ -24,11 +24,15 @@ struct ConnectCounters {
 class ConnectClient : public Client {
 public:
     ConnectClient(Loop& loop, const Endpoint& endpoint, ClientConfig config, ConnectCounters& counters, bool stay)
-        : Client(loop, endpoint, std::move(config)), counters_(counters), stay_(stay) {}
+        : Client(loop, endpoint, std::move(config)), counters_(counters), prefix_(this->config().client_id + "-"),
+          stay_(stay) {}
 
     void start() {
         if (counters_.stopping || counters_.started >= counters_.limit) return;
-        config().source = static_cast<std::uint32_t>(++counters_.started);
+        // A new id each time: the broker may see the new connection before the end of the one before.
+        const std::uint64_t number = ++counters_.started;
+        config().client_id = prefix_ + std::to_string(number);
+        config().source = static_cast<std::uint32_t>(number);
         start_ns_ = now_ns();
         connect();
     }
@@ -48,6 +52,7 @@ protected:
 
 private:
     ConnectCounters& counters_;
+    std::string prefix_;
     bool stay_;
     std::int64_t start_ns_ = 0;
 };

@@ -34,7 +34,7 @@ void add_connection_options(CLI::App& app, Options& options, std::string& versio
     app.add_option("--version", version, "MQTT version: 3 (or 311) or 5")
         ->check(CLI::IsMember({"3", "311", "3.1.1", "5"}));
     app.add_option("--user", options.user, "User name");
-    app.add_option("--password", options.password, "Password");
+    app.add_option("--password", options.password, "Password")->envname("TRUNKBENCH_PASSWORD");
     app.add_option("--cafile", options.tls.ca_file, "CA certificates to verify the broker with (default: the system)");
     app.add_option("--cert", options.tls.cert_file, "Client certificate chain (PEM)");
     app.add_option("--key", options.tls.key_file, "Client key (PEM; default: in --cert)");
