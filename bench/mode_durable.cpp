@@ -54,7 +54,7 @@ bool collect_offline(Traffic& traffic, const Options& options, Progress& progres
     BrokerMeter meter(options.broker_pid);
     const std::int64_t start = now_ns();
     if (!resume_sessions(traffic, why) || !traffic.drain(expected, &meter, &progress, why)) return false;
-    const double elapsed = seconds(now_ns() - start);
+    const double elapsed = seconds(traffic.drained_ns() - start);
     const std::uint64_t delivered = traffic.shared().counters.delivered;
     report.add_count("drain.expected", expected, "queued while away");
     report.add_count("drain.delivered", delivered, "delivered on return");

@@ -1,5 +1,5 @@
-// What the generator itself costs: pairs against a relay in a process of its own that does no more than hand messages
-// on.
+// What the generator itself costs: pairs, fan-in or fan-out against a relay in a process of its own that does no more
+// than hand messages on.
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -56,10 +56,11 @@ void run_selftest(const Options& options, Report& report) {
     if (options.qos > 1) return report.add_failure(exit_usage, "selftest is for QoS 0 and 1");
     const RelayProcess relay;
     Options own = options;
-    own.mode = Mode::pairs;
+    own.mode = own.shape == "fan-in" ? Mode::fan_in : own.shape == "fan-out" ? Mode::fan_out : Mode::pairs;
     own.url = "mqtt://127.0.0.1:" + std::to_string(relay.port());
     own.broker_pid = relay.pid();
     report.add("url", own.url);
+    report.add("shape", own.shape);
     const Endpoint endpoint(own.url, own.tls, own.nodelay);
     run_traffic(own, endpoint, report);
 }

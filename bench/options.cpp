@@ -27,7 +27,7 @@ constexpr const char* modes_text = R"(modes:
   connect    connections per second, or (--hold) many that stay
   retained   store retained topics, then time a new subscriber to #
   plant      simulate a plant: readings, events and commands in an ISA-95 tree, until SIGINT
-  selftest   the generator against a relay in a thread of its own: what the generator itself costs)";
+  selftest   the generator against a bare relay in a process of its own: what the generator itself costs)";
 
 void add_connection_options(CLI::App& app, Options& options, std::string& version) {
     app.add_option("--url", options.url, "Broker: mqtt://host:port, mqtts://host:port or unix:/path");
@@ -72,6 +72,8 @@ void add_mode_options(CLI::App& app, Options& options) {
     app.add_option("--session-expiry", options.session_expiry_s, "durable: Session Expiry Interval in seconds");
     app.add_flag("--subscribe", options.subscribe, "connect: subscribe each connection to a topic of its own");
     app.add_option("--hold", options.hold_s, "connect: keep the connections open so many seconds");
+    app.add_option("--shape", options.shape, "selftest: which mode's traffic")
+        ->check(CLI::IsMember({"pairs", "fan-in", "fan-out"}));
     app.add_flag("--no-store", options.no_store, "retained: only subscribe; the topics are there");
     app.add_flag("--keep", options.keep, "retained: leave the topics; durable: leave the sessions");
     app.add_option("--assets", options.assets, "plant: number of assets")->check(CLI::Range(1, 100'000));

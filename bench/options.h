@@ -54,6 +54,7 @@ struct Options {
     std::uint32_t session_expiry_s = 86'400;
     bool subscribe = false;               // connect
     double hold_s = 0;
+    std::string shape = "pairs";          // selftest
     bool no_store = false;                // retained
     bool keep = false;
 

@@ -127,7 +127,7 @@ private:
         }
     }
 
-    /// The packet goes on unchanged, packet identifier and all: a subscriber hears a single publisher.
+    /// The packet goes on unchanged, packet identifier and all: nobody here keeps track of what was acknowledged.
     void relay(Peer& peer, const RawPacket& packet, std::string_view whole) {
         Incoming incoming;
         if (!read_publish(packet, peer.version, incoming)) return;
@@ -135,10 +135,17 @@ private:
             mqtt::encode_ack(peer.out, mqtt::PacketType::puback, incoming.packet_id);
             mark(peer);
         }
-        const auto found = branches_.find(incoming.topic.substr(0, incoming.topic.rfind('/')));
-        if (found == branches_.end()) return;
-        found->second->out.append(whole);
-        mark(*found->second);
+        std::string_view branch = incoming.topic;
+        for (auto slash = branch.rfind('/'); slash != std::string_view::npos; slash = branch.rfind('/')) {
+            branch = branch.substr(0, slash);
+            const auto found = branches_.find(branch);
+            if (found == branches_.end()) continue;
+            for (Peer* subscriber : found->second) {
+                subscriber->out.append(whole);
+                mark(*subscriber);
+            }
+            return;
+        }
     }
 
     void greet(Peer& peer, std::string_view body) {
@@ -156,7 +163,7 @@ private:
         answer.packet_id = request->packet_id;
         for (const auto& each : request->requests) {
             answer.reasons.push_back(static_cast<mqtt::Reason>(each.options.qos));
-            branches_[std::string(each.filter.substr(0, each.filter.rfind('/')))] = &peer;  // "branch/#"
+            branches_[std::string(each.filter.substr(0, each.filter.rfind('/')))].push_back(&peer);  // "branch/#"
         }
         mqtt::encode(peer.out, peer.version, answer);
         mark(peer);
@@ -168,7 +175,7 @@ private:
     std::vector<char> buffer_;
     std::vector<std::unique_ptr<Peer>> peers_;
     std::vector<Peer*> dirty_;
-    std::map<std::string, Peer*, std::less<>> branches_;
+    std::map<std::string, std::vector<Peer*>, std::less<>> branches_;
 };
 
 }  // namespace

@@ -168,6 +168,7 @@ bool Traffic::drain(std::uint64_t deliveries, BrokerMeter* meter, Progress* prog
     while (alive && shared_.counters.delivered < deliveries && !interrupted && !stalled(now_ns())) {
         alive = turn(INT64_MAX, meter, progress, why);
     }
+    drained_ns_ = shared_.counters.delivered < deliveries ? last_progress_ns_ : now_ns();
     end_measuring(meter);
     return alive;
 }

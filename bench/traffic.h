@@ -141,6 +141,8 @@ public:
     [[nodiscard]] const TrafficShared& shared() const { return shared_; }
     [[nodiscard]] const TrafficCounters& measured() const { return measured_; }
     [[nodiscard]] double measured_s() const { return measured_s_; }
+    /// When drain() had what it waited for, or else when the last message came.
+    [[nodiscard]] std::int64_t drained_ns() const { return drained_ns_; }
     [[nodiscard]] std::int64_t measured_own_cpu_ns() const { return own_cpu_ns_; }
     [[nodiscard]] std::vector<std::unique_ptr<Subscriber>>& subscribers() { return subscribers_; }
     Loop& loop() { return loop_; }
@@ -178,6 +180,7 @@ private:
     std::int64_t own_cpu_ns_ = 0;
     std::uint64_t last_progress_ = 0;
     std::int64_t last_progress_ns_ = 0;
+    std::int64_t drained_ns_ = 0;
 };
 
 }  // namespace trunkline::bench
