@@ -97,6 +97,7 @@ def test_no_local(env):
     client.expect_nothing(0.3)
 
 
+@mosquitto_differs("accepts it")
 def test_no_local_on_shared_subscription(env):
     """[MQTT-3.8.3-4] No Local on a shared subscription is a protocol error."""
     client = env.connected()
