@@ -1,0 +1,88 @@
+// The broker without its sockets: shards, the log, retained values, the registry of clients. main.cpp makes one, net/
+// runs its shards, admin/ asks it.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "broker/core/commit_log.h"
+#include "broker/core/config.h"
+#include "broker/core/counters.h"
+#include "broker/core/shard_api.h"
+#include "namespace/retained_tree.h"
+
+namespace trunkline::broker {
+
+class Registry;
+class FilterIndex;
+class Shard;
+
+/// A connected client or an offline session, as `clients ls` and `sessions ls` show it.
+struct ClientInfo {
+    std::string client_id, user, address, listener;
+    std::uint8_t version = 0;              // 3, 4, 5
+    std::uint32_t shard = 0;
+    bool durable = false;
+    bool clean_start = false;
+    std::int64_t connected_since_ms = 0;   // since 1970
+    std::uint16_t keep_alive_s = 0;
+    std::uint32_t session_expiry_s = 0;
+    std::uint32_t subscriptions = 0;
+    std::uint64_t messages_in = 0, messages_out = 0;
+    std::uint32_t inflight_out = 0;
+    std::uint64_t queued = 0;
+    std::uint64_t write_buffer_bytes = 0;
+};
+
+class Broker : public EffectSink, public StateListener {
+public:
+    /// `wake(shard)` makes the loop of a shard call on_mail() soon; it is called from any thread.
+    Broker(Config config, std::uint32_t shards, std::function<void(std::uint32_t shard)> wake);
+    ~Broker() override;
+
+    /// Before any shard runs. The log must outlive the shards' work.
+    void attach(CommitLog& log);
+    [[nodiscard]] CommitLog& log() const { return *log_; }
+    [[nodiscard]] uns::RetainedTree& retained() { return retained_; }
+    [[nodiscard]] const Config& config() const { return config_; }
+    [[nodiscard]] std::uint32_t shard_count() const { return static_cast<std::uint32_t>(shards_.size()); }
+    [[nodiscard]] ShardApi& shard(std::uint32_t index);
+    [[nodiscard]] const Counters& counters(std::uint32_t shard) const;
+    [[nodiscard]] std::uint64_t subscription_count() const;
+    [[nodiscard]] std::uint64_t durable_session_count() const;
+
+    /// Thread safe. Runs `visit` once for every connected client, on the shards' threads, then `done` on the last of
+    /// them. For administration: the shards do nothing else meanwhile.
+    void visit_clients(std::function<void(const ClientInfo&)> visit, std::function<void()> done);
+    /// Thread safe. Runs `work` on a shard's thread, in order with its other mail.
+    void run_on_shard(std::uint32_t shard, std::function<void(ShardApi&)> work);
+    /// Thread safe. DISCONNECT 0x98 and close; `done(found)` on the shard's thread.
+    void kick(std::string client_id, std::function<void(bool found)> done);
+    /// Thread safe. Publishes a message of the broker itself ($SYS, administration).
+    void publish(std::string topic, std::string payload, bool retain, std::uint8_t qos);
+    /// Thread safe. Every client gets DISCONNECT 0x8B (Server shutting down) or, with `server_reference`, 0x9C; the
+    /// durable sessions are detached in order; `done` when the log has it all.
+    void shut_down(std::string server_reference, std::function<void()> done);
+
+    // EffectSink and StateListener, called by the log's thread
+    void post(std::uint32_t shard, Effects&& effects) override;
+    void session_added(std::string_view client_id) override;
+    void session_removed(std::string_view client_id) override;
+    void filter_added(std::string_view filter, std::uint8_t qos) override;
+    void filter_removed(std::string_view filter, std::uint8_t qos) override;
+
+private:
+    friend class Shard;
+    Config config_;
+    std::function<void(std::uint32_t)> wake_;
+    CommitLog* log_ = nullptr;
+    uns::RetainedTree retained_;
+    std::unique_ptr<Registry> registry_;
+    std::unique_ptr<FilterIndex> filters_;
+    std::vector<std::unique_ptr<Shard>> shards_;
+};
+
+}  // namespace trunkline::broker

@@ -1,0 +1,60 @@
+// The configuration as the broker uses it: plain values, immutable once in use, replaced whole on reload. Reading the
+// YAML file and the flags is the work of broker/config_file.h.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "broker/core/limits.h"
+
+namespace trunkline::broker {
+
+struct TlsConfig {
+    std::string certificate_file;      // PEM, leaf first
+    std::string key_file;              // PEM
+    std::string ca_file;               // PEM; who may sign client certificates
+    std::string crl_file;              // PEM; empty: none
+    bool require_client_certificate = false;
+    std::string min_version = "1.2";   // "1.2" or "1.3"
+};
+
+enum class ListenerKind : std::uint8_t { tcp, tls, ws, wss, unix_socket };
+
+struct ListenerConfig {
+    std::string url;                   // as configured; names the listener in metrics and logs
+    ListenerKind kind = ListenerKind::tcp;
+    std::string host;                  // address to bind; for unix_socket the path
+    std::uint16_t port = 0;            // 0: any free port (tests)
+    TlsConfig tls;
+    std::uint32_t max_connections = 0; // 0: the broker's limit alone
+    bool proxy_protocol = false;       // every connection starts with a PROXY v1 or v2 header
+    bool allow_insecure = false;       // plaintext passwords off loopback
+    bool loopback = true;              // bound to loopback or a Unix socket
+};
+
+enum class Durability : std::uint8_t { strict, relaxed };
+
+struct AdminConfig {
+    std::string listen = "127.0.0.1:9883";   // ADDR:PORT or unix:PATH
+    TlsConfig tls;
+    std::string tokens_file;
+    bool metrics_without_token = true;
+};
+
+struct Config {
+    std::string node = "trunkline";
+    std::string data_dir = "./trunkline-data";
+    std::uint32_t workers = 0;               // shards; 0: one less than the cores, at least one: the log has a thread too
+    std::vector<ListenerConfig> listeners;
+    AdminConfig admin;
+    std::string model_file;
+    Durability durability = Durability::strict;
+    bool allow_anonymous = false;            // off loopback; on loopback anonymous clients are welcome anyway
+    std::string log_level = "info";          // error, warn, info, debug
+    std::string log_format = "json";         // json or text
+    Limits limits;
+    std::uint32_t sys_interval_s = 10;       // $SYS/broker/# period; 0: off
+};
+
+}  // namespace trunkline::broker

@@ -1,0 +1,50 @@
+// Counters of one shard: written by its thread alone with relaxed stores, summed by whoever scrapes.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+
+namespace trunkline::broker {
+
+/// A counter with one writer: an add costs a load and a store, no locked instruction.
+class Counter {
+public:
+    void add(std::uint64_t n = 1) { value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed); }
+    void sub(std::uint64_t n = 1) { value_.store(value_.load(std::memory_order_relaxed) - n, std::memory_order_relaxed); }
+    void set(std::uint64_t n) { value_.store(n, std::memory_order_relaxed); }
+    [[nodiscard]] std::uint64_t get() const { return value_.load(std::memory_order_relaxed); }
+
+private:
+    std::atomic<std::uint64_t> value_{0};
+};
+
+enum class Drop : std::uint8_t {
+    qos0_slow_consumer, qos0_offline, queue_full, too_large, expired, memory, no_local_member, count_
+};
+inline constexpr std::array<const char*, static_cast<std::size_t>(Drop::count_)> drop_names = {
+    "qos0_slow_consumer", "qos0_offline", "queue_full", "too_large", "expired", "memory", "no_shared_member"};
+
+struct Counters {
+    std::array<Counter, 3> messages_received;       // by QoS
+    std::array<Counter, 3> messages_sent;           // by QoS
+    Counter bytes_received, bytes_sent;
+    std::array<Counter, static_cast<std::size_t>(Drop::count_)> dropped;
+    std::array<Counter, 256> disconnects;           // by reason code sent or received; 0: normal
+    std::array<Counter, 256> connects;              // by CONNACK reason code
+    Counter network_errors;                         // connections lost without DISCONNECT
+    Counter connections;                            // gauge: accepted CONNECTs, now
+    Counter sockets;                                // gauge: open connections, CONNECT or not
+    std::array<Counter, 3> connections_by_version;  // gauge: 3.1, 3.1.1, 5
+    Counter subscriptions;                          // gauge: of sessions on this shard
+    Counter inflight_out, queued_transient;         // gauges
+    Counter publishes_refused;
+    std::array<Counter, 256> refused_by_reason;     // PUBACK/PUBREC/SUBACK reason of 0x80 and more
+    // publish -> PUBACK latency: bucket i counts samples up to ack_bounds_us[i]
+    static constexpr std::array<std::uint32_t, 12> ack_bounds_us = {50,    100,   250,    500,    1'000,   2'500,
+                                                                    5'000, 10'000, 25'000, 100'000, 500'000, 2'500'000};
+    std::array<Counter, 13> ack_latency;
+    Counter ack_latency_sum_us;
+};
+
+}  // namespace trunkline::broker

@@ -1,0 +1,94 @@
+// The retained values of the namespace, in memory, in topic order. Written by the log's thread once a batch is safe,
+// read by every shard.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <shared_mutex>
+#include <string>
+#include <string_view>
+
+#include <boost/smart_ptr/intrusive_ptr.hpp>
+
+#include "namespace/topic_tree.h"
+
+namespace trunkline::uns {
+
+/// One retained message without its topic (the tree's path is the topic): one allocation, shared between threads,
+/// never changed after it was made.
+class RetainedMessage {
+public:
+    struct Fields {
+        std::uint8_t qos = 0;
+        std::int64_t expires_at_ms = 0;   ///< since 1970; 0: never
+        std::int64_t stored_at_ms = 0;    ///< since 1970, the time of its batch
+        std::string_view properties;      ///< forwarded MQTT 5 property bytes
+        std::string_view payload;         ///< never empty [MQTT-3.3.1-7]
+    };
+    static boost::intrusive_ptr<const RetainedMessage> make(const Fields& fields);
+
+    [[nodiscard]] Fields fields() const;
+    [[nodiscard]] std::size_t memory_bytes() const { return sizeof(RetainedMessage) + properties_size_ + payload_size_; }
+
+    friend void intrusive_ptr_add_ref(const RetainedMessage* message) {
+        message->references_.fetch_add(1, std::memory_order_relaxed);
+    }
+    friend void intrusive_ptr_release(const RetainedMessage* message);
+
+private:
+    explicit RetainedMessage(const Fields& fields);
+    mutable std::atomic<std::uint32_t> references_{0};
+    std::uint32_t payload_size_;
+    std::int64_t expires_at_ms_;
+    std::int64_t stored_at_ms_;
+    std::uint32_t properties_size_;
+    std::uint8_t qos_;
+    // properties, then payload, follow in the same allocation
+};
+using RetainedPtr = boost::intrusive_ptr<const RetainedMessage>;
+
+/// Thread safe.
+class RetainedTree {
+public:
+    struct Change {
+        std::string_view topic;
+        RetainedPtr message;   ///< null: remove
+    };
+
+    /// Applies changes in order under one lock.
+    void apply(const Change* changes, std::size_t count);
+    void set(std::string_view topic, RetainedPtr message) {
+        const Change change{topic, std::move(message)};
+        apply(&change, 1);
+    }
+
+    /// Null when there is none. Expired messages are returned: the caller compares with its clock.
+    [[nodiscard]] RetainedPtr get(std::string_view topic) const;
+
+    /// Visits up to `most` retained messages that match `filter`, in topic order, starting after the topic `after`
+    /// (empty: from the first). Returns true when there may be more. The lock is held shared during the call, so
+    /// `visit` must be quick and must not call back. After each call the last visited topic is the next `after`.
+    using Visit = std::function<void(std::string_view topic, const RetainedPtr& message)>;
+    bool scan(std::string_view filter, std::string_view after, std::size_t most, const Visit& visit) const;
+
+    /// Visits the children of one level: name, whether it has children, its value or null. At most `most` after `after`.
+    using VisitChild = std::function<void(std::string_view level, bool has_children, const RetainedPtr& message)>;
+    bool children(std::string_view path, std::string_view after, std::size_t most, const VisitChild& visit) const;
+
+    [[nodiscard]] std::uint64_t count() const { return count_.load(std::memory_order_relaxed); }
+    [[nodiscard]] std::uint64_t bytes() const { return bytes_.load(std::memory_order_relaxed); }
+
+private:
+    struct Value {
+        RetainedPtr message;
+        [[nodiscard]] bool empty() const { return !message; }
+    };
+    mutable std::shared_mutex mutex_;
+    TopicTree<Value> tree_;
+    std::atomic<std::uint64_t> count_{0};
+    std::atomic<std::uint64_t> bytes_{0};
+};
+
+}  // namespace trunkline::uns
