@@ -29,7 +29,7 @@ STOP_SECONDS = 10.0
 PROFILES = {
     "main": {"listeners": ("mqtt", "mqtts", "ws", "wss", "unix")},
     "edge": {"listeners": ("mqtt", "mqtts", "ws", "mtls", "mtls_optional", "proxy"),
-             "limits": {"connect_timeout_s": 1}},
+             "limits": {"connect_timeout_ms": 1000}},
 }
 
 
