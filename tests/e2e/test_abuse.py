@@ -127,7 +127,7 @@ def test_random_bytes(env):
 
 @mosquitto_differs("follows its own limits")
 def test_sixty_five_thousand_slashes(env):
-    """[MQTT-4.7.3-3] a topic and a filter of 65,535 slashes are refused without harm."""
+    """A topic and a filter of 65,535 slashes are refused without harm."""
     client = env.connected()
     client.publish("/" * 65535, b"", qos=1, reason=0x90)
     client.subscribe("/" * 65535, codes=[0x8F])

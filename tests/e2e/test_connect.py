@@ -236,7 +236,8 @@ def test_connack_announces_the_limits(env):
 
 
 def test_refusing_connack_has_no_session(env):
-    """[MQTT-3.2.2-6] [MQTT-3.2.2-7] [MQTT-3.1.4-2] [MQTT-3.1.4-6] [MQTT-4.13.2-1] [MQTT-4.12.0-1] an unknown
+    """[MQTT-3.2.2-6] [MQTT-3.2.2-7] [MQTT-3.1.4-2] [MQTT-3.1.4-6] [MQTT-4.13.2-1] [MQTT-4.12.0-1]
+    [MQTT-4.12.0-4] an unknown
     authentication method is refused with 0x8C (or 0x87) although the session exists; Session Present is 0, what
     follows the CONNECT is not processed and the connection is closed."""
     one = env.connected(env.id(), props={"session_expiry_interval": 60})

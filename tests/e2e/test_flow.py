@@ -1,4 +1,5 @@
 """Flow control, packet size, and the broker's limits with the reason codes they are answered with."""
+import threading
 import time
 
 import mqttcodec as codec
@@ -31,6 +32,38 @@ def test_receive_maximum_of_the_client(env):
     client.expect(PUBLISH, payload=b"5")
     client.expect_nothing(0.2)
     assert three.packet_id in client.in_flight
+
+
+@mosquitto_differs("lets newer messages overtake")
+def test_order_with_a_small_window_and_both_qos(env):
+    """[MQTT-4.6.0-5] [MQTT-4.6.0-6] QoS 1 and QoS 2 streams of two publishers through a Receive Maximum of 5, with
+    acknowledgements while more arrives: each topic stays in order."""
+    client = env.connected(props={"receive_maximum": 5})
+    client.subscribe(env.topic("#"), qos=2)
+
+    def produce(qos):
+        publisher = env.connected()
+        for number in range(1000):
+            publisher.publish(env.topic(str(qos)), str(number).encode(), qos=qos)
+    threads = [threading.Thread(target=produce, args=(qos,)) for qos in (1, 2)]
+    for thread in threads:
+        thread.start()
+    seen = {1: [], 2: []}
+    while len(seen[1]) + len(seen[2]) < 2000:
+        found = client.recv()
+        if found.kind == PUBLISH:
+            seen[found.qos].append(int(found.payload))
+            if found.qos == 1:
+                client.puback(found)
+            else:
+                client.send(codec.ack(PUBREC, found.packet_id))
+        elif found.kind == PUBREL:
+            client.in_flight.pop(found.packet_id)
+            client.send(codec.ack(PUBCOMP, found.packet_id))
+    for thread in threads:
+        thread.join()
+    for qos, numbers in seen.items():
+        assert numbers == list(range(1000)), f"QoS {qos}: out of order"
 
 
 def test_full_window_holds_back_nothing_else(env):
