@@ -253,6 +253,8 @@ def test_websocket_close_frame(env):
     client.connect(env.id(), will=codec.Will(env.topic(), b"will"))
     client.sock.send_frame(struct.pack(">H", 1000), opcode=8)
     client.expect_close()
+    assert client.sock.closed_code is not None, "the close frame was not answered"
+    client.close()
     watch.message(payload=b"will")
 
 
