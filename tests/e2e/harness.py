@@ -80,8 +80,8 @@ class Certificates:
         subprocess.run(("openssl",) + arguments, cwd=self.folder, check=True, capture_output=True, timeout=60)
 
     def authority(self, name):
-        self.openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-                     "-subj", f"/CN=test {name}", "-keyout", f"{name}.key", "-out", f"{name}.crt",
+        self.openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                     "-days", "2", "-subj", f"/CN=test {name}", "-keyout", f"{name}.key", "-out", f"{name}.crt",
                      "-addext", "keyUsage=critical,keyCertSign,cRLSign")
 
     def issue(self, name, authority, common_name):

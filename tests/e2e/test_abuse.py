@@ -162,7 +162,8 @@ def test_giant_remaining_length_before_connect(env):
     for number in range(1000):
         client = rawmqtt.Client(env.broker.socket())
         try:
-            client.send((b"\x10" if number % 2 else b"\x30") + b"\xff\xff\xff\x7f" + b"\x00\x04MQTT\x05\x02" + bytes(900))
+            first = b"\x10" if number % 2 else b"\x30"
+            client.send(first + b"\xff\xff\xff\x7f" + b"\x00\x04MQTT\x05\x02" + bytes(900))
         except OSError:
             pass
         clients.append(client)
@@ -291,6 +292,68 @@ def test_slow_loris(env):
         except ConnectionError:
             pass
         client.close()
+
+
+@alone
+@mosquitto_differs("buffers without a limit")
+def test_memory_behind_a_slow_reader(env):
+    """40 MB of QoS 0 for a subscriber that reads nothing stay out of memory: the write buffer is limited (1 MiB)."""
+    broker = env.own_broker()
+    lazy, publisher = env.connected(broker=broker), env.connected(broker=broker)
+    lazy.subscribe(env.topic(), qos=0)
+    publisher.publish(env.topic(), bytes(100_000))
+    publisher.ping()
+    before, worst = broker.resident_bytes(), 0
+    for _ in range(400):
+        publisher.publish(env.topic(), bytes(100_000))
+        worst = max(worst, broker.resident_bytes() - before)
+    publisher.ping()
+    env.still_serves(broker)
+    assert worst < 24 << 20, f"{worst >> 20} MiB more"
+    broker.stop()
+
+
+@alone
+@mosquitto_differs("has no admin interface")
+def test_admin_listener_takes_abuse(env):
+    """A body that announces 1 GiB, paths with ../, methods and headers that are none: refused with a 4xx or closed,
+    no file is given away, and the broker serves on in the same memory."""
+    broker = env.own_broker()
+    broker.http("/healthz")
+    before = broker.resident_bytes()
+    heads = [b"POST /api/v1/publish HTTP/1.1\r\nHost: x\r\nContent-Length: 1073741824\r\n\r\n" + b"x" * 3_000_000,
+             b"PUT /api/v1/model HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nFFFFFFFF\r\n" + b"x" * 100_000,
+             b"GET /../../../../etc/passwd HTTP/1.1\r\nHost: x\r\n\r\n",
+             b"GET /api/v1/../../../etc/passwd HTTP/1.1\r\nHost: x\r\n\r\n",
+             b"GET /%2e%2e/%2e%2e/etc/passwd HTTP/1.1\r\nHost: x\r\n\r\n", b"NONSENSE\r\n\r\n", os.urandom(2000),
+             b"GET /" + b"a" * 1_000_000 + b" HTTP/1.1\r\n\r\n",
+             b"GET /healthz HTTP/1.1\r\n" + b"X: y\r\n" * 100_000 + b"\r\n"]
+    for head in heads:
+        answer = ask_raw(broker.admin_port, head)
+        assert b"root:" not in answer, head[:60]
+        assert not answer or answer.startswith(b"HTTP/1.1 4"), (head[:60], answer[:200])
+    assert broker.http("/healthz")[0] == 200
+    grown = broker.resident_bytes() - before
+    assert grown < 16 << 20, f"{grown >> 20} MiB more"
+    env.still_serves(broker)
+    broker.stop()
+
+
+def ask_raw(port, data):
+    """What comes back for `data` within two seconds."""
+    answer = b""
+    with socket.create_connection(("127.0.0.1", port), 5) as sock:
+        sock.settimeout(2)
+        try:
+            sock.sendall(data)
+        except OSError:
+            pass  # refused before all of it was sent; the answer may still be there
+        try:
+            while more := sock.recv(65536):
+                answer += more
+        except OSError:
+            pass
+    return answer
 
 
 def test_connection_churn(env):

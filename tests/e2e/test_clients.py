@@ -40,8 +40,8 @@ class MosquittoClients:
 
     def sub(self, *arguments):
         """A subscriber that is subscribed when this returns (it prints the SUBACK with -d)."""
-        process = subprocess.Popen(["stdbuf", "-oL", "mosquitto_sub", *self.target, "-V", self.version, "-d", "-W", "20",
-                                    *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        process = subprocess.Popen(["stdbuf", "-oL", "mosquitto_sub", *self.target, "-V", self.version, "-d",
+                                    "-W", "20", *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         lines = []
         for line in process.stdout:
             lines.append(line)
@@ -149,7 +149,8 @@ class Paho:
 
     def __init__(self, env, listener, version, client_id, clean=True, keep=False, will=None, properties=None):
         self.messages, self.events, self.version = queue.Queue(), queue.Queue(), version
-        arguments = {"client_id": client_id, "protocol": version, "transport": "websockets" if "ws" in listener else "tcp"}
+        arguments = {"client_id": client_id, "protocol": version,
+                     "transport": "websockets" if "ws" in listener else "tcp"}
         if version != V5:
             arguments["clean_session"] = clean
         self.client = paho.Client(**arguments)

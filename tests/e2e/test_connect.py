@@ -34,31 +34,37 @@ def test_second_connect_closes(env):
     client.expect_disconnect(0x82)
 
 
-@mosquitto_differs("answers a wrong protocol name with a bare close only sometimes")
+def raw_answer(client):
+    """All bytes until the end of the stream: who knows in which version an unknown one is refused."""
+    data = b""
+    client.sock.settimeout(10)
+    try:
+        while more := client.sock.recv(1000):
+            data += more
+    except ConnectionError:
+        pass
+    return data
+
+
+def assert_refused_version(data, what):
+    """A bare close, or a CONNACK with 0x84 of 5.0 or 0x01 of 3.1.1."""
+    assert not data or (data[0] == 0x20 and data[2] == 0 and data[3] in (0x84, 0x01)), f"{what}: {data.hex()}"
+
+
 def test_protocol_name_must_be_mqtt(env):
     """[MQTT-3.1.2-1] [MQTT-3.1.4-1] a wrong protocol name is refused with 0x84 or closed."""
     for name in ("mqtt", "MQTTX", "MQIsdp", "HTTP", ""):
-        refused(env.client(), {0x84}, codec.connect(env.id(), name=name))
+        client = env.client()
+        client.send(codec.connect(env.id(), name=name))
+        assert_refused_version(raw_answer(client), name)
 
 
 def test_protocol_version_must_be_known(env):
     """[MQTT-3.1.2-2] versions other than 3, 4 and 5 are refused, with 0x84 (5.0's name for it) or 0x01 of 3.1.1."""
     for level in (0, 1, 2, 6, 99, 0xFF):
-        client = env.client(version=V311)
+        client = env.client()
         client.send(codec.connect(env.id(), level=level))
-        data = b""
-        client.sock.settimeout(10)
-        while True:
-            try:
-                more = client.sock.recv(100)
-            except ConnectionError:
-                break
-            if not more:
-                break
-            data += more
-        assert data[:1] in (b"", b"\x20"), data
-        if data:
-            assert data[3] in (0x84, 0x01), f"level {level}: {data.hex()}"
+        assert_refused_version(raw_answer(client), f"level {level}")
 
 
 def test_reserved_connect_flag_must_be_zero(env):
@@ -280,13 +286,13 @@ def test_keep_alive_is_enforced(env):
     ends, with 0x8D, and the will goes out; not before, and not while it pings."""
     watcher = env.connected()
     watcher.subscribe(env.topic())
-    silent = env.connected(env.id("silent"), keep_alive=1, will=Will(env.topic(), b"silent"))
-    lively = env.connected(env.id("lively"), keep_alive=1)
+    silent = env.connected(env.id("silent"), keep_alive=2, will=Will(env.topic(), b"silent"))
+    lively = env.connected(env.id("lively"), keep_alive=2)
     assert "server_keep_alive" not in silent.connack.props
     started = time.monotonic()
-    while time.monotonic() - started < 3.2:
+    while time.monotonic() - started < 4.2:
         lively.ping()
-        time.sleep(0.4)
+        time.sleep(0.3)
     silent.expect_disconnect(0x8D, timeout=2)
     watcher.message(payload=b"silent")
     lively.ping()

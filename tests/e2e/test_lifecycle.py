@@ -1,10 +1,11 @@
 """Starting, stopping, readiness, the command line."""
 import os
+import re
 import subprocess
 import time
 
 import mqttcodec as codec
-from harness import mosquitto_differs
+from harness import eventually, mosquitto_differs
 from mqttcodec import CONNACK, V311, Will
 
 
@@ -13,7 +14,8 @@ def test_sigterm_says_goodbye(env):
     """[MQTT-3.14.2-1] [MQTT-3.14.2-2] [MQTT-3.14.4-2] SIGTERM: v5 clients get DISCONNECT 0x8B, older ones the close,
     the process exits with 0 within seconds."""
     broker = env.own_broker()
-    five, four, half = env.connected(broker=broker), env.connected(version=V311, broker=broker), env.client(broker=broker)
+    five, four = env.connected(broker=broker), env.connected(version=V311, broker=broker)
+    half = env.client(broker=broker)
     seconds = broker.stop()
     five.expect_disconnect(0x8B)
     four.expect_close()
@@ -30,6 +32,40 @@ def test_config_file_and_flags(env):
     status, text = broker.http("/metrics")
     assert status == 200 and "trunkline_connections" in text and "trunkline_build_info" in text, text[:300]
     broker.stop()
+
+
+@mosquitto_differs("has no metrics")
+def test_metrics_count(env):
+    """What went through is in /metrics, under the documented names."""
+    broker = env.own_broker()
+    client = env.connected(broker=broker)
+    client.subscribe(env.topic(), qos=1)
+    for _ in range(5):
+        client.publish(env.topic(), b"x", qos=1)
+        client.puback(client.wait_for(codec.PUBLISH))
+
+    def value(name):
+        text = broker.http("/metrics")[1]
+        found = re.findall(rf"^trunkline_{name} ([0-9.e+]+)$", text, re.MULTILINE)
+        return sum(map(float, found)) if found else -1
+    eventually(lambda: value(r'messages_received_total\{[^}]*qos="1"[^}]*\}') == 5, 3, "five messages received")
+    eventually(lambda: value(r'messages_sent_total\{[^}]*qos="1"[^}]*\}') == 5, 3, "five messages sent")
+    eventually(lambda: value(r"connections\{[^}]*\}") == 1, 3, "one connection")
+    eventually(lambda: value(r"ready") == 1, 3, "ready")
+    broker.stop()
+
+
+def test_dollar_sys(env):
+    """$SYS/broker/# follows Mosquitto's names."""
+    client = env.connected()
+    client.subscribe("$SYS/broker/#")
+    wanted = {"version", "uptime", "clients/connected", "messages/received", "messages/sent", "bytes/received",
+              "bytes/sent", "subscriptions/count", "retained messages/count"}
+    deadline = time.monotonic() + 12
+    while wanted and time.monotonic() < deadline:
+        found = client.recv(12)
+        wanted.discard(found.topic[len("$SYS/broker/"):])
+    assert not wanted, f"missing {wanted}"
 
 
 @mosquitto_differs("is another program")

@@ -447,8 +447,8 @@ def test_order_within_a_topic(env):
     arrive in order, and their acknowledgements come in order."""
     subscriber, publisher = pair(env)
     for qos in (0, 1, 2):
-        batch = [codec.publish(env.topic(f"q{qos}"), str(number).encode(), qos=qos, packet_id=number + 1 if qos else None)
-                 for number in range(1000)]
+        batch = [codec.publish(env.topic(f"q{qos}"), str(number).encode(), qos=qos,
+                               packet_id=number + 1 if qos else None) for number in range(1000)]
         publisher.send(*batch)
         if qos:
             kind = PUBACK if qos == 1 else PUBREC

@@ -69,9 +69,9 @@ def test_offline_session_queues_qos_1_and_2(env, version):
 
 @versions(V311, V5)
 def test_unacknowledged_messages_are_resent(env, version):
-    """[MQTT-4.4.0-1] [MQTT-3.3.1-1] [MQTT-4.3.2-3] [MQTT-4.3.2-1] [MQTT-4.6.0-1] after resuming, and only then, what was
-    not acknowledged comes again with its identifier and DUP 1, in the original order, before newer messages; what was
-    acknowledged does not."""
+    """[MQTT-4.4.0-1] [MQTT-3.3.1-1] [MQTT-4.3.2-3] [MQTT-4.3.2-1] [MQTT-4.6.0-1] after resuming, and only then, what
+    was not acknowledged comes again with its identifier and DUP 1, in the original order, before newer messages; what
+    was acknowledged does not."""
     client = env.connected(env.id(), **keep(version))
     client.subscribe(env.topic(), qos=1)
     publisher = env.connected()

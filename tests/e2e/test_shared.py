@@ -43,7 +43,8 @@ def test_each_message_goes_to_one_member(env, version):
 def test_bad_shared_filters(env):
     """[MQTT-4.8.2-1] [MQTT-4.8.2-2] share name empty, with wildcard, or without a filter behind it: 0x8F (or 0x9E), or
     a protocol error that closes."""
-    for text in ("$share/", "$share//a", "$share/g", "$share/g/", "$share/+/a", "$share/g#/a", "$share/#", "$share/g/a#"):
+    for text in ("$share/", "$share//a", "$share/g", "$share/g/", "$share/+/a", "$share/g#/a", "$share/#",
+                 "$share/g/a#"):
         client = env.connected()
         client.send(codec.subscribe(1, [(text, 1)]))
         found = client.recv()

@@ -284,7 +284,8 @@ def test_websocket_frames_that_lie(env):
 def test_bad_websocket_upgrades(env):
     """Plain HTTP, no key, an endless header or binary garbage in place of the upgrade: an answer or the close, not
     more than the deadline later."""
-    for head in (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"POST /mqtt HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n",
+    for head in (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+                 b"POST /mqtt HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n",
                  codec.connect(env.id()), os.urandom(500), b"GET /mqtt HTTP/1.1\r\n",
                  b"GET /mqtt HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"):
         read_to_end(env.broker.socket("ws"), head)

@@ -82,10 +82,11 @@ const steps = {
   async 'will' () {
     const watch = await connect(`${prefix}-watch`)
     await subscribe(watch, `${prefix}/will`, { qos: 1 })
-    const client = await connect(`${prefix}-will`, { will: { topic: `${prefix}/will`, payload: Buffer.from('gone'), qos: 1 } })
+    const will = text => ({ will: { topic: `${prefix}/will`, payload: Buffer.from(text), qos: 1 } })
+    const client = await connect(`${prefix}-will`, will('gone'))
     client.stream.destroy()
     assert.strictEqual((await watch.next('will')).payload.toString(), 'gone')
-    const polite = await connect(`${prefix}-polite`, { will: { topic: `${prefix}/will`, payload: Buffer.from('no'), qos: 1 } })
+    const polite = await connect(`${prefix}-polite`, will('no'))
     await end(polite)
     await publish(watch, `${prefix}/will`, 'after', { qos: 1 })
     assert.strictEqual((await watch.next('after')).payload.toString(), 'after')
