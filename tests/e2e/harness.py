@@ -232,10 +232,14 @@ class Broker:
         raise RuntimeError(f"broker not ready in {seconds} s: {self.tail()}")
 
     def port_open(self):
-        port = next((number for name, number in self.ports.items() if name not in ("ws", "wss", "proxy")), None)
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return True
-        return False
+        """True when the stand-in listens on all of its ports."""
+        for name, port in self.ports.items():
+            if name not in ("ws", "wss", "proxy"):
+                try:
+                    socket.create_connection(("127.0.0.1", port), 1).close()
+                except OSError:
+                    return False
+        return True
 
     def tail(self, lines=30):
         return "\n".join(self.stderr[-lines:])

@@ -40,8 +40,8 @@ class MosquittoClients:
 
     def sub(self, *arguments):
         """A subscriber that is subscribed when this returns (it prints the SUBACK with -d)."""
-        process = subprocess.Popen(["stdbuf", "-oL", "mosquitto_sub", *self.target, "-V", self.version, "-d",
-                                    "-W", "20", *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        command = ["stdbuf", "-oL", "mosquitto_sub", *self.target, "-V", self.version, "-d", "-W", "20", *arguments]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         lines = []
         for line in process.stdout:
             lines.append(line)
