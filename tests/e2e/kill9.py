@@ -26,7 +26,6 @@ import mqttcodec as codec  # noqa: E402
 from mqttcodec import CONNACK, PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, SUBACK, V5, V311  # noqa: E402
 
 SESSION = {"session_expiry_interval": 3600}
-WINDOW = 16                     # messages under way per publisher
 PAYLOAD = b"." * 90
 
 
@@ -137,9 +136,9 @@ class Peer(asyncio.Protocol):
 class Publisher(Peer):
     """Sends numbered messages on two topics, one of them retained; its window survives every kill."""
 
-    def __init__(self, ledger, number, qos, version):
+    def __init__(self, ledger, number, qos, version, window):
         super().__init__(ledger, f"kill-pub-{number}", version)
-        self.qos, self.running = qos, False
+        self.qos, self.window, self.running = qos, window, False
         self.topics = [f"kill/{number}/a", f"kill/{number}/b"]
         self.open = collections.OrderedDict()   # packet id -> (topic, sequence, released), in the order of sending
         self.next_id = 0
@@ -159,7 +158,7 @@ class Publisher(Peer):
                              packet_id=packet_id, retain=topic.endswith("b"))
 
     def fill(self, out):
-        while self.running and len(self.open) < WINDOW:
+        while self.running and len(self.open) < self.window:
             self.next_id = self.next_id % 65535 + 1
             topic = self.topics[self.next_id & 1]
             self.ledger.sent[topic] += 1
@@ -276,13 +275,14 @@ class Run:
         environment = dict(pair.split("=", 1) for pair in settings.env)
         self.broker = harness.Broker(binary if os.sep not in binary else os.path.abspath(binary),
                                      environment=environment, wrap=shlex.split(settings.wrap))
-        self.publishers = [Publisher(self.ledger, number, 1 + number % 2, V5 if number % 4 < 2 else V311)
-                           for number in range(16)]
+        self.publishers = [Publisher(self.ledger, number, 1 + number % 2, V5 if number % 4 < 2 else V311,
+                                     settings.window) for number in range(16)]
+        small, medium = (None, None) if self.broker.is_mosquitto else (5, 40)  # the stand-in reorders with small ones
         make = lambda *arguments, **kwargs: Subscriber(self.ledger, *arguments, **kwargs)  # noqa: E731
         self.subscribers = [
             make("online-1", ["kill/#"], 1, V5, "online"), make("online-2", ["kill/#"], 2, V311, "online"),
-            make("narrow-2", ["kill/1/a", "kill/3/b", "kill/4/a"], 2, V5, "online", receive_maximum=5),
-            make("flapping-2", ["kill/+/a"], 2, V5, "flapping", receive_maximum=40),
+            make("narrow-2", ["kill/1/a", "kill/3/b", "kill/4/a"], 2, V5, "online", receive_maximum=small),
+            make("flapping-2", ["kill/+/a"], 2, V5, "flapping", receive_maximum=medium),
             make("offline-1", ["kill/+/b"], 1, V311, "offline"), make("offline-2", ["kill/#"], 2, V5, "offline")]
         self.tasks = []
 
@@ -340,16 +340,24 @@ class Run:
                 if subscriber.mode == "flapping" and self.random.random() < 0.2:
                     subscriber.wanted = not subscriber.wanted
             await asyncio.sleep(min(0.05, max(0.0, end - time.monotonic()) * self.random.random() + 0.001))
-        self.broker.kill()
+        if self.settings.signal == "NONE":
+            for peer in self.peers:
+                if peer.transport:
+                    peer.transport.abort()
+        elif self.settings.signal == "TERM":
+            await asyncio.get_running_loop().run_in_executor(None, self.broker.stop)
+        else:
+            self.broker.kill()
         under_way = sum(len(publisher.open) for publisher in self.publishers)
         early = 0
-        while self.random.random() < 0.15 and early < 3:   # also while it recovers
+        while self.settings.signal == "KILL" and self.random.random() < 0.15 and early < 3:   # also while it recovers
             self.broker.launch()
             await asyncio.sleep(self.random.uniform(0.0, 0.15))
             self.broker.kill()
             early += 1
         started = time.monotonic()
-        self.broker.launch()
+        if not self.broker.alive():
+            self.broker.launch()
         await asyncio.wait_for(self.serving(), 60)
         seconds = time.monotonic() - started
         if seconds > self.settings.restart_seconds:
@@ -403,6 +411,9 @@ def main():
     parser.add_argument("--seed", type=int, default=None, help="of the moments of the kills (default: from the clock)")
     parser.add_argument("--round-seconds", type=float, default=2.0, help="longest time between two kills")
     parser.add_argument("--restart-seconds", type=float, default=5.0, help="allowed until it serves again")
+    parser.add_argument("--signal", choices=("KILL", "TERM", "NONE"), default="KILL",
+                        help="TERM: clean stops, the same demands; NONE: only all connections are broken")
+    parser.add_argument("--window", type=int, default=16, help="messages under way per publisher")
     parser.add_argument("--wrap", default="", metavar="CMD", help="command line to run the broker under")
     parser.add_argument("--env", action="append", default=[], metavar="KEY=VALUE", help="environment of the broker")
     settings = parser.parse_args()

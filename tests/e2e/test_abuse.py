@@ -74,37 +74,73 @@ def test_malformed_packet_table(env):
     assert table, "build/*/bin/packet_table was not built"
     wrong, count = [], 0
     for row in table:
-        if row["expect"] in ("ok", "valid", 0) or row.get("direction") == "server":
+        if row["from"] == "server":
+            continue
+        if row["expect"] == "ok":
+            send_valid(env, row)
             continue
         count += 1
         complaint = replay(env, row)
         if complaint:
             wrong.append(f"{row['name']} (v{row['version']}): {complaint}")
     env.still_serves()
-    assert count >= 100, f"only {count} malformed rows"
-    assert not wrong, f"{len(wrong)} of {count}:\n        " + "\n        ".join(wrong[:40])
+    assert count >= 300, f"only {count} malformed rows"
+    assert not wrong, f"{len(wrong)} of {count}:\n        " + "\n        ".join(wrong[:60])
+
+
+def opened(env, row):
+    """A connection in the state in which the row's packet may come, and whether the packet is a CONNECT."""
+    is_connect = int(row["hex"][:1], 16) == codec.CONNECT
+    return (env.client(row["version"]) if is_connect else env.connected(version=row["version"])), is_connect
+
+
+def send_valid(env, row):
+    """A valid packet, perhaps at the wrong time: whatever the answer, a connection is all that it may cost."""
+    client, _ = opened(env, row)
+    client.send(bytes.fromhex(row["hex"]))
+    client.drain(0.001)
+    client.close()
 
 
 def replay(env, row):
     """What is wrong with the broker's answer to this row, or None."""
-    raw, version, expect = bytes.fromhex(row["hex"]), row["version"], row["expect"]
-    expected = expect if isinstance(expect, int) else int(expect, 16)
-    is_connect = raw[:1] and raw[0] >> 4 == codec.CONNECT
-    client = env.client(version) if is_connect else env.connected(version=version)
+    expected = int(row["expect"], 16)
+    client, is_connect = opened(env, row)
     try:
-        client.send(raw)
-        if not row.get("complete", True):
-            client.sock.shutdown(socket.SHUT_WR)
-        seen = client.expect_close(timeout=5, allow=(CONNACK, DISCONNECT, SUBACK, codec.UNSUBACK, PUBACK, PUBREC))
+        client.send(bytes.fromhex(row["hex"]))
+        if is_connect:
+            return check_refusal(raw_answer(client), row["version"], expected)
+        seen = client.expect_close(timeout=5, allow=(DISCONNECT,))
     except (AssertionError, OSError) as error:
         return f"{error}"
     finally:
         client.close()
-    answers = [found.reason for found in seen if found.kind in (CONNACK, DISCONNECT)]
-    if version == V5 and not is_connect and answers != [expected]:
+    answers = [found.reason for found in seen]
+    if row["version"] == V5 and answers != [expected]:
         return f"answered {seen}, expected {expected:#x}"
-    if is_connect and any(reason == 0 for reason in answers):
-        return f"accepted: {seen}"
+    return None
+
+
+def raw_answer(client):
+    """All bytes until the end of the stream."""
+    data = b""
+    client.sock.settimeout(5)
+    try:
+        while more := client.sock.recv(1000):
+            data += more
+    except ConnectionError:
+        pass
+    return data
+
+
+def check_refusal(data, version, expected):
+    """A refused CONNECT gets the close, or before it a CONNACK with the reason; 3.1.1 has a few codes only."""
+    if not data:
+        return None
+    if data[0] != 0x20 or data[2] != 0 or data[3] == 0:
+        return f"answered {data.hex()}"
+    if version == V5 and data[3] not in (expected, 0x01 if expected == 0x84 else expected):
+        return f"CONNACK {data[3]:#x}, expected {expected:#x}"
     return None
 
 
@@ -322,7 +358,7 @@ def test_admin_listener_takes_abuse(env):
     broker.http("/healthz")
     before = broker.resident_bytes()
     heads = [b"POST /api/v1/publish HTTP/1.1\r\nHost: x\r\nContent-Length: 1073741824\r\n\r\n" + b"x" * 3_000_000,
-             b"PUT /api/v1/model HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nFFFFFFFF\r\n" + bytes(100_000),
+             b"PUT /api/v1/model HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nFFFFFFFF\r\n" + bytes(9_999),
              b"GET /../../../../etc/passwd HTTP/1.1\r\nHost: x\r\n\r\n",
              b"GET /api/v1/../../../etc/passwd HTTP/1.1\r\nHost: x\r\n\r\n",
              b"GET /%2e%2e/%2e%2e/etc/passwd HTTP/1.1\r\nHost: x\r\n\r\n", b"NONSENSE\r\n\r\n", os.urandom(2000),
