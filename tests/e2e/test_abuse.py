@@ -237,7 +237,7 @@ def test_qos_2_without_pubrel(env):
         client.send(*(codec.publish(env.topic(), b"x" * 50, qos=2, packet_id=number) for number in range(1, 1001)))
         for _ in range(1000):
             client.expect(PUBREC)
-        client.drop()
+        client.reset()
     env.still_serves()
     grown = env.broker.resident_bytes() - before
     assert grown < 32 << 20, f"{grown >> 20} MiB more"
@@ -399,7 +399,7 @@ def test_connection_churn(env):
         if number % 4:
             client.send(codec.connect("" if number % 2 else env.id(str(number % 50))))
         if number % 3 == 0:
-            client.drop()
+            client.reset()
         else:
             client.close()
     started = time.monotonic()

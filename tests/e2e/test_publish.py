@@ -367,16 +367,27 @@ def test_reason_strings_left_out_when_too_large(env):
     """[MQTT-3.4.2-2] [MQTT-3.5.2-2] [MQTT-3.9.2-1] [MQTT-3.14.2-3] refusals explain themselves with a Reason String,
     and do without where the client's Maximum Packet Size leaves no room (the client checks the size)."""
     deep = env.topic("/".join("x" * 70))
-    talkative, small = env.connected(), env.connected(props={"maximum_packet_size": 8})
-    for qos in (1, 2):
-        assert talkative.publish(deep, b"", qos=qos, reason=0x90).props.get("reason_string")
-        assert "reason_string" not in small.publish(deep, b"", qos=qos, reason=0x90).props
-    assert talkative.subscribe("a/#/b", codes=[0x8F]).props.get("reason_string")
-    assert "reason_string" not in small.subscribe("a/#/b", codes=[0x8F]).props
-    for client, explained in ((talkative, True), (small, False)):
+
+    def refused_publish(client, qos):
+        return client.publish(deep, b"", qos=qos, reason=0x90)
+
+    def disconnect(client):
         client.send(codec.publish("a/+", b""))
-        found = client.expect_disconnect((0x90, 0x81, 0x82))
-        assert ("reason_string" in found.props) is explained, found
+        return client.expect_disconnect((0x90, 0x81, 0x82))
+    for ask in (lambda client: refused_publish(client, 1), lambda client: refused_publish(client, 2),
+                lambda client: client.subscribe("a/#/b", codes=[0x8F]), disconnect):
+        explains_where_there_is_room(env, ask)
+
+
+def explains_where_there_is_room(env, ask):
+    """`ask(client)` gets an answer with a Reason String; a client that takes one byte less gets it without."""
+    talkative = env.connected()
+    explained = ask(talkative)
+    assert explained.props.get("reason_string"), explained
+    room = len(explained.raw) - 1
+    assert room >= len(talkative.connack.raw), f"reason string too short for this test: {explained}"
+    small = env.connected(props={"maximum_packet_size": room})
+    assert "reason_string" not in ask(small).props
 
 
 @mosquitto_differs("does not limit levels")
@@ -411,15 +422,17 @@ def test_message_expiry(env):
     subscriber, publisher = pair(env, client_id=env.id("s"), props=props)
     publisher.publish(env.topic("live"), b"live", qos=1, props={"message_expiry_interval": 100})
     found = subscriber.message(payload=b"live")
-    assert 99 <= found.props["message_expiry_interval"] <= 100
+    assert 95 <= found.props["message_expiry_interval"] <= 100
     subscriber.drop()
+    started = time.monotonic()
     for seconds in (1, 60):
         publisher.publish(env.topic(), f"{seconds} s".encode(), qos=1, props={"message_expiry_interval": seconds})
     publisher.publish(env.topic(), b"for ever", qos=1)
     time.sleep(2.3)
     again = env.connected(env.id("s"), clean=False, props=props)
     found = again.message(payload=b"60 s")
-    assert 56 <= found.props["message_expiry_interval"] <= 58, found
+    waited = time.monotonic() - started
+    assert 60 - waited - 1 <= found.props["message_expiry_interval"] <= 58, f"{found} after {waited:.1f} s"
     found = again.message(payload=b"for ever")
     assert "message_expiry_interval" not in found.props
 

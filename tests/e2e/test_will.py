@@ -18,7 +18,7 @@ def test_will_after_an_abnormal_end(env, version):
     watch = watcher(env)
     for qos in (0, 1, 2):
         client = env.connected(version=version, will=Will(env.topic(), f"qos {qos}", qos=qos))
-        client.drop()
+        client.reset()
         watch.message(payload=f"qos {qos}".encode(), qos=qos, topic=env.topic())
 
 
@@ -185,5 +185,5 @@ def test_many_wills_at_once(env):
     watch = watcher(env)
     clients = [env.connected(will=Will(env.topic(str(number)), b"w", qos=1)) for number in range(50)]
     for client in clients:
-        client.drop()
+        client.reset()
     assert len({found.topic for found in watch.take(50)}) == 50
