@@ -329,6 +329,12 @@ class Run:
             await self.one_round(number)
         await self.finish()
 
+    def cut(self, share):
+        """Breaks this share of the connections, with whatever has arrived on them unread."""
+        for peer in self.peers:
+            if peer.transport and self.random.random() < share:
+                peer.transport.abort()
+
     async def one_round(self, number):
         before = self.ledger.acknowledged_count
         for subscriber in self.subscribers:
@@ -339,14 +345,12 @@ class Run:
             for subscriber in self.subscribers:
                 if subscriber.mode == "flapping" and self.random.random() < 0.2:
                     subscriber.wanted = not subscriber.wanted
+            self.cut(0.05)   # acknowledgements under way are lost with their connection
             await asyncio.sleep(min(0.05, max(0.0, end - time.monotonic()) * self.random.random() + 0.001))
-        if self.settings.signal == "NONE":
-            for peer in self.peers:
-                if peer.transport:
-                    peer.transport.abort()
-        elif self.settings.signal == "TERM":
+        self.cut(1.0 if self.settings.signal == "NONE" else 0.3)
+        if self.settings.signal == "TERM":
             await asyncio.get_running_loop().run_in_executor(None, self.broker.stop)
-        else:
+        elif self.settings.signal == "KILL":
             self.broker.kill()
         under_way = sum(len(publisher.open) for publisher in self.publishers)
         early = 0
