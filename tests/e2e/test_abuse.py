@@ -116,6 +116,8 @@ def replay(env, row):
     finally:
         client.close()
     answers = [found.reason for found in seen]
+    if row["version"] == V5 and int(row["hex"][:1], 16) == codec.AUTH and answers == [0x82]:
+        return None  # before it is looked at: no AUTH from a client that gave no method [MQTT-4.12.0-7]
     if row["version"] == V5 and answers != [expected]:
         return f"answered {seen}, expected {expected:#x}"
     return None
