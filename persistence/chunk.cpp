@@ -7,13 +7,15 @@
 namespace trunkline::store {
 namespace {
 
-// Chunk header: version u8, 0 u8, 0 u16, end of the operations u32, xxh3-64 of everything from byte 16 u64, time i64.
+// Chunk header: version u8, 0 u8, 0 u16, end of the operations u32, checksum u64, time i64. The checksum is xxh3-64 of
+// everything from byte 16, with the first 8 bytes as its seed.
 constexpr std::size_t ops_end_at = 4, checksum_at = 8, checksummed_from = 16;
 constexpr std::size_t entry_header_size = 8;
 constexpr std::uint8_t entry_retain = 0x04, entry_shared = 0x08;
 
 std::uint64_t checksum(std::string_view chunk) {
-    return XXH3_64bits(chunk.data() + checksummed_from, chunk.size() - checksummed_from);
+    return XXH3_64bits_withSeed(chunk.data() + checksummed_from, chunk.size() - checksummed_from,
+                                load_le<std::uint64_t>(chunk.data()));
 }
 
 void set_u32(std::string& bytes, std::size_t at, std::uint32_t value) {

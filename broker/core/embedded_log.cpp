@@ -183,6 +183,7 @@ bool EmbeddedLog::write(std::span<const Submission> submissions) {
     full_ = true;
     set_health(false, Refusal::no_space, status.detail);
     if (StoreStatus back = state_.rollback(); !back.ok()) return fail(back), false;
+    post(state_.release());
     refuse_all(submissions, Refusal::no_space);
     return false;
 }

@@ -10,6 +10,7 @@
 namespace trunkline::broker {
 
 using store::OpKind;
+using store::StoreStatus;
 using store::Table;
 
 std::size_t State::TopicHash::operator()(std::string_view text) const { return XXH3_64bits(text.data(), text.size()); }
@@ -176,10 +177,14 @@ ShardEffects State::release() {
     return std::exchange(effects_, {});
 }
 
-store::StoreStatus State::rollback() {
+StoreStatus State::rollback() {
     for (RetainedExpiry& expiry : swept_) retained_expiries_.push(std::move(expiry));
     clear();
-    return load_all(false);
+    StoreStatus status = load_all(false);
+    for (const auto& [id, session] : sessions_) {  // what was live is not known any more: everyone fetches
+        if (session->connected) effects_[session->shard].spooled.emplace_back(id, session->owner);
+    }
+    return status;
 }
 
 std::int64_t State::next_due_ms() const {

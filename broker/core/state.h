@@ -79,7 +79,7 @@ public:
     Applied apply(const BatchInfo& batch, std::span<const Submission> submissions, store::WriteSet& writes);
     /// The batch is safe: changes the retained tree, tells the listener and hands out the effects.
     ShardEffects release();
-    /// The batch was not written: back to what the store holds.
+    /// The batch was not written: back to what the store holds. release() then tells connected sessions to fetch.
     store::StoreStatus rollback();
 
     /// Queued messages from `from_n` on, about `bytes` of them. Between batches only.
@@ -107,13 +107,16 @@ private:
         std::vector<SharedGroup*> groups;
         [[nodiscard]] bool empty() const { return plain.empty() && groups.empty(); }
     };
-    struct Target {                       // a session in a route, its overlapping subscriptions merged
-        Session* session = nullptr;
-        std::vector<const Subscription*> subscriptions;
-        std::uint8_t qos = 0;
+    struct Merged {                       // overlapping subscriptions of one session
+        std::uint8_t qos = 0;             // 0: none of them
         bool retain_as_published = false;
-        bool no_local = false;            // of at least one
         std::string identifiers;
+        void add(const Subscription& one);
+    };
+    struct Target {                       // a session in a route
+        Session* session = nullptr;
+        Merged all;
+        Merged own;                       // for what the session itself published
     };
     struct Route {
         std::vector<Target> targets;

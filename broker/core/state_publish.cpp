@@ -96,22 +96,10 @@ bool State::has_room(const Session& session, std::size_t size) const {
 
 void State::collect_owed(const Route& route, const PublishOp& op, std::size_t size) {
     for (const Target& target : route.targets) {
-        if (target.no_local && op.publisher == target.session->id) {  // [MQTT-3.8.3-3]
-            Subscription merged;
-            std::string ids;
-            for (const Subscription* one : target.subscriptions) {
-                if (one->no_local) continue;
-                merged.qos = std::max(merged.qos, one->qos);
-                merged.retain_as_published |= one->retain_as_published;
-            }
-            if (merged.qos == 0) continue;
-            // identifiers of the remaining subscriptions: rare enough to be left to the whole list
-            owed_.push_back({target.session, std::min(op.qos, merged.qos), op.retain && merged.retain_as_published,
-                             false, target.identifiers});
-            continue;
-        }
-        owed_.push_back({target.session, std::min(op.qos, target.qos), op.retain && target.retain_as_published, false,
-                         target.identifiers});
+        const Merged& as = op.publisher == target.session->id ? target.own : target.all;  // [MQTT-3.8.3-3]
+        if (as.qos == 0) continue;
+        owed_.push_back({target.session, std::min(op.qos, as.qos), op.retain && as.retain_as_published, false,
+                         as.identifiers});
     }
     for (SharedGroup* group : route.groups) {
         Session* session = pick_member(*group, size, nullptr);
@@ -145,6 +133,12 @@ DurableSession* State::pick_member(const SharedGroup& group, std::size_t size, c
     return away;
 }
 
+void State::Merged::add(const Subscription& one) {
+    qos = std::max(qos, one.qos);
+    retain_as_published |= one.retain_as_published;
+    if (one.identifier) store::put_le(identifiers, one.identifier);  // [MQTT-3.3.4-3]
+}
+
 const State::Route& State::route_for(std::string_view topic) {
     const auto at = routes_.find(topic);
     if (at != routes_.end()) return at->second;
@@ -169,11 +163,8 @@ State::Route State::make_route(std::string_view topic) const {
             route.targets.back().session = session;
         }
         Target& target = route.targets.back();  // one copy of a message for all of them [MQTT-3.3.4-2]
-        target.subscriptions.push_back(subscription);
-        target.qos = std::max(target.qos, subscription->qos);
-        target.retain_as_published |= subscription->retain_as_published;
-        target.no_local |= subscription->no_local;
-        if (subscription->identifier) store::put_le(target.identifiers, subscription->identifier);
+        target.all.add(*subscription);
+        if (!subscription->no_local) target.own.add(*subscription);
     }
     return route;
 }
