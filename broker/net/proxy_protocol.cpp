@@ -28,7 +28,7 @@ bool parse_port(std::string_view text, std::uint16_t& port) {
 }
 
 bool parse_address(std::string_view text, int family, std::uint8_t* to) {
-    if (text.size() >= INET6_ADDRSTRLEN) return false;
+    if (text.size() >= INET6_ADDRSTRLEN || text.find('\0') != std::string_view::npos) return false;
     return inet_pton(family, std::string(text).c_str(), to) == 1;
 }
 

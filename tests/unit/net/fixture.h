@@ -38,7 +38,7 @@ namespace trunkline::net::test {
 using namespace std::chrono_literals;
 
 /// Frames of a one-line protocol: four bytes of length, big-endian, then a body, which comes back framed the same. The
-/// body "close" answers with `goodbye_bytes` and closes; "pause" stops reading for 300 ms; "broadcast N" sends N bytes.
+/// body "close" answers with `goodbye_bytes` and closes; "pause" stops reading for 300 ms.
 class EchoShard final : public broker::ShardApi {
 public:
     std::atomic<int> opened{0}, closed{0}, writable_calls{0}, mails{0}, on_bytes_calls{0};
