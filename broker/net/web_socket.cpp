@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <boost/asio/any_completion_handler.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/write.hpp>
@@ -27,7 +26,24 @@ namespace http = boost::beast::http;
 namespace websocket = boost::beast::websocket;
 using boost::system::error_code;
 using Executor = asio::io_context::executor_type;
-using IoHandler = asio::any_completion_handler<void(error_code, std::size_t)>;
+
+/// A completion handler of Beast's whose type is forgotten. (asio::any_completion_handler of Boost 1.81 recurses without
+/// end when it is moved.)
+struct Completion {
+    virtual ~Completion() = default;
+    virtual void run(error_code error, std::size_t bytes) = 0;
+};
+using IoHandler = std::unique_ptr<Completion>;
+
+template <class Handler>
+IoHandler erase(Handler handler) {
+    struct Erased final : Completion {
+        explicit Erased(Handler from) : handler(std::move(from)) {}
+        void run(error_code error, std::size_t bytes) override { std::move(handler)(error, bytes); }
+        Handler handler;
+    };
+    return std::make_unique<Erased>(std::move(handler));
+}
 
 constexpr std::size_t request_bytes_max = 8 * 1'024;      // of the HTTP request that asks for the upgrade
 constexpr std::size_t input_bytes_per_turn = 64 * 1'024;  // of one connection
@@ -167,7 +183,7 @@ auto SocketStream::async_read_some(const Buffers& buffers, Token&& token) {
         for (auto at = asio::buffer_sequence_begin(to); at != asio::buffer_sequence_end(to) && first.size() == 0; ++at) {
             first = *at;
         }
-        connection_.start_read(first, IoHandler(std::move(handler)));
+        connection_.start_read(first, erase(std::move(handler)));
     };
     return asio::async_initiate<Token, void(error_code, std::size_t)>(std::move(initiate), token, buffers);
 }
@@ -175,7 +191,7 @@ auto SocketStream::async_read_some(const Buffers& buffers, Token&& token) {
 template <class Buffers, class Token>
 auto SocketStream::async_write_some(const Buffers& buffers, Token&& token) {
     auto initiate = [this](auto handler, const Buffers& from) {
-        connection_.start_write(from, IoHandler(std::move(handler)));
+        connection_.start_write(from, erase(std::move(handler)));
     };
     return asio::async_initiate<Token, void(error_code, std::size_t)>(std::move(initiate), token, buffers);
 }
@@ -203,9 +219,7 @@ void WebSocketConnection::start_write(const Buffers& buffers, IoHandler handler)
 
 void WebSocketConnection::complete(IoHandler& handler, error_code error, std::size_t bytes) {
     context_.has_work = true;
-    asio::post(executor(), [done = std::exchange(handler, nullptr), error, bytes]() mutable {
-        std::move(done)(error, bytes);
-    });
+    asio::post(executor(), [done = std::move(handler), error, bytes] { done->run(error, bytes); });
 }
 
 void WebSocketConnection::try_read() {
