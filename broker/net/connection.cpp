@@ -84,9 +84,12 @@ void Connection::read_proxy_header() {
     }
     (void)socket_.receive(buffer.data(), header.size);
     if (header.has_source) {
-        handshake_->info.peer = header.source;
-        handshake_->info.local = header.source.is_loopback();
-        if (!runner_.admit(listener_, header.source)) return die();
+        broker::ConnectionInfo& info = handshake_->info;
+        // A header from afar that tells of loopback makes nobody local.
+        info.local = info.local && header.source.is_loopback();
+        info.peer = header.source;
+        const bool believed = info.local || !header.source.is_loopback();
+        if (!runner_.admit(listener_, believed ? header.source : handshake_->socket_peer)) return die();
     }
     begin_tls();
 }
@@ -120,7 +123,10 @@ bool Connection::open() {
         if (stage_ == Stage::open) die();
         return false;
     }
-    if (stage_ != Stage::open) return false;   // closed within the call
+    if (stage_ != Stage::open) {   // closed within the call
+        client_ = nullptr;
+        return false;
+    }
     deadline_ms_ = runner_.enter(*this, ShardRunner::Phase::open);
     if (readable_) runner_.schedule(*this);
     return true;
@@ -184,7 +190,8 @@ void Connection::finish() {
     socket_.shut_down_sending();
     stage_ = Stage::lingering;
     deadline_ms_ = runner_.enter(*this, ShardRunner::Phase::lingering);
-    if (readable_ || peer_ended_) linger();
+    // Not now: this may be a call of the shard's, made while it works on what is in the read buffer.
+    if (readable_) runner_.schedule(*this);
 }
 
 bool Connection::send_rest() {

@@ -38,7 +38,7 @@ namespace trunkline::net::test {
 using namespace std::chrono_literals;
 
 /// Frames of a one-line protocol: four bytes of length, big-endian, then a body, which comes back framed the same. The
-/// body "close" answers with `goodbye_bytes` and closes; "pause" stops reading for 300 ms.
+/// body "close" answers with `goodbye_bytes` and closes; "pause" stops reading for 300 ms; "kick" closes all others.
 class EchoShard final : public broker::ShardApi {
 public:
     std::atomic<int> opened{0}, closed{0}, writable_calls{0}, mails{0}, on_bytes_calls{0};
@@ -127,9 +127,21 @@ private:
             client.transport->set_reading(false);
             paused_[&client] = now_.steady_ms + 300;
         }
+        if (body == "kick") {
+            const auto all = clients_;
+            for (broker::Client* other : all) {
+                if (other != &client) kick(*other);
+            }
+        }
         client.out.append(frame);
         dirty_.insert(&client);
         return true;
+    }
+    void kick(broker::Client& other) {
+        broker::Transport* transport = other.transport;
+        forget(other);
+        ++closed;
+        transport->close({});
     }
     void forget(broker::Client& client) {
         clients_.erase(&client);

@@ -137,6 +137,33 @@ TEST_CASE("the end of a paused connection is noticed when it goes on", "[net]") 
     CHECK(eventually([&] { return server.closed() == 1; }, 2s));
 }
 
+TEST_CASE("a reset of a paused connection is noticed at once", "[net]") {
+    Server server({tcp_listener()});
+    {
+        Peer peer(server.port());
+        REQUIRE(peer.send(frame("pause")));
+        REQUIRE(peer.receive(9).size() == 9);
+        const linger reset{1, 0};
+        ::setsockopt(peer.descriptor(), SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+    }
+    CHECK(eventually([&] { return server.closed() == 1; }, 100ms));
+}
+
+TEST_CASE("closing one connection from within another's call leaves the bytes at hand alone", "[net]") {
+    Server server({tcp_listener()});
+    for (int i = 0; i < 20; ++i) {
+        Peer victim(server.port());
+        REQUIRE(victim.send(frame("pause")));
+        REQUIRE(victim.receive(9).size() == 9);
+        REQUIRE(victim.send(std::string(100'000, 'v')));   // unread when it is closed
+        Peer taker(server.port());
+        const std::string bytes = frame("kick") + frame(std::string(20'000, 't'));
+        REQUIRE(taker.send(bytes));
+        REQUIRE(taker.receive(bytes.size()) == bytes);
+        CHECK(victim.is_closed());
+    }
+}
+
 TEST_CASE("thousands of connections over two shards", "[net]") {
     Server server({tcp_listener()}, 2);
     std::vector<Peer> peers;
