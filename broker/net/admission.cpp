@@ -55,7 +55,8 @@ void Admission::failed(const broker::PeerAddress& peer, std::int64_t now_ms) {
             oldest_first_.pop_front();
         }
         oldest_first_.push_back(key);
-        found = failures_.emplace(key, Failures{rate_after_failure_, now_ms, now_ms, std::prev(oldest_first_.end())}).first;
+        const Failures entry{rate_after_failure_, now_ms, now_ms, std::prev(oldest_first_.end())};
+        found = failures_.emplace(key, entry).first;
     }
     found->second.failed_ms = now_ms;
     oldest_first_.splice(oldest_first_.end(), oldest_first_, found->second.position);

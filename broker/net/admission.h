@@ -14,8 +14,8 @@ namespace trunkline::net {
 enum class Admit : std::uint8_t { yes, rate, address };
 
 /// Token buckets: one for all connections that are not from loopback (Limits::connect_rate a second), one per address
-/// with recent failures (Limits::connect_failures_per_address a second). IPv6 addresses count by their /64. Remembers at
-/// most `addresses_max` addresses, the least recently failed go first. Thread safe; the caller brings the time.
+/// with recent failures (Limits::connect_failures_per_address a second). IPv6 addresses count by their /64. Remembers
+/// at most `addresses_max` addresses, the least recently failed go first. Thread safe; the caller brings the time.
 class Admission {
 public:
     static constexpr std::size_t addresses_max = 16'384;

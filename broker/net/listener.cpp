@@ -35,7 +35,8 @@ AddressList resolve(const broker::ListenerConfig& config) {
     if (error != 0) {
         const std::error_code code = error == EAI_SYSTEM ? std::error_code(errno, std::generic_category())
                                                          : std::make_error_code(std::errc::address_not_available);
-        throw std::system_error(code, config.url + ": cannot resolve " + config.host + " (" + gai_strerror(error) + ")");
+        const std::string what = config.url + ": cannot resolve " + config.host + " (" + gai_strerror(error) + ")";
+        throw std::system_error(code, what);
     }
     return {found, &::freeaddrinfo};
 }
@@ -43,6 +44,24 @@ AddressList resolve(const broker::ListenerConfig& config) {
 void set_port(sockaddr* address, std::uint16_t port) {
     if (address->sa_family == AF_INET) reinterpret_cast<sockaddr_in*>(address)->sin_port = htons(port);
     if (address->sa_family == AF_INET6) reinterpret_cast<sockaddr_in6*>(address)->sin6_port = htons(port);
+}
+
+// A hosts file with several lines for a name gives its address several times.
+bool seen_before(const addrinfo* first, const addrinfo* address) {
+    for (const addrinfo* other = first; other != address; other = other->ai_next) {
+        if (other->ai_family != address->ai_family) continue;
+        const auto* a = other->ai_addr;
+        const auto* b = address->ai_addr;
+        if (a->sa_family == AF_INET && reinterpret_cast<const sockaddr_in*>(a)->sin_addr.s_addr ==
+                                           reinterpret_cast<const sockaddr_in*>(b)->sin_addr.s_addr) {
+            return true;
+        }
+        if (a->sa_family == AF_INET6 && IN6_ARE_ADDR_EQUAL(&reinterpret_cast<const sockaddr_in6*>(a)->sin6_addr,
+                                                           &reinterpret_cast<const sockaddr_in6*>(b)->sin6_addr)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 std::uint16_t bound_port(int descriptor) {
@@ -108,12 +127,12 @@ void Listener::fail(int error, const char* what) {
 }
 
 void Listener::bind_inet() {
-    AddressList addresses(nullptr, &::freeaddrinfo);
     const bool any = config_.host == "*" || config_.host.empty();
-    addresses = resolve(config_);
+    const AddressList addresses = resolve(config_);
     port_ = config_.port;
     int error = EADDRNOTAVAIL;
     for (const addrinfo* address = addresses.get(); address; address = address->ai_next) {
+        if (seen_before(addresses.get(), address)) continue;
         set_port(address->ai_addr, port_);   // a free port found for the first address serves the others too
         const int descriptor = listen_on(*address, any);
         if (descriptor < 0) {

@@ -96,8 +96,8 @@ bool load_client_authority(SSL_CTX* context, const broker::TlsConfig& config, st
         X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK);
     }
     SSL_CTX_set_purpose(context, X509_PURPOSE_SSL_CLIENT);
-    SSL_CTX_set_verify(context, SSL_VERIFY_PEER | (config.require_client_certificate ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0),
-                       nullptr);
+    const int demand = config.require_client_certificate ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0;
+    SSL_CTX_set_verify(context, SSL_VERIFY_PEER | demand, nullptr);
     return true;
 }
 

@@ -27,8 +27,8 @@ namespace websocket = boost::beast::websocket;
 using boost::system::error_code;
 using Executor = asio::io_context::executor_type;
 
-/// A completion handler of Beast's whose type is forgotten. (asio::any_completion_handler of Boost 1.81 recurses without
-/// end when it is moved.)
+/// A completion handler of Beast's whose type is forgotten. (asio::any_completion_handler of Boost 1.81 recurses
+/// without end when it is moved.)
 struct Completion {
     virtual ~Completion() = default;
     virtual void run(error_code error, std::size_t bytes) = 0;
@@ -180,9 +180,8 @@ template <class Buffers, class Token>
 auto SocketStream::async_read_some(const Buffers& buffers, Token&& token) {
     auto initiate = [this](auto handler, const Buffers& to) {
         asio::mutable_buffer first;
-        for (auto at = asio::buffer_sequence_begin(to); at != asio::buffer_sequence_end(to) && first.size() == 0; ++at) {
-            first = *at;
-        }
+        const auto end = asio::buffer_sequence_end(to);
+        for (auto at = asio::buffer_sequence_begin(to); at != end && first.size() == 0; ++at) first = *at;
         connection_.start_read(first, erase(std::move(handler)));
     };
     return asio::async_initiate<Token, void(error_code, std::size_t)>(std::move(initiate), token, buffers);

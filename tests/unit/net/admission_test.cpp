@@ -74,7 +74,8 @@ TEST_CASE("a flood of failing addresses takes bounded memory and forgets the old
     limits.connect_failures_per_address = 1;
     Admission admission(limits);
     const auto address = [](std::size_t i) {
-        return v4(10, static_cast<std::uint8_t>(i >> 16), static_cast<std::uint8_t>(i >> 8), static_cast<std::uint8_t>(i));
+        const auto octet = [i](int shift) { return static_cast<std::uint8_t>(i >> shift); };
+        return v4(10, octet(16), octet(8), octet(0));
     };
     for (std::size_t i = 0; i <= Admission::addresses_max; ++i) admission.failed(address(i), 0);
     CHECK(admitted(admission, address(0), 5, 0) == 5);                             // forgotten

@@ -230,7 +230,8 @@ TEST_CASE("a bad file keeps the old certificate and is named", "[net]") {
                Catch::Contains("mqtts://127.0.0.1:0") && Catch::Contains("broken.pem"));
     CHECK_THAT(problem_with([&](auto& tls) { tls.key_file = files.path("other.key"); }),
                Catch::Contains("other.key") && Catch::Contains("mismatch"));
-    CHECK_THAT(problem_with([&](auto& tls) { tls.ca_file = files.path("missing.pem"); }), Catch::Contains("missing.pem"));
+    CHECK_THAT(problem_with([&](auto& tls) { tls.ca_file = files.path("missing.pem"); }),
+               Catch::Contains("missing.pem"));
     CHECK_THAT(problem_with([&](auto& tls) { tls.require_client_certificate = true; }), Catch::Contains("tls.ca"));
     TlsPeer peer(files, server.port());
     CHECK(peer.common_name() == "good");
