@@ -45,6 +45,7 @@ public:
         end_ += static_cast<std::uint32_t>(bytes);
     }
     void append(std::string_view bytes) {
+        if (bytes.empty()) return;
         std::memcpy(prepare(bytes.size()), bytes.data(), bytes.size());
         commit(bytes.size());
     }

@@ -1,4 +1,10 @@
 // Packets in, bytes out: each function appends one whole control packet to a Buffer.
+//
+// Properties are written in one order, that of the packet's section in the specification (which is the order of the
+// fields in packets.h, User Properties where that section has them); a PUBLISH begins with Message Expiry Interval,
+// Topic Alias and Subscription Identifiers and ends with the forwarded properties as they came. Bytes in that order,
+// with properties and reason codes left out where they may be, come back unchanged from decode -> encode.
+// Strings and binary data must not be longer than 65,535 bytes; a longer one is a broken invariant.
 #pragma once
 
 #include <cstdint>
@@ -26,7 +32,11 @@ void encode(Buffer& out, Version version, const Unsubscribe& packet);
 void encode_pingreq(Buffer& out);
 void encode_pingresp(Buffer& out);
 
-/// The hot path. Size of the packet that encode() would append, header included.
+/// No packet can be longer than this: a remaining length of 268,435,455 bytes and its five bytes of header.
+inline constexpr std::uint32_t largest_packet = 268'435'460;
+
+/// The hot path. Size of the packet that encode() would append, header included. What is above largest_packet cannot
+/// be sent: a message that came in just below it may grow by its hop properties.
 [[nodiscard]] std::uint32_t encoded_size(Version version, const PublishOut& packet);
 /// Appends the packet; the caller has compared encoded_size() with what the receiver accepts where that is limited.
 /// Returns the offset in bytes, from the first byte appended, of the packet identifier (0 at QoS 0), so that the same

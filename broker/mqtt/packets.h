@@ -57,7 +57,8 @@ struct Will {
     std::string_view topic;
     std::string_view payload;
     std::string_view response_topic;
-    std::string_view properties;   // raw will properties without their length
+    std::string_view properties;   // raw will properties without their length; the encoder takes these when not empty
+                                   // and else builds them from the fields above
 };
 
 struct Connect {

@@ -1,0 +1,80 @@
+#include <catch2/catch.hpp>
+
+#include <algorithm>
+#include <random>
+#include <set>
+
+#include "namespace/retained_tree.h"
+
+using namespace trunkline::uns;
+
+namespace {
+
+RetainedPtr message(std::string_view payload) { return RetainedMessage::make({1, 0, 0, {}, payload}); }
+
+std::vector<std::string> scan_all(const RetainedTree& tree, const char* filter, std::size_t step) {
+    std::vector<std::string> found;
+    std::string after;
+    for (bool more = true; more;) {
+        more = tree.scan(filter, after, step, [&](std::string_view topic, const RetainedPtr&) { found.emplace_back(topic); });
+        if (more) after = found.back();
+    }
+    return found;
+}
+
+}  // namespace
+
+TEST_CASE("a retained value replaces, is found and goes", "[namespace]") {
+    RetainedTree tree;
+    tree.set("a/b", message("1"));
+    tree.set("a/b", message("2"));
+    tree.set("a", message("3"));
+    CHECK(tree.count() == 2);
+    CHECK(tree.get("a/b")->fields().payload == "2");
+    tree.set("a/b", nullptr);
+    tree.set("a/none", nullptr);
+    CHECK(tree.count() == 1);
+    CHECK_FALSE(tree.get("a/b"));
+    tree.set("a", nullptr);
+    CHECK(tree.bytes() == 0);
+}
+
+TEST_CASE("a scan in steps visits what matches once, for any filter and step", "[namespace]") {
+    std::mt19937 random(7);
+    RetainedTree tree;
+    std::set<std::string> topics;
+    const char* names[] = {"a", "b", "ab", "", "$x", "c"};
+    for (int i = 0; i < 400; ++i) {
+        std::string topic = names[random() % 6];
+        for (unsigned level = random() % 5; level > 0; --level) topic += std::string("/") + names[random() % 6];
+        if (topic.empty()) continue;
+        topics.insert(topic);
+        tree.set(topic, message("x"));
+    }
+    for (const char* filter : {"#", "+", "+/#", "a/#", "a/+", "+/b/+", "a/b/ab", "/#", "+/+/+/+/+", "$x/#", "+/a/#", "c/+/b/#"}) {
+        std::vector<std::string> expected;
+        for (const auto& topic : topics) {
+            if (matches(filter, topic)) expected.push_back(topic);
+        }
+        std::sort(expected.begin(), expected.end());
+        for (std::size_t step : {1, 2, 7, 1000}) {
+            auto found = scan_all(tree, filter, step);
+            std::sort(found.begin(), found.end());
+            INFO(filter << " in steps of " << step);
+            CHECK(found == expected);
+        }
+    }
+}
+
+TEST_CASE("a scan goes on where it stopped when that topic is gone", "[namespace]") {
+    RetainedTree tree;
+    for (const char* topic : {"a/1", "a/2", "a/2/x", "a/3"}) tree.set(topic, message("x"));
+    std::string last;
+    const auto visit = [&](std::string_view topic, const RetainedPtr&) { last = topic; };
+    CHECK(tree.scan("#", "", 2, visit));
+    CHECK(last == "a/2");
+    tree.set("a/2", nullptr);
+    tree.set("a/2/x", nullptr);
+    CHECK_FALSE(tree.scan("#", "a/2", 2, visit));
+    CHECK(last == "a/3");
+}
