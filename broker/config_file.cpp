@@ -27,8 +27,10 @@ void read_tls(YamlMap& map, TlsConfig& tls) {
     map.choice("min_version", tls.min_version, {"1.2", "1.3"});
 }
 
-void read_listener(YamlMap& map, YamlContext& context, Config& config) {
-    ListenerConfig listener;
+// An entry that is wrong stays empty, so that each keeps its index.
+void read_listener(std::size_t index, YamlMap& map, YamlContext& context, Config& config) {
+    config.listeners.resize(index + 1);
+    ListenerConfig& listener = config.listeners[index];
     std::string url;
     map.text("url", url);
     const std::string wrong = url.empty() ? "a listener needs a url" : parse_listener_url(url, listener);
@@ -42,7 +44,7 @@ void read_listener(YamlMap& map, YamlContext& context, Config& config) {
     map.boolean("proxy_protocol", listener.proxy_protocol);
     map.boolean("allow_insecure", listener.allow_insecure);
     map.absent_section("authenticators", "authenticators");
-    if (wrong.empty()) config.listeners.push_back(std::move(listener));
+    if (!wrong.empty()) listener.host.clear();
 }
 
 void read_limits(YamlMap& map, Limits& limits) {
@@ -78,7 +80,9 @@ void read_file(YamlMap& map, YamlContext& context, Config& config) {
     map.text("node", config.node);
     map.path("data", config.data_dir);
     map.count("workers", 0, 256, [&](std::uint64_t n) { config.workers = static_cast<std::uint32_t>(n); });
-    map.list("listeners", [&](YamlMap& listener) { read_listener(listener, context, config); });
+    map.list("listeners", [&](std::size_t index, YamlMap& listener) {
+        read_listener(index, listener, context, config);
+    });
     map.map("admin", [&](YamlMap& admin) {
         admin.text("listen", config.admin.listen);
         admin.map("tls", [&](YamlMap& tls) { read_tls(tls, config.admin.tls); });
@@ -190,6 +194,7 @@ private:
     }
 
     void check_listener(const ListenerConfig& listener, std::size_t index) {
+        if (listener.host.empty()) return;   // reported already
         std::string key = "listeners[" + std::to_string(index) + "].url";
         if (listeners_from_flags_) context_.places[key] = "--listen " + listener.url;
         const bool encrypted = listener.kind == ListenerKind::tls || listener.kind == ListenerKind::wss;

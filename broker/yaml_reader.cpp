@@ -254,7 +254,7 @@ void YamlMap::map(std::string_view key, const std::function<void(YamlMap&)>& rea
     inner.finish();
 }
 
-void YamlMap::list(std::string_view key, const std::function<void(YamlMap&)>& read) {
+void YamlMap::list(std::string_view key, const std::function<void(std::size_t, YamlMap&)>& read) {
     Entry* entry = ask(key);
     if (!entry) return;
     if (!entry->value.IsSequence()) {
@@ -266,7 +266,7 @@ void YamlMap::list(std::string_view key, const std::function<void(YamlMap&)>& re
         const YAML::Node item = entry->value[i];
         YamlMap inner(context_, item, path_of(key) + "[" + std::to_string(i) + "]");
         if (!item.IsMap()) continue;
-        read(inner);
+        read(i, inner);
         inner.finish();
     }
 }

@@ -54,8 +54,8 @@ public:
 
     /// Reads a nested mapping when there is one.
     void map(std::string_view key, const std::function<void(YamlMap&)>& read);
-    /// Calls `read` for each mapping of a list.
-    void list(std::string_view key, const std::function<void(YamlMap&)>& read);
+    /// Calls `read` for each mapping of a list, with its index.
+    void list(std::string_view key, const std::function<void(std::size_t, YamlMap&)>& read);
     /// A section that this version does not have: anything but nothing is reported.
     void absent_section(std::string_view key, std::string_view what);
 
