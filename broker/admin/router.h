@@ -25,9 +25,9 @@ struct Route {
     Access access = Access::token;
     std::vector<Parameter> parameters;
     std::string content_type = "application/json";
-    Handler handler;
+    Handler handler = {};
     bool stream = false;                          ///< server-sent events: the server starts a watch instead
-    std::string body_description;                 ///< of a POST; empty: takes none
+    std::string body_description = {};                 ///< of a POST; empty: takes none
 };
 
 class Router {
