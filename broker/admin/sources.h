@@ -63,6 +63,7 @@ public:
         }
         return all;
     }
+    std::atomic<bool> listening{false};        ///< the sockets may be asked
     std::atomic<bool> last_reload_ok{true};
 
 private:
