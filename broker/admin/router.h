@@ -23,7 +23,7 @@ struct Route {
     std::string path;                             ///< with {name} for a parameter that takes one segment
     std::string summary;
     Access access = Access::token;
-    std::vector<Parameter> parameters;
+    std::vector<Parameter> parameters = {};
     std::string content_type = "application/json";
     Handler handler = {};
     bool stream = false;                          ///< server-sent events: the server starts a watch instead
