@@ -95,9 +95,6 @@ std::string Daemon::start() {
     if (!log_options.sync) {
         log(Level::warn, "durability_relaxed", {{"meaning", "acknowledged messages may be lost when power fails"}});
     }
-    for (const net::ListenerStatus& listener : net_->listeners()) {
-        log(Level::info, "listening", {{"url", listener.url}, {"address", listener.address}});
-    }
     log(Level::info, "started", {{"version", version}, {"node", config_.node}, {"data", config_.data_dir},
                                  {"workers", std::to_string(shards)}, {"admin", admin_->address()}});
     return {};

@@ -300,6 +300,11 @@ asio::awaitable<void> AdminServer::Impl::run_watch(Stream& stream, const Request
             timer->cancel();
         });
     };
+    auto gone = std::make_shared<bool>(false);   // the watcher sends nothing more: what becomes readable is its end
+    stream.socket().async_wait(asio::socket_base::wait_read, [timer, woken, gone](error_code) {
+        *gone = *woken = true;
+        timer->cancel();
+    });
     const std::string id = "$admin-watch-" + std::to_string(::getpid()) + "-" + std::to_string(++watches);
     const auto watch = Watch::open(sources.broker, filter, id, wake);
     while (!stopping) {
@@ -311,6 +316,7 @@ asio::awaitable<void> AdminServer::Impl::run_watch(Stream& stream, const Request
             timer->expires_after(watch_beat);
             co_await timer->async_wait(token);
         }
+        if (*gone) break;
         *woken = false;
         const Watch::Batch batch = watch->take();
         for (const std::string& event : batch.events) out += "data: " + event + "\n\n";
