@@ -25,7 +25,8 @@ constexpr std::array<Scheme, 4> schemes = {{{"mqtt://", ListenerKind::tcp, 1883}
 std::string check_unix_path(std::string_view path) {
     if (path.empty()) return "a Unix socket needs a path after unix:";
     if (path.size() >= sizeof(sockaddr_un::sun_path)) {
-        return "the path of a Unix socket is limited to " + std::to_string(sizeof(sockaddr_un::sun_path) - 1) + " bytes";
+        const std::size_t most = sizeof(sockaddr_un::sun_path) - 1;
+        return "the path of a Unix socket is limited to " + std::to_string(most) + " bytes";
     }
     return {};
 }

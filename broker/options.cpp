@@ -24,7 +24,8 @@ Options read_options(int argc, char** argv, std::optional<int>& exit_code) {
         ->type_name("N")->check(CLI::Range(0U, 256U));
     app.add_option("--log-level", options.log_level, "error, warn, info or debug")->type_name("LEVEL");
     app.add_option("--log-format", options.log_format, "json or text")->type_name("FORMAT");
-    app.add_flag("--allow-anonymous", options.allow_anonymous, "let in clients without authentication, off loopback too");
+    app.add_flag("--allow-anonymous", options.allow_anonymous,
+                 "let in clients without authentication, off loopback too");
     app.add_flag("--check-config", options.check_config, "print every error of the configuration, exit 0 or 1");
     bool show_version = false;
     app.add_flag("--version", show_version, "print the version");

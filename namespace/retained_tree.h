@@ -74,8 +74,8 @@ public:
     using Visit = std::function<void(std::string_view topic, const RetainedPtr& message)>;
     bool scan(std::string_view filter, std::string_view after, std::size_t most, const Visit& visit) const;
 
-    /// Visits the children of one level: name, whether it has children, its value or null. At most `most` after `after`.
-    /// Without `path` the first levels; the path "" is the empty first level of topics such as "/a". Without `after`
+    /// Visits the children of one level: name, whether it has children, its value or null. At most `most`, after the
+    /// child `after`. Without `path` the first levels; the path "" is the empty first level of topics such as "/a". Without `after`
     /// from the first child. Returns true when there are more.
     using VisitChild = std::function<void(std::string_view level, bool has_children, const RetainedPtr& message)>;
     bool children(std::optional<std::string_view> path, std::optional<std::string_view> after, std::size_t most,

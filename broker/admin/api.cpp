@@ -226,7 +226,8 @@ void delete_retained(const ApiContext& context, const Request& request, const Re
         for (const std::string& topic : topics) context.sources.broker.publish(topic, "", true, 1);
     }
     Json json = {{"removed", dry_run ? 0 : topics.size()}, {"matched", topics.size()}, {"dry_run", dry_run}};
-    json["topics"] = std::vector<std::string>(topics.begin(), topics.begin() + std::min<std::ptrdiff_t>(100, std::ssize(topics)));
+    const auto shown = std::min<std::ptrdiff_t>(100, std::ssize(topics));   // the first of them, as a sample
+    json["topics"] = std::vector<std::string>(topics.begin(), topics.begin() + shown);
     if (more && !topics.empty()) json["cursor"] = topics.back();
     reply(json_response(json));
 }

@@ -48,7 +48,7 @@ Response problem(unsigned status, std::string_view kind, std::string_view title,
 }
 
 Response bad_parameter(std::string_view name, std::string detail) {
-    return problem(400, "bad-parameter", "A parameter is missing or wrong", std::string(name) + ": " + std::move(detail));
+    return problem(400, "bad-parameter", "A parameter is missing or wrong", std::string(name) + ": " + detail);
 }
 
 bool parse_target(std::string_view target, Request& request) {

@@ -29,9 +29,10 @@ public:
         while (true) {
             std::vector<Child> children;   // gathered first: the tree's lock is not held while building JSON
             const std::size_t most = std::min<std::size_t>(256, limit_ - page.nodes.size() + 1);
-            const bool more = tree_.children(path, after, most, [&](std::string_view name, bool inner, const auto& value) {
+            const auto gather = [&](std::string_view name, bool inner, const uns::RetainedPtr& value) {
                 children.push_back({std::string(name), inner, value});
-            });
+            };
+            const bool more = tree_.children(path, after, most, gather);
             for (const Child& child : children) {
                 const std::string topic = join(path, child.name);
                 if (page.nodes.size() == limit_) return full();

@@ -32,7 +32,8 @@ ProcessStats process_stats() {
     stats.virtual_bytes *= 1'024;
     std::error_code error;
     const std::filesystem::directory_iterator descriptors("/proc/self/fd", error);
-    if (!error) stats.open_descriptors = static_cast<std::uint64_t>(std::distance(begin(descriptors), end(descriptors)));
+    const auto open = error ? 0 : std::distance(begin(descriptors), end(descriptors));
+    stats.open_descriptors = static_cast<std::uint64_t>(open);
     rlimit limit{};
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0) stats.max_descriptors = limit.rlim_cur;
     return stats;

@@ -150,7 +150,7 @@ asio::awaitable<void> AdminServer::Impl::accept_unix() {
 void AdminServer::Impl::serve(asio::generic::stream_protocol::socket socket, bool from_here) {
     if (connections >= connections_max) return;   // closed at once
     ++connections;
-    asio::co_spawn(context, run_connection(std::move(socket), from_here), [self = shared_from_this()](std::exception_ptr failed) {
+    const auto ended = [self = shared_from_this()](std::exception_ptr failed) {
         --self->connections;
         if (!failed) return;
         try {
@@ -158,7 +158,8 @@ void AdminServer::Impl::serve(asio::generic::stream_protocol::socket socket, boo
         } catch (const std::exception& error) {
             broker::log(broker::Level::error, "admin_connection_failed", {{"what", error.what()}});
         }
-    });
+    };
+    asio::co_spawn(context, run_connection(std::move(socket), from_here), ended);
 }
 
 asio::awaitable<void> AdminServer::Impl::run_connection(asio::generic::stream_protocol::socket socket, bool from_here) {
@@ -224,16 +225,16 @@ asio::awaitable<bool> AdminServer::Impl::run_request(Stream& stream, HttpRequest
     Response answer;
     request.method = from.method_string();
     request.accept = from[http::field::accept];
-    const std::string_view authorization(from[http::field::authorization].data(), from[http::field::authorization].size());
+    const std::string_view authorization = from[http::field::authorization];
     if (authorization.starts_with("Bearer ")) request.token = authorization.substr(7);
-    const std::string_view host(from[http::field::host].data(), from[http::field::host].size());
+    const std::string_view host = from[http::field::host];
     bool with_token = false;
     {
         const std::lock_guard lock(mutex);
         with_token = tokens != nullptr;
     }
     const bool keep_alive = from.keep_alive() && !stopping;
-    const std::string_view target(from.target().data(), from.target().size());
+    const std::string_view target = from.target();
     const Route* route = nullptr;
     if (!parse_target(target, request)) {
         answer = problem(400, "bad-request", "The request target is malformed", "");
@@ -356,7 +357,8 @@ AdminServer::~AdminServer() {
     impl_->context_owner.reset();   // with the coroutines that still wait in it, which share Impl
 }
 
-std::string AdminServer::start(const Address& address, const broker::AdminConfig& config, std::uint32_t sys_interval_s) {
+std::string AdminServer::start(const Address& address, const broker::AdminConfig& config,
+                               std::uint32_t sys_interval_s) {
     Impl& impl = *impl_;
     for (const Problem& problem : reload(config)) return to_string(problem);
     try {
@@ -376,8 +378,8 @@ std::string AdminServer::start(const Address& address, const broker::AdminConfig
             const auto found = resolver.resolve(host, std::to_string(address.port), asio::ip::resolver_base::passive);
             impl.tcp.emplace(impl.context, found.begin()->endpoint(), true);
             const auto bound = impl.tcp->local_endpoint();
-            const bool v6 = bound.address().is_v6();
-            impl.where = (v6 ? "[" : "") + bound.address().to_string() + (v6 ? "]:" : ":") + std::to_string(bound.port());
+            const std::string text = bound.address().to_string();
+            impl.where = (bound.address().is_v6() ? "[" + text + "]" : text) + ":" + std::to_string(bound.port());
             asio::co_spawn(impl.context, impl.accept_tcp(), asio::detached);
         }
     } catch (const boost::system::system_error& error) {

@@ -16,8 +16,6 @@ std::int64_t now_ms() {
     return duration_cast<milliseconds>(system_clock::now().time_since_epoch()).count();
 }
 
-std::string age_text(std::int64_t since_ms) { return duration_text((now_ms() - since_ms) / 1'000); }
-
 std::string text_of(const Json& json, const char* key) {
     const auto at = json.find(key);
     if (at == json.end()) return {};
@@ -27,6 +25,10 @@ std::string text_of(const Json& json, const char* key) {
 std::uint64_t number_of(const Json& json, const char* key) {
     const auto at = json.find(key);
     return at != json.end() && at->is_number() ? at->get<std::uint64_t>() : 0;
+}
+
+std::string age_since(const Json& json, const char* key) {
+    return duration_text((now_ms() - static_cast<std::int64_t>(number_of(json, key))) / 1'000);
 }
 
 std::string payload_of(const Json& message) {
@@ -68,7 +70,9 @@ void print_status(const Tool& tool, const Json& json) {
     const Json& totals = json["totals"];
     const Json& retained = json["retained"];
     const auto rate = [&](const char* key) { return number_text(rates.value(key, 0.0)); };
-    const auto count = [](const Json& of, const char* key) { return number_text(static_cast<double>(number_of(of, key))); };
+    const auto count = [](const Json& of, const char* key) {
+        return number_text(static_cast<double>(number_of(of, key)));
+    };
     status_line("clients", count(clients, "connected") + " connected, " + count(json, "sessions_durable") +
                                " durable sessions, " + count(json, "subscriptions") + " subscriptions");
     status_line("messages", rate("messages_received") + "/s in, " + rate("messages_sent") + "/s out; " +
@@ -95,7 +99,8 @@ void print_status(const Tool& tool, const Json& json) {
     for (const Json& listener : json["listeners"]) {
         std::string text = text_of(listener, "address") + ", " + count(listener, "connections") + " connections";
         if (listener.contains("certificate_expires_s")) {
-            const auto left = static_cast<std::int64_t>(number_of(listener, "certificate_expires_s")) - now_ms() / 1'000;
+            const auto end = static_cast<std::int64_t>(number_of(listener, "certificate_expires_s"));
+            const std::int64_t left = end - now_ms() / 1'000;
             text += left < 0 ? ", certificate EXPIRED" : ", certificate for another " + duration_text(left);
         }
         status_line("listener", text);
@@ -121,7 +126,8 @@ void print_tree_stats(const Tool& tool, const std::vector<Json>& nodes, std::siz
     if (tool.out.format() != Format::table) {
         Json list = Json::array();
         for (const auto& [depth, level] : levels) {
-            list.push_back({{"level", depth}, {"nodes", level.nodes}, {"values", level.values}, {"bytes", level.bytes}});
+            list.push_back({{"level", depth}, {"nodes", level.nodes}, {"values", level.values},
+                            {"bytes", level.bytes}});
         }
         return tool.out.value(list);
     }
@@ -141,7 +147,7 @@ void print_tree(const Tool& tool, const std::vector<Json>& nodes, std::size_t fi
         std::string value;
         if (node.contains("value")) {
             value = "  " + printable(payload_of(node["value"]));
-            const std::string age = "  " + age_text(static_cast<std::int64_t>(number_of(node["value"], "stored_at_ms")));
+            const std::string age = "  " + age_since(node["value"], "stored_at_ms");
             const std::size_t used = columns_of(line) + columns_of(age);
             if (tool.out.width() != 0) value = tool.out.width() > used + 8 ? cut(value, tool.out.width() - used) : "";
             value += age;
@@ -247,7 +253,8 @@ int watch(const Tool& tool, const std::string& filter, std::uint64_t count) {
 
 int clients_list(const Tool& tool) {
     Json list = Json::array();
-    for_each_page(tool.server, "/api/v1/clients?limit=1000", "clients", [&](const Json& client) { list.push_back(client); });
+    for_each_page(tool.server, "/api/v1/clients?limit=1000", "clients",
+                  [&](const Json& client) { list.push_back(client); });
     if (tool.out.format() != Format::table) {
         tool.out.value(list);
         return exit_ok;
@@ -255,12 +262,14 @@ int clients_list(const Tool& tool) {
     std::vector<std::vector<std::string>> rows;
     for (const Json& client : list) {
         const std::uint64_t version = number_of(client, "version");
-        rows.push_back({text_of(client, "client_id"), text_of(client, "address"),
-                        version == 5 ? "5.0" : version == 4 ? "3.1.1" : "3.1",
-                        age_text(static_cast<std::int64_t>(number_of(client, "connected_since_ms"))),
-                        client.value("durable", false) ? "durable" : "-", std::to_string(number_of(client, "subscriptions")),
-                        std::to_string(number_of(client, "messages_in")), std::to_string(number_of(client, "messages_out")),
-                        std::to_string(number_of(client, "queued"))});
+        std::vector<std::string> row = {text_of(client, "client_id"), text_of(client, "address"),
+                                        version == 5 ? "5.0" : version == 4 ? "3.1.1" : "3.1",
+                                        age_since(client, "connected_since_ms"),
+                                        client.value("durable", false) ? "durable" : "-"};
+        for (const char* key : {"subscriptions", "messages_in", "messages_out", "queued"}) {
+            row.push_back(std::to_string(number_of(client, key)));
+        }
+        rows.push_back(std::move(row));
     }
     tool.out.table({"CLIENT", "ADDRESS", "MQTT", "SINCE", "SESSION", "SUBS", "IN", "OUT", "QUEUED"}, std::move(rows));
     return exit_ok;
@@ -273,7 +282,7 @@ int clients_show(const Tool& tool, const std::string& id) {
         return exit_ok;
     }
     std::vector<std::vector<std::string>> rows;
-    for (const auto& [key, value] : json.items()) rows.push_back({key, value.is_string() ? value.get<std::string>() : value.dump()});
+    for (const auto& field : json.items()) rows.push_back({field.key(), text_of(json, field.key().c_str())});
     tool.out.table({"FIELD", "VALUE"}, std::move(rows));
     return exit_ok;
 }
@@ -299,7 +308,7 @@ int retained_list(const Tool& tool, const std::string& filter) {
     std::vector<std::vector<std::string>> rows;
     for (const Json& message : list) {
         rows.push_back({text_of(message, "topic"), std::to_string(number_of(message, "bytes")),
-                        age_text(static_cast<std::int64_t>(number_of(message, "stored_at_ms"))), payload_of(message)});
+                        age_since(message, "stored_at_ms"), payload_of(message)});
     }
     tool.out.table({"TOPIC", "BYTES", "AGE", "PAYLOAD"}, std::move(rows));
     return list.empty() ? exit_findings : exit_ok;
@@ -311,7 +320,8 @@ int retained_remove(const Tool& tool, const std::string& filter, bool dry_run) {
     std::uint64_t matched = 0;
     std::string cursor;
     do {
-        const Json page = request(tool.server, "DELETE", cursor.empty() ? target : target + "&cursor=" + percent_encode(cursor));
+        const std::string at = cursor.empty() ? target : target + "&cursor=" + percent_encode(cursor);
+        const Json page = request(tool.server, "DELETE", at);
         matched += number_of(page, "matched");
         cursor = text_of(page, "cursor");
         if (dry_run && tool.out.format() == Format::table) {
@@ -319,7 +329,8 @@ int retained_remove(const Tool& tool, const std::string& filter, bool dry_run) {
         }
     } while (!cursor.empty());
     if (tool.out.format() == Format::table) {
-        std::cout << (dry_run ? "would remove " : "removed ") << matched << (matched == 1 ? " message\n" : " messages\n");
+        std::cout << (dry_run ? "would remove " : "removed ") << matched
+                  << (matched == 1 ? " message\n" : " messages\n");
     } else {
         tool.out.value({{"matched", matched}, {"dry_run", dry_run}});
     }

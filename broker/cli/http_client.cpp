@@ -173,10 +173,13 @@ Server Server::parse(std::string_view text) {
     server.name = chosen;
     if (chosen.starts_with("unix:")) {
         server.unix_path = chosen.substr(5);
-        if (server.unix_path.empty() || server.unix_path.size() > 107) throw Failure(exit_usage, "--server: no such path");
+        const bool fits = !server.unix_path.empty() && server.unix_path.size() <= 107;
+        if (!fits) throw Failure(exit_usage, "--server: the path of a Unix socket has 1 to 107 bytes");
         return server;
     }
-    if (chosen.starts_with("https://")) throw Failure(exit_usage, "--server: this version has no TLS for administration");
+    if (chosen.starts_with("https://")) {
+        throw Failure(exit_usage, "--server: this version has no TLS for administration");
+    }
     if (chosen.starts_with("http://")) chosen.erase(0, 7);
     while (chosen.ends_with('/')) chosen.pop_back();
     const auto colon = chosen.rfind(':');

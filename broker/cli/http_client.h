@@ -27,8 +27,8 @@ struct Server {
     std::string token;
     std::string name;         ///< as shown in messages
 
-    /// `http://HOST:PORT`, `HOST:PORT`, `[V6]:PORT` or `unix:PATH`; "" looks at TRUNKLINE_SERVER, then for the socket of
-    /// an installed broker, then takes 127.0.0.1:9883. Throws Failure.
+    /// `http://HOST:PORT`, `HOST:PORT`, `[V6]:PORT` or `unix:PATH`; "" looks at TRUNKLINE_SERVER, then for the socket
+    /// of an installed broker, then takes 127.0.0.1:9883. Throws Failure.
     static Server parse(std::string_view text);
 };
 

@@ -47,7 +47,8 @@ TEST_CASE("pages of the tree put together are the whole tree, whatever their siz
             std::vector<std::string> all;
             std::optional<std::string> cursor;
             for (int pages = 0; pages < 1'000; ++pages) {
-                const std::optional<std::string_view> after = cursor ? std::optional<std::string_view>(*cursor) : std::nullopt;
+                std::optional<std::string_view> after;
+                if (cursor) after = *cursor;
                 const TreePage page = tree_page(tree, std::nullopt, depth, limit, after, 0);
                 CHECK(page.nodes.size() <= limit);
                 for (const std::string& topic : topics_of(page)) all.push_back(topic);
@@ -60,7 +61,7 @@ TEST_CASE("pages of the tree put together are the whole tree, whatever their siz
     }
     const auto everything = topics_of(tree_page(tree, std::nullopt, 64, 100'000, std::nullopt, 0));
     const std::set<std::string> set(everything.begin(), everything.end());
-    for (const char* topic : {"/leading/slash", "trailing/", "a//b", "$SYS/broker/version", "acme/line-3/cell-4/state/mode"}) {
+    for (const char* topic : {"/leading/slash", "trailing/", "a//b", "$SYS/broker/version", "acme/line-3/cell-4"}) {
         CHECK(set.count(topic) == 1);
     }
 }

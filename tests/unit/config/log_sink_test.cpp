@@ -38,7 +38,9 @@ TEST_CASE("one event cannot flood the log, others are not held back by it", "[lo
     ::close(ends[1]);
     std::string text;
     char buffer[4'096];
-    for (ssize_t got = 0; (got = ::read(ends[0], buffer, sizeof buffer)) > 0;) text.append(buffer, static_cast<std::size_t>(got));
+    for (ssize_t got = 0; (got = ::read(ends[0], buffer, sizeof buffer)) > 0;) {
+        text.append(buffer, static_cast<std::size_t>(got));
+    }
     ::close(ends[0]);
     std::size_t noisy = 0;
     for (std::size_t at = 0; (at = text.find("noisy", at)) != std::string::npos; ++at) ++noisy;
