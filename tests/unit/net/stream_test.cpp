@@ -147,7 +147,7 @@ TEST_CASE("a reset of a paused connection is noticed at once", "[net]") {
         const linger reset{1, 0};
         ::setsockopt(peer.descriptor(), SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
     }
-    CHECK(eventually([&] { return server.closed() == 1; }, 100ms));
+    CHECK(eventually([&] { return server.closed() == 1; }, 450ms));
 }
 
 TEST_CASE("closing one connection from within another's call leaves the bytes at hand alone", "[net]") {
