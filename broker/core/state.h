@@ -168,7 +168,7 @@ private:
     const Route& route_for(std::string_view topic);
     Route make_route(std::string_view topic) const;
     void collect_owed(const Route& route, const store::PublishOp& op, std::size_t size);
-    Session* pick_member(const SharedGroup& group, std::size_t size, const Session* except) const;
+    Session* pick_member(const SharedGroup& group, std::size_t size) const;
     bool has_room(const Session& session, std::size_t size) const;
     void owe(const Owed& owed, std::string_view bytes);
     Refusal retain(const store::PublishOp& op);
