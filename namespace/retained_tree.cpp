@@ -150,12 +150,12 @@ bool RetainedTree::scan(std::string_view filter, std::string_view after, std::si
     return !walk.from(tree_.root());
 }
 
-bool RetainedTree::children(std::string_view path, std::string_view after, std::size_t most,
-                            const VisitChild& visit) const {
+bool RetainedTree::children(std::optional<std::string_view> path, std::optional<std::string_view> after,
+                            std::size_t most, const VisitChild& visit) const {
     const std::shared_lock lock(mutex_);
-    const auto* node = path.empty() ? &tree_.root() : tree_.find(path);
+    const auto* node = path ? tree_.find(*path) : &tree_.root();
     if (!node) return false;
-    auto at = after.empty() ? node->children().begin() : node->children().upper_bound(after);
+    auto at = after ? node->children().upper_bound(*after) : node->children().begin();
     for (; at != node->children().end(); ++at) {
         if (most-- == 0) return true;
         visit(at->name(), !at->children().empty(), at->value.message);

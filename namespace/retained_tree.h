@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <shared_mutex>
 #include <string>
 #include <string_view>
@@ -74,8 +75,11 @@ public:
     bool scan(std::string_view filter, std::string_view after, std::size_t most, const Visit& visit) const;
 
     /// Visits the children of one level: name, whether it has children, its value or null. At most `most` after `after`.
+    /// Without `path` the first levels; the path "" is the empty first level of topics such as "/a". Without `after`
+    /// from the first child. Returns true when there are more.
     using VisitChild = std::function<void(std::string_view level, bool has_children, const RetainedPtr& message)>;
-    bool children(std::string_view path, std::string_view after, std::size_t most, const VisitChild& visit) const;
+    bool children(std::optional<std::string_view> path, std::optional<std::string_view> after, std::size_t most,
+                  const VisitChild& visit) const;
 
     [[nodiscard]] std::uint64_t count() const { return count_.load(std::memory_order_relaxed); }
     [[nodiscard]] std::uint64_t bytes() const { return bytes_.load(std::memory_order_relaxed); }

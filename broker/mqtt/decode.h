@@ -41,8 +41,8 @@ struct Frame {
                                         Version version = Version::v5);
 
 /// Each takes the body of a Frame. `version` matters for properties and reason codes. All of the body must be used.
-/// CONNECT brings its version along; one we do not speak is unsupported_protocol_version [MQTT-3.1.2-1]. An empty client
-/// identifier is well-formed here; which versions and clean starts allow it is the session's to say.
+/// CONNECT brings its version along; one we do not speak is unsupported_protocol_version [MQTT-3.1.2-1]. An empty
+/// client identifier is well-formed here; which versions and clean starts allow it is the session's to say.
 [[nodiscard]] Decoded<Connect> decode_connect(std::string_view body);
 /// The version that a CONNECT names, also when the rest of it is malformed: it decides how the refusal is written.
 [[nodiscard]] std::optional<Version> connect_version(std::string_view body);
@@ -104,14 +104,14 @@ inline bool flags_allowed(unsigned type, unsigned flags, Version version) {
 DecodeError frame_error(std::string_view bytes, Version version);
 }  // namespace detail
 
-inline Decoded<Frame> next_frame(std::string_view bytes, std::uint32_t maximum_packet_size, Version version) {
-    Decoded<Frame> result(boost::system::in_place_value);
-    Frame& frame = *result;
+namespace detail {
+/// next_frame() into `frame`, which is as constructed; an empty `what` on success.
+inline DecodeError read_frame(std::string_view bytes, std::uint32_t maximum_packet_size, Version version,
+                              Frame& frame) {
     frame.needed = 2;
-    if (bytes.empty()) return result;
+    if (bytes.empty()) return {};
     const unsigned first = static_cast<unsigned char>(bytes[0]);
-    if (first < 0x10 || !detail::flags_allowed(first >> 4, first & 15U, version))
-        return detail::frame_error(bytes, version);
+    if (first < 0x10 || !flags_allowed(first >> 4, first & 15U, version)) return frame_error(bytes, version);
     frame.type = static_cast<PacketType>(first >> 4);
     frame.flags = static_cast<std::uint8_t>(first & 15U);
     std::uint32_t remaining = 0;
@@ -119,20 +119,27 @@ inline Decoded<Frame> next_frame(std::string_view bytes, std::uint32_t maximum_p
     for (unsigned shift = 0;; shift += 7) {
         if (header == bytes.size()) {
             frame.needed = header + 1;
-            return result;
+            return {};
         }
         const std::uint32_t next = static_cast<unsigned char>(bytes[header++]);
         remaining |= (next & 0x7FU) << shift;
-        if ((next & 0x80U) ? shift == 21 : (next == 0 && shift > 0))
-            return detail::frame_error(bytes, version);
+        if ((next & 0x80U) ? shift == 21 : (next == 0 && shift > 0)) return frame_error(bytes, version);
         if (!(next & 0x80U)) break;
     }
     const std::uint32_t total = header + remaining;
-    if (total > maximum_packet_size) return detail::frame_error(bytes, version);
+    if (total > maximum_packet_size) return frame_error(bytes, version);
     frame.needed = total;
-    if (bytes.size() < total) return result;
+    if (bytes.size() < total) return {};
     frame.size = total;
     frame.body = bytes.substr(header, remaining);
+    return {};
+}
+}  // namespace detail
+
+inline Decoded<Frame> next_frame(std::string_view bytes, std::uint32_t maximum_packet_size, Version version) {
+    Decoded<Frame> result(boost::system::in_place_value);
+    const DecodeError error = detail::read_frame(bytes, maximum_packet_size, version, *result);
+    if (*error.what) result = error;
     return result;
 }
 

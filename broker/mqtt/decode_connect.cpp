@@ -29,10 +29,10 @@ struct ConnectFlags {
     /// The rule that the flags break, null when they are consistent.
     [[nodiscard]] const char* fault(Version version) const {
         const bool v31 = version == Version::v31;  // leaves unused bits to the client
-        if (reserved() && !v31) return "the reserved bit of the Connect Flags is set";                    // [MQTT-3.1.2-3]
-        if (!will() && will_qos() != 0 && !v31) return "Will QoS is set without the Will Flag";           // [MQTT-3.1.2-11]
-        if (!will() && will_retain() && !v31) return "Will Retain is set without the Will Flag";          // [MQTT-3.1.2-13]
-        if (will() && will_qos() == 3) return "Will QoS is 3";                                            // [MQTT-3.1.2-12]
+        if (reserved() && !v31) return "the reserved bit of the Connect Flags is set";            // [MQTT-3.1.2-3]
+        if (!will() && will_qos() != 0 && !v31) return "Will QoS is set without the Will Flag";   // [MQTT-3.1.2-11]
+        if (!will() && will_retain() && !v31) return "Will Retain is set without the Will Flag";  // [MQTT-3.1.2-13]
+        if (will() && will_qos() == 3) return "Will QoS is 3";                                    // [MQTT-3.1.2-12]
         if (password() && !user_name() && version != Version::v5) return "a password without a user name";
         return nullptr;
     }
@@ -144,18 +144,7 @@ DecodeError read_connect_payload(Reader& reader, ConnectFlags flags, Connect& co
     return read_credentials(reader, flags, connect);
 }
 
-}  // namespace
-
-std::optional<Version> connect_version(std::string_view body) {
-    Reader reader(body);
-    Version version{};
-    if (*read_version(reader, version).what) return std::nullopt;
-    return version;
-}
-
-Decoded<Connect> decode_connect(std::string_view body) {
-    Decoded<Connect> result(boost::system::in_place_value);
-    Connect& connect = *result;
+DecodeError read_connect(std::string_view body, Connect& connect) {
     Reader reader(body);
     DecodeError error = read_version(reader, connect.version);
     if (*error.what) return error;
@@ -169,8 +158,22 @@ Decoded<Connect> decode_connect(std::string_view body) {
     else
         connect.session_expiry_s = connect.clean_start ? 0 : never;
     if (*error.what) return error;
-    error = read_connect_payload(reader, flags, connect);
-    if (*error.what) return error;
+    return read_connect_payload(reader, flags, connect);
+}
+
+}  // namespace
+
+std::optional<Version> connect_version(std::string_view body) {
+    Reader reader(body);
+    Version version{};
+    if (*read_version(reader, version).what) return std::nullopt;
+    return version;
+}
+
+Decoded<Connect> decode_connect(std::string_view body) {
+    Decoded<Connect> result(boost::system::in_place_value);
+    const DecodeError error = read_connect(body, *result);
+    if (*error.what) result = error;
     return result;
 }
 
@@ -218,6 +221,7 @@ Decoded<Connack> decode_connack(std::string_view body, Version version) {
     std::uint8_t flags = 0;
     std::uint8_t code = 0;
     if (!reader.u8(flags) || !reader.u8(code)) return malformed("CONNACK is cut short");
+    if (version == Version::v31) flags = 0;  // reserved and unused there
     if (flags > 1) return malformed("reserved bits of the Connect Acknowledge Flags are set");  // [MQTT-3.2.2-1]
     connack.session_present = flags == 1;
     if (connack.session_present && code != 0) return violation("Session Present in a refusal");  // [MQTT-3.2.2-6]

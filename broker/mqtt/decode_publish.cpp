@@ -47,20 +47,19 @@ bool read_publish_properties(Reader& reader, Publish& publish, DecodeError& erro
                            });
 }
 
-DecodeError flags_fault(const Publish& publish) {
-    if (publish.qos == 3) return malformed("PUBLISH has QoS 3");  // [MQTT-3.3.1-4]
+DecodeError flags_fault(unsigned qos) {
+    if (qos == 3) return malformed("PUBLISH has QoS 3");  // [MQTT-3.3.1-4]
     return malformed("PUBLISH has DUP set at QoS 0");             // [MQTT-3.3.1-2]
 }
 
-}  // namespace
-
-Decoded<Publish> decode_publish(std::uint8_t flags, std::string_view body, Version version) {
-    Decoded<Publish> result(boost::system::in_place_value);
-    Publish& publish = *result;
-    publish.dup = (flags & 8U) != 0;
+/// Fills `publish`, which is as constructed; an empty `what` on success.
+inline DecodeError read_publish(std::uint8_t flags, std::string_view body, Version version, Publish& publish) {
+    const unsigned qos = (flags >> 1) & 3U;
+    const bool dup = (flags & 8U) != 0;
+    if (qos == 3 || (dup && qos == 0 && version != Version::v31)) return flags_fault(qos);
+    publish.dup = dup && qos > 0;
     publish.retain = (flags & 1U) != 0;
-    publish.qos = static_cast<std::uint8_t>((flags >> 1) & 3U);
-    if (publish.qos == 3 || (publish.dup && publish.qos == 0 && version != Version::v31)) return flags_fault(publish);
+    publish.qos = static_cast<std::uint8_t>(qos);
 
     Reader reader(body);
     if (!reader.binary(publish.topic)) return malformed("topic name is cut short");
@@ -86,6 +85,16 @@ Decoded<Publish> decode_publish(std::uint8_t flags, std::string_view body, Versi
         return malformed("topic name is empty");
     }
     publish.payload = reader.rest();
+    return {};
+}
+
+}  // namespace
+
+Decoded<Publish> decode_publish(std::uint8_t flags, std::string_view body, Version version) {
+    // One variable and one return, so that the packet is built where the caller wants it: a copy costs 20 ns.
+    Decoded<Publish> result(boost::system::in_place_value);
+    const DecodeError error = read_publish(flags, body, version, *result);
+    if (*error.what) result = error;
     return result;
 }
 

@@ -289,7 +289,8 @@ void encode(Buffer& out, Version version, const Subscribe& packet) {
 void encode(Buffer& out, Version version, const Unsubscribe& packet) {
     const bool whole = put_packet(out, PacketType::unsubscribe, 2, no_limit, [&](auto& to) {  // [MQTT-3.10.1-1]
         to.u16(packet.packet_id);
-        if (version == Version::v5) put_list(to, [&](auto& list) { put_user_properties(list, packet.user_properties); });
+        if (version == Version::v5)
+            put_list(to, [&](auto& list) { put_user_properties(list, packet.user_properties); });
         for (const auto filter : packet.filters) to.text(filter);
     });
     assert(whole);

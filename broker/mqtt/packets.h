@@ -30,6 +30,7 @@ struct Publish {
     std::string_view response_topic;     // empty: none
     std::string_view properties;         // the raw, validated property bytes without their length
     std::string_view payload;
+    bool operator==(const Publish&) const = default;
 };
 
 /// What differs from subscriber to subscriber when a message goes out.
@@ -59,6 +60,7 @@ struct Will {
     std::string_view response_topic;
     std::string_view properties;   // raw will properties without their length; the encoder takes these when not empty
                                    // and else builds them from the fields above
+    bool operator==(const Will&) const = default;
 };
 
 struct Connect {
@@ -81,6 +83,7 @@ struct Connect {
     std::optional<std::string_view> authentication_method;
     std::optional<std::string_view> authentication_data;
     UserProperties user_properties;
+    bool operator==(const Connect&) const = default;
 };
 
 struct Connack {
@@ -104,6 +107,7 @@ struct Connack {
     std::optional<std::string_view> server_reference;
     std::optional<std::string_view> authentication_method;
     std::optional<std::string_view> authentication_data;
+    bool operator==(const Connack&) const = default;
 };
 
 /// PUBACK, PUBREC, PUBREL and PUBCOMP share one layout.
@@ -113,6 +117,7 @@ struct Ack {
     Reason reason = Reason::success;
     std::optional<std::string_view> reason_string;
     UserProperties user_properties;
+    bool operator==(const Ack&) const = default;
 };
 
 /// Retain Handling, section 3.8.3.1.
@@ -129,6 +134,7 @@ struct SubscriptionOptions {
 struct SubscriptionRequest {
     std::string_view filter;        // as sent, also when it is no valid filter: the session answers that per filter
     SubscriptionOptions options;
+    bool operator==(const SubscriptionRequest&) const = default;
 };
 
 struct Subscribe {
@@ -136,6 +142,7 @@ struct Subscribe {
     std::uint32_t subscription_identifier = 0;  // 0: none
     UserProperties user_properties;
     std::vector<SubscriptionRequest> requests;  // never empty
+    bool operator==(const Subscribe&) const = default;
 };
 
 struct Suback {
@@ -143,12 +150,14 @@ struct Suback {
     std::optional<std::string_view> reason_string;
     UserProperties user_properties;
     std::vector<Reason> reasons;                // before v5 the encoder sends 0x80 for every failure
+    bool operator==(const Suback&) const = default;
 };
 
 struct Unsubscribe {
     std::uint16_t packet_id = 0;
     UserProperties user_properties;
     std::vector<std::string_view> filters;      // never empty
+    bool operator==(const Unsubscribe&) const = default;
 };
 
 struct Unsuback {
@@ -156,6 +165,7 @@ struct Unsuback {
     std::optional<std::string_view> reason_string;
     UserProperties user_properties;
     std::vector<Reason> reasons;                // not sent before v5
+    bool operator==(const Unsuback&) const = default;
 };
 
 struct Disconnect {
@@ -164,6 +174,7 @@ struct Disconnect {
     std::optional<std::string_view> reason_string;
     std::optional<std::string_view> server_reference;
     UserProperties user_properties;
+    bool operator==(const Disconnect&) const = default;
 };
 
 struct Auth {
@@ -172,6 +183,7 @@ struct Auth {
     std::optional<std::string_view> data;
     std::optional<std::string_view> reason_string;
     UserProperties user_properties;
+    bool operator==(const Auth&) const = default;
 };
 
 }  // namespace trunkline::mqtt

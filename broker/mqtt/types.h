@@ -1,4 +1,5 @@
-// The vocabulary of MQTT: versions, packet types, reason codes, property identifiers (OASIS MQTT 5.0, chapters 2 and 3).
+// The vocabulary of MQTT: versions, packet types, reason codes, property identifiers (OASIS MQTT 5.0, chapters 2 and
+// 3).
 #pragma once
 
 #include <cstdint>

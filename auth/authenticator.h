@@ -1,0 +1,63 @@
+// The seam of authentication: who a client is, asked once at CONNECT and again with every AUTH of an enhanced
+// authentication (OASIS MQTT 5.0, section 4.12). Implementations are added by the access work; without one, clients
+// that may be anonymous are, and every enhanced method is unknown.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace trunkline::auth {
+
+/// What CONNECT and its connection say of a client. Views are valid during the call.
+struct Credentials {
+    std::string_view client_id;
+    std::optional<std::string_view> user_name;
+    std::optional<std::string_view> password;
+    std::string_view certificate_subject;   ///< of a verified client certificate, or empty
+    bool local = false;                     ///< loopback, Unix socket or in-process
+    std::string_view method;                ///< enhanced authentication, or empty
+    std::string_view data;
+};
+
+enum class Outcome : std::uint8_t { accept, more, bad_credentials, not_authorized, bad_method };
+
+struct Answer {
+    Outcome outcome = Outcome::not_authorized;
+    std::string user;      ///< with accept: the principal, may be empty for anonymous
+    std::string data;      ///< Authentication Data for the client, with accept and more
+    std::string reason;    ///< for the Reason String; says what the person at the gateway can do
+};
+
+/// One exchange of an enhanced authentication; lives as long as its connection, for re-authentication.
+class Exchange {
+public:
+    virtual ~Exchange() = default;
+    virtual Answer next(std::string_view data) = 0;
+};
+
+/// Called on the shards' threads: thread safe and quick.
+class Authenticator {
+public:
+    virtual ~Authenticator() = default;
+    /// CONNECT without an enhanced method.
+    virtual Answer check(const Credentials& credentials) = 0;
+    /// CONNECT with a method: null when the method is unknown. The first answer is for `credentials.data`.
+    virtual std::unique_ptr<Exchange> begin(const Credentials& credentials, Answer& first) = 0;
+};
+
+/// Anonymous where the listener allows it and nothing else: credentials nobody can check are not believed, and a user
+/// name without a way to check it is refused off loopback.
+class AnonymousOnly : public Authenticator {
+public:
+    explicit AnonymousOnly(bool allow_remote) : allow_remote_(allow_remote) {}
+    Answer check(const Credentials& credentials) override;
+    std::unique_ptr<Exchange> begin(const Credentials& credentials, Answer& first) override;
+
+private:
+    bool allow_remote_;
+};
+
+}  // namespace trunkline::auth

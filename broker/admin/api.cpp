@@ -1,0 +1,361 @@
+#include "broker/admin/api.h"
+
+#include <algorithm>
+#include <memory>
+#include <mutex>
+#include <set>
+
+#include "broker/admin/namespace_json.h"
+#include "broker/admin/process_stats.h"
+#include "namespace/topic.h"
+
+namespace trunkline::admin {
+namespace {
+
+constexpr std::uint64_t page_max = 10'000;
+constexpr std::uint64_t page_default = 1'000;
+constexpr std::size_t retained_page_bytes_max = 8 << 20;
+
+const Parameter limit_parameter{"limit", "query", "integer", false, "entries in a page, 1 to 10000, 1000 unless told"};
+const Parameter cursor_parameter{"cursor", "query", "string", false, "`cursor` of the page before"};
+
+Json connects_json(const Totals& totals) {
+    return {{"connected", totals.connections},
+            {"mqtt_3_1", totals.connections_by_version[0]},
+            {"mqtt_3_1_1", totals.connections_by_version[1]},
+            {"mqtt_5_0", totals.connections_by_version[2]}};
+}
+
+Json listeners_json(const Sources& sources) {
+    Json list = Json::array();
+    if (!sources.listeners) return list;
+    for (const ListenerNumbers& listener : sources.listeners()) {
+        Json entry = {{"url", listener.url}, {"address", listener.address}, {"connections", listener.connections}};
+        if (listener.certificate_expires_s) entry["certificate_expires_s"] = listener.certificate_expires_s;
+        list.push_back(std::move(entry));
+    }
+    return list;
+}
+
+Json status_json(const ApiContext& context) {
+    const Sources& sources = context.sources;
+    broker::Broker& broker = sources.broker;
+    const Totals totals = sum_counters(broker);
+    const auto reasons = context.readiness.reasons(broker);
+    const auto rates = context.meter.rates();
+    const broker::Health health = broker.log().health();
+    const bool strict = broker.config().durability == broker::Durability::strict;
+    const ProcessStats process = process_stats();
+    Json json = {{"healthy", reasons.empty()}, {"reasons", reasons}, {"version", sources.version},
+                 {"node", broker.config().node}, {"durability", strict ? "strict" : "relaxed"},
+                 {"started_at_ms", sources.started_wall_ms},
+                 {"uptime_s", (steady_ms() - sources.started_steady_ms) / 1'000}};
+    json["clients"] = connects_json(totals);
+    json["sessions_durable"] = broker.durable_session_count();
+    json["subscriptions"] = broker.subscription_count();
+    json["retained"] = {{"messages", broker.retained().count()}, {"bytes", broker.retained().bytes()}};
+    json["rates"] = {{"messages_received", rates.messages_received}, {"messages_sent", rates.messages_sent},
+                     {"bytes_received", rates.bytes_received}, {"bytes_sent", rates.bytes_sent}};
+    json["totals"] = {{"messages_received", totals.received()}, {"messages_sent", totals.sent()},
+                      {"messages_dropped", totals.all_dropped()}, {"publishes_refused", totals.publishes_refused}};
+    json["log"] = {{"accepting", health.accepting}, {"backlog_bytes", health.backlog_bytes}};
+    if (sources.store) {
+        const StoreNumbers store = sources.store();
+        json["disk"] = {{"store_bytes", store.bytes}, {"free_bytes", store.disk_free}, {"size_bytes", store.disk_size}};
+    }
+    json["process"] = {{"resident_bytes", process.resident_bytes}, {"cpu_seconds", process.cpu_seconds},
+                       {"open_descriptors", process.open_descriptors}, {"max_descriptors", process.max_descriptors}};
+    json["listeners"] = listeners_json(sources);
+    return json;
+}
+
+Json client_json(const broker::ClientInfo& client) {
+    return {{"client_id", client.client_id}, {"user", client.user}, {"address", client.address},
+            {"listener", client.listener}, {"version", client.version}, {"shard", client.shard},
+            {"durable", client.durable}, {"clean_start", client.clean_start},
+            {"connected_since_ms", client.connected_since_ms}, {"keep_alive_s", client.keep_alive_s},
+            {"session_expiry_s", client.session_expiry_s}, {"subscriptions", client.subscriptions},
+            {"messages_in", client.messages_in}, {"messages_out", client.messages_out},
+            {"inflight_out", client.inflight_out}, {"queued", client.queued},
+            {"write_buffer_bytes", client.write_buffer_bytes}};
+}
+
+/// The first `limit` clients after a cursor, in order of their ids, gathered from several threads: memory is bounded by
+/// the page, not by the clients.
+class ClientPage {
+public:
+    ClientPage(std::string after, std::size_t limit) : after_(std::move(after)), limit_(limit) {}
+    void add(const broker::ClientInfo& client) {
+        if (!after_.empty() && client.client_id <= after_) return;
+        const std::lock_guard lock(mutex_);
+        clients_.insert(client);
+        if (clients_.size() <= limit_) return;
+        more_ = true;
+        clients_.erase(std::prev(clients_.end()));
+    }
+    [[nodiscard]] Json json() const {
+        const std::lock_guard lock(mutex_);
+        Json list = Json::array();
+        for (const broker::ClientInfo& client : clients_) list.push_back(client_json(client));
+        Json page = {{"clients", std::move(list)}};
+        if (more_) page["cursor"] = clients_.rbegin()->client_id;
+        return page;
+    }
+
+private:
+    struct ById {
+        bool operator()(const broker::ClientInfo& a, const broker::ClientInfo& b) const {
+            return a.client_id < b.client_id;
+        }
+    };
+    std::string after_;
+    std::size_t limit_;
+    mutable std::mutex mutex_;
+    std::set<broker::ClientInfo, ById> clients_;
+    bool more_ = false;
+};
+
+void get_clients(const ApiContext& context, const Request& request, const Reply& reply) {
+    Response wrong;
+    const auto limit = number_parameter(request, "limit", page_default, 1, page_max, wrong);
+    if (!limit) return reply(wrong);
+    auto page = std::make_shared<ClientPage>(request.get("cursor").value_or(""), *limit);
+    context.sources.broker.visit_clients([page](const broker::ClientInfo& client) { page->add(client); },
+                                         [page, reply] { reply(json_response(page->json())); });
+}
+
+void get_client(const ApiContext& context, const Request& request, const Reply& reply) {
+    struct Found {
+        std::mutex mutex;
+        std::optional<Json> json;
+    };
+    auto found = std::make_shared<Found>();
+    const std::string id = request.parameters.at("id");
+    context.sources.broker.visit_clients(
+        [found, id](const broker::ClientInfo& client) {
+            if (client.client_id != id) return;
+            const std::lock_guard lock(found->mutex);
+            found->json = client_json(client);
+        },
+        [found, reply, id] {
+            const std::lock_guard lock(found->mutex);
+            reply(found->json ? json_response(*found->json)
+                              : problem(404, "not-found", "No such client", "\"" + id + "\" is not connected"));
+        });
+}
+
+void kick_client(const ApiContext& context, const Request& request, const Reply& reply) {
+    const std::string id = request.parameters.at("id");
+    context.sources.broker.kick(id, [reply, id](bool found) {
+        reply(found ? json_response({{"client_id", id}, {"kicked", true}})
+                    : problem(404, "not-found", "No such client", "\"" + id + "\" is not connected"));
+    });
+}
+
+void get_tree(const ApiContext& context, const Request& request, const Reply& reply) {
+    Response wrong;
+    const auto depth = number_parameter(request, "depth", 1, 1, 1'024, wrong);
+    const auto limit = depth ? number_parameter(request, "limit", page_default, 1, page_max, wrong) : std::nullopt;
+    if (!depth || !limit) return reply(wrong);
+    const auto path = request.get("path");
+    const auto cursor = request.get("cursor");
+    if (path && uns::has_wildcard(*path)) return reply(bad_parameter("path", "a path has no wildcard"));
+    const std::optional<std::string_view> root = path ? std::optional<std::string_view>(*path) : std::nullopt;
+    const std::optional<std::string_view> after = cursor ? std::optional<std::string_view>(*cursor) : std::nullopt;
+    TreePage page = tree_page(context.sources.broker.retained(), root, *depth, *limit, after, wall_ms());
+    Json json = {{"nodes", std::move(page.nodes)}};
+    if (page.cursor) json["cursor"] = *page.cursor;
+    reply(json_response(json));
+}
+
+void get_topic(const ApiContext& context, const Request& request, const Reply& reply) {
+    const auto topic = request.get("topic");
+    if (!topic || !uns::is_valid_topic_name(*topic)) return reply(bad_parameter("topic", "name a topic"));
+    const auto message = context.sources.broker.retained().get(*topic);
+    const std::int64_t expires = message ? message->fields().expires_at_ms : 0;
+    if (!message || (expires && expires <= wall_ms())) {
+        return reply(problem(404, "not-found", "No retained message", "\"" + *topic + "\" has no retained message"));
+    }
+    reply(json_response(retained_json(*topic, *message)));
+}
+
+void get_retained(const ApiContext& context, const Request& request, const Reply& reply) {
+    Response wrong;
+    const auto limit = number_parameter(request, "limit", page_default, 1, page_max, wrong);
+    if (!limit) return reply(wrong);
+    const std::string filter = request.get("filter").value_or("#");
+    if (!uns::is_valid_topic_filter(filter)) return reply(bad_parameter("filter", "\"" + filter + "\" is no filter"));
+    std::vector<std::pair<std::string, uns::RetainedPtr>> found;
+    std::size_t bytes = 0;
+    bool cut = false;
+    const bool more = context.sources.broker.retained().scan(
+        filter, request.get("cursor").value_or(""), *limit, [&](std::string_view topic, const uns::RetainedPtr& value) {
+            if (cut || (bytes > 0 && bytes + value->memory_bytes() > retained_page_bytes_max)) {
+                cut = true;   // the page is full before its last entry
+                return;
+            }
+            bytes += value->memory_bytes();
+            found.emplace_back(topic, value);
+        });
+    const std::int64_t now_ms = wall_ms();
+    Json list = Json::array();
+    for (const auto& [topic, value] : found) {
+        const std::int64_t expires = value->fields().expires_at_ms;
+        if (!expires || expires > now_ms) list.push_back(retained_json(topic, *value));
+    }
+    Json json = {{"messages", std::move(list)}};
+    if ((more || cut) && !found.empty()) json["cursor"] = found.back().first;
+    reply(json_response(json));
+}
+
+/// Removes what matches by publishing empty retained messages, as a client would [MQTT-3.3.1-6].
+void delete_retained(const ApiContext& context, const Request& request, const Reply& reply) {
+    Response wrong;
+    const auto limit = number_parameter(request, "limit", page_max, 1, page_max, wrong);
+    if (!limit) return reply(wrong);
+    const auto filter = request.get("filter");
+    if (!filter || !uns::is_valid_topic_filter(*filter)) {
+        return reply(bad_parameter("filter", "name what to remove: a topic or a filter"));
+    }
+    const bool dry_run = request.get("dry_run").value_or("false") == "true";
+    std::vector<std::string> topics;
+    const bool more = context.sources.broker.retained().scan(
+        *filter, request.get("cursor").value_or(""), *limit,
+        [&](std::string_view topic, const uns::RetainedPtr&) { topics.emplace_back(topic); });
+    if (!dry_run) {
+        for (const std::string& topic : topics) context.sources.broker.publish(topic, "", true, 1);
+    }
+    Json json = {{"removed", dry_run ? 0 : topics.size()}, {"matched", topics.size()}, {"dry_run", dry_run}};
+    json["topics"] = std::vector<std::string>(topics.begin(), topics.begin() + std::min<std::ptrdiff_t>(100, std::ssize(topics)));
+    if (more && !topics.empty()) json["cursor"] = topics.back();
+    reply(json_response(json));
+}
+
+void post_publish(const ApiContext& context, const Request& request, const Reply& reply) {
+    const Json body = Json::parse(request.body, nullptr, false);
+    if (!body.is_object()) return reply(problem(400, "bad-body", "The body is no JSON object", ""));
+    const auto text = [&](const char* name) {
+        const auto at = body.find(name);
+        return at != body.end() && at->is_string() ? std::optional(at->get<std::string>()) : std::nullopt;
+    };
+    for (const auto& [name, value] : body.items()) {
+        const std::set<std::string_view> known = {"topic", "payload", "encoding", "qos", "retain"};
+        if (!known.contains(name)) return reply(bad_parameter(name, "unknown; topic, payload, encoding, qos, retain"));
+    }
+    const auto topic = text("topic");
+    auto payload = body.contains("payload") ? text("payload") : std::optional<std::string>("");
+    const broker::Limits& limits = context.sources.broker.config().limits;
+    if (!topic || !uns::is_valid_topic_name(*topic)) return reply(bad_parameter("topic", "name a topic"));
+    if (topic->starts_with('$')) return reply(bad_parameter("topic", "topics that start with $ are the broker's own"));
+    if (topic->size() > limits.max_topic_bytes || uns::level_count(*topic) > limits.max_topic_levels) {
+        return reply(bad_parameter("topic", "too long or too many levels, see limits.max_topic_*"));
+    }
+    if (payload && text("encoding") == "base64") payload = from_base64(*payload);
+    if (!payload) return reply(bad_parameter("payload", "a text, or base64 with \"encoding\": \"base64\""));
+    if (payload->size() > limits.max_packet_bytes) return reply(bad_parameter("payload", "over max_packet_bytes"));
+    const auto qos = body.value("qos", Json(0));
+    const auto retain = body.value("retain", Json(false));
+    if (!qos.is_number_unsigned() || qos.get<unsigned>() > 2) return reply(bad_parameter("qos", "0, 1 or 2"));
+    if (!retain.is_boolean()) return reply(bad_parameter("retain", "true or false"));
+    context.sources.broker.publish(*topic, std::move(*payload), retain.get<bool>(), qos.get<std::uint8_t>());
+    reply(json_response({{"topic", *topic}, {"accepted", true}}, 202));
+}
+
+void add_probes(Router& router, const ApiContext& context) {
+    router.add({"GET", "/healthz", "The process lives", Route::Access::open, {}, "application/json",
+                [](const Request&, const Reply& reply) { reply(json_response({{"status", "ok"}})); }});
+    router.add({"GET", "/readyz", "Clients are served; 503 with reasons when not", Route::Access::open, {},
+                "application/json", [context](const Request&, const Reply& reply) {
+                    const auto reasons = context.readiness.reasons(context.sources.broker);
+                    if (reasons.empty()) return reply(json_response({{"status", "ready"}}));
+                    std::string detail;
+                    for (const std::string& reason : reasons) detail += (detail.empty() ? "" : "; ") + reason;
+                    reply(problem(503, "not-ready", "Not ready", detail));
+                }});
+    router.add({"GET", "/metrics", "Prometheus text, or OpenMetrics by Accept", Route::Access::metrics, {},
+                "text/plain", [context](const Request& request, const Reply& reply) {
+                    const bool open = request.accept.find("application/openmetrics-text") != std::string::npos;
+                    Response response;
+                    response.content_type = open ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
+                                                 : "text/plain; version=0.0.4; charset=utf-8";
+                    response.body = metrics_text(context.sources, context.readiness, open);
+                    reply(std::move(response));
+                }});
+}
+
+template <class Function>
+Handler bind(const ApiContext& context, Function function) {
+    return [context, function](const Request& request, const Reply& reply) { function(context, request, reply); };
+}
+
+void add_namespace(Router& router, const ApiContext& context) {
+    router.add({"GET", "/api/v1/namespace/tree", "The tree of topics with their values, page by page",
+                Route::Access::token,
+                {{"path", "query", "string", false, "show what is below this topic; absent: everything"},
+                 {"depth", "query", "integer", false, "levels below the path, 1 unless told"},
+                 limit_parameter, cursor_parameter},
+                "application/json", bind(context, get_tree)});
+    router.add({"GET", "/api/v1/namespace/get", "The retained message of a topic", Route::Access::token,
+                {{"topic", "query", "string", true, "the topic"}}, "application/json", bind(context, get_topic)});
+    Route watch{"GET", "/api/v1/namespace/watch", "Messages as they come, as server-sent events",
+                Route::Access::token, {{"filter", "query", "string", true, "an MQTT topic filter"}},
+                "text/event-stream"};
+    watch.stream = true;
+    router.add(std::move(watch));
+}
+
+void add_clients(Router& router, const ApiContext& context) {
+    const Parameter id{"id", "path", "string", true, "the client identifier"};
+    router.add({"GET", "/api/v1/clients", "Connected clients, in order of their ids", Route::Access::token,
+                {limit_parameter, cursor_parameter}, "application/json", bind(context, get_clients)});
+    router.add({"GET", "/api/v1/clients/{id}", "One connected client", Route::Access::token, {id}, "application/json",
+                bind(context, get_client)});
+    router.add({"DELETE", "/api/v1/clients/{id}", "Disconnects a client (reason 0x98)", Route::Access::token, {id},
+                "application/json", bind(context, kick_client)});
+}
+
+void add_messages(Router& router, const ApiContext& context) {
+    const Parameter filter{"filter", "query", "string", false, "an MQTT topic filter, # unless told"};
+    const Parameter needed{"filter", "query", "string", true, "an MQTT topic filter"};
+    router.add({"GET", "/api/v1/retained", "Retained messages, in topic order", Route::Access::token,
+                {filter, limit_parameter, cursor_parameter}, "application/json", bind(context, get_retained)});
+    router.add({"DELETE", "/api/v1/retained", "Removes retained messages", Route::Access::token,
+                {needed, {"dry_run", "query", "boolean", false, "true: say what would go"}, limit_parameter,
+                 cursor_parameter}, "application/json", bind(context, delete_retained)});
+    Route publish{"POST", "/api/v1/publish", "Publishes a message", Route::Access::token, {}, "application/json",
+                  bind(context, post_publish)};
+    publish.body_description = "topic, payload (text), encoding (utf-8 or base64), qos (0), retain (false)";
+    router.add(std::move(publish));
+}
+
+}  // namespace
+
+Router make_router(ApiContext context) {
+    Router router;
+    add_probes(router, context);
+    router.add({"GET", "/api/v1/status", "Health, rates, backlog, disk and listeners", Route::Access::token, {},
+                "application/json", [context](const Request&, const Reply& reply) {
+                    reply(json_response(status_json(context)));
+                }});
+    add_namespace(router, context);
+    add_clients(router, context);
+    add_messages(router, context);
+    router.add({"GET", "/api/v1/config", "The configuration in force, secrets masked", Route::Access::token, {},
+                "application/json", [context](const Request&, const Reply& reply) {
+                    Response response;
+                    response.body = context.sources.config_json ? context.sources.config_json() : "{}";
+                    reply(std::move(response));
+                }});
+    // Last, so that it describes all of the above and itself.
+    auto document = std::make_shared<std::string>();
+    router.add({"GET", "/openapi.json", "This interface as OpenAPI 3.1", Route::Access::open, {}, "application/json",
+                [document](const Request&, const Reply& reply) {
+                    Response response;
+                    response.body = *document;
+                    reply(std::move(response));
+                }});
+    *document = dump(router.openapi(context.sources.version)) + "\n";
+    return router;
+}
+
+}  // namespace trunkline::admin

@@ -1,0 +1,20 @@
+// The routes under /api/v1 and at the root, except the watch's stream, which the server runs.
+#pragma once
+
+#include "broker/admin/metrics.h"
+#include "broker/admin/router.h"
+#include "broker/admin/sources.h"
+#include "broker/admin/totals.h"
+
+namespace trunkline::admin {
+
+/// What handlers work with; outlives the router.
+struct ApiContext {
+    Sources& sources;
+    Readiness& readiness;
+    Meter& meter;
+};
+
+[[nodiscard]] Router make_router(ApiContext context);
+
+}  // namespace trunkline::admin

@@ -1,0 +1,78 @@
+// What the administration interface asks of the rest of the process. main.cpp fills it.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "broker/core/broker.h"
+
+namespace trunkline::admin {
+
+struct StoreNumbers {
+    std::uint64_t bytes = 0, disk_free = 0, disk_size = 0;
+};
+
+struct ListenerNumbers {
+    std::string url;                              ///< as configured: its name
+    std::string address;                          ///< as bound
+    std::string protocol;                         ///< mqtt, mqtts, ws, wss, unix
+    std::uint64_t connections = 0;
+    std::int64_t certificate_expires_s = 0;       ///< since 1970; 0: no certificate
+};
+
+/// Of the commit log. Times in microseconds; bucket i counts what was at most the i-th bound, the last the rest.
+struct CommitNumbers {
+    std::uint64_t commits = 0, messages = 0, bytes = 0, commit_sum_us = 0;
+    std::vector<double> time_bounds_s, batch_bounds;
+    std::vector<std::uint64_t> time_buckets, batch_buckets;   ///< not cumulative, one more than the bounds
+    std::uint64_t queued_messages = 0;
+};
+
+struct Sources {
+    broker::Broker& broker;
+    std::function<StoreNumbers()> store;
+    std::function<std::vector<ListenerNumbers>()> listeners;
+    std::function<CommitNumbers()> commits;
+    std::function<std::string()> config_json;     ///< the effective configuration, secrets masked
+    std::string version;
+    std::int64_t started_wall_ms = 0, started_steady_ms = 0;
+};
+
+/// Readiness as main sets it. Thread safe.
+class Readiness {
+public:
+    /// "" when the broker takes clients, else why it does not.
+    void set(std::string reason) {
+        const std::lock_guard lock(mutex_);
+        reason_ = std::move(reason);
+    }
+    /// Everything that keeps the broker from being ready, the log's refusal included.
+    [[nodiscard]] std::vector<std::string> reasons(const broker::Broker& broker) const {
+        std::vector<std::string> all;
+        {
+            const std::lock_guard lock(mutex_);
+            if (!reason_.empty()) all.push_back(reason_);
+        }
+        if (const broker::Health health = broker.log().health(); !health.accepting) {
+            all.push_back(health.detail.empty() ? "durable messages are refused" : health.detail);
+        }
+        return all;
+    }
+    std::atomic<bool> listening{false};        ///< the sockets may be asked
+    std::atomic<bool> last_reload_ok{true};
+
+private:
+    mutable std::mutex mutex_;
+    std::string reason_ = "starting";
+};
+
+/// Milliseconds of the monotonic clock and since 1970.
+[[nodiscard]] std::int64_t steady_ms();
+[[nodiscard]] std::int64_t wall_ms();
+
+}  // namespace trunkline::admin

@@ -1,0 +1,344 @@
+#include "broker/cli/commands.h"
+
+#include <algorithm>
+#include <chrono>
+#include <fstream>
+#include <functional>
+#include <iostream>
+#include <iterator>
+#include <map>
+
+namespace trunkline::cli {
+namespace {
+
+std::int64_t now_ms() {
+    using namespace std::chrono;
+    return duration_cast<milliseconds>(system_clock::now().time_since_epoch()).count();
+}
+
+std::string age_text(std::int64_t since_ms) { return duration_text((now_ms() - since_ms) / 1'000); }
+
+std::string text_of(const Json& json, const char* key) {
+    const auto at = json.find(key);
+    if (at == json.end()) return {};
+    return at->is_string() ? at->get<std::string>() : at->dump();
+}
+
+std::uint64_t number_of(const Json& json, const char* key) {
+    const auto at = json.find(key);
+    return at != json.end() && at->is_number() ? at->get<std::uint64_t>() : 0;
+}
+
+std::string payload_of(const Json& message) {
+    std::string text = text_of(message, "payload");
+    if (message.contains("encoding")) text = "base64:" + text;
+    if (message.contains("truncated")) text += "...";
+    return text;
+}
+
+/// All pages of a list; `target` already has a query.
+void for_each_page(const Server& server, const std::string& target, const char* list,
+                   const std::function<void(const Json&)>& visit) {
+    std::string cursor;
+    while (true) {
+        const std::string at = cursor.empty() ? target : target + "&cursor=" + percent_encode(cursor);
+        const Json page = request(server, "GET", at);
+        if (!page.contains(list)) throw Failure(exit_no_connection, "the broker's answer has no " + std::string(list));
+        for (const Json& entry : page[list]) visit(entry);
+        if (!page.contains("cursor")) return;
+        cursor = page["cursor"].get<std::string>();
+    }
+}
+
+void status_line(const char* name, const std::string& text) {
+    std::cout << "  " << name << std::string(14 - std::char_traits<char>::length(name), ' ') << printable(text) << '\n';
+}
+
+void print_status(const Tool& tool, const Json& json) {
+    const bool healthy = json.value("healthy", false);
+    std::cout << (healthy ? tool.out.colour("32", "healthy") : tool.out.colour("31", "NOT HEALTHY")) << "  "
+              << printable(text_of(json, "node")) << ", trunkline " << printable(text_of(json, "version")) << ", up "
+              << duration_text(static_cast<std::int64_t>(number_of(json, "uptime_s"))) << '\n';
+    for (const Json& reason : json["reasons"]) std::cout << "  ! " << printable(reason.get<std::string>()) << '\n';
+    if (text_of(json, "durability") == "relaxed") {
+        std::cout << "  ! durability is relaxed: acknowledged messages may be lost; set durability: strict\n";
+    }
+    const Json& clients = json["clients"];
+    const Json& rates = json["rates"];
+    const Json& totals = json["totals"];
+    const Json& retained = json["retained"];
+    const auto rate = [&](const char* key) { return number_text(rates.value(key, 0.0)); };
+    const auto count = [](const Json& of, const char* key) { return number_text(static_cast<double>(number_of(of, key))); };
+    status_line("clients", count(clients, "connected") + " connected, " + count(json, "sessions_durable") +
+                               " durable sessions, " + count(json, "subscriptions") + " subscriptions");
+    status_line("messages", rate("messages_received") + "/s in, " + rate("messages_sent") + "/s out; " +
+                                count(totals, "messages_received") + " in, " + count(totals, "messages_sent") +
+                                " out since the start");
+    status_line("bytes", bytes_text(number_of(rates, "bytes_received")) + "/s in, " +
+                             bytes_text(number_of(rates, "bytes_sent")) + "/s out");
+    status_line("refused", count(totals, "publishes_refused") + " publishes; " + count(totals, "messages_dropped") +
+                               " deliveries dropped");
+    status_line("retained", count(retained, "messages") + " topics, " + bytes_text(number_of(retained, "bytes")));
+    status_line("log", (json["log"].value("accepting", false) ? "accepting, " : "REFUSING, ") +
+                           bytes_text(number_of(json["log"], "backlog_bytes")) + " waiting to be safe");
+    if (json.contains("disk")) {
+        const Json& disk = json["disk"];
+        const double size = static_cast<double>(number_of(disk, "size_bytes"));
+        const double free = static_cast<double>(number_of(disk, "free_bytes"));
+        status_line("disk", bytes_text(number_of(disk, "store_bytes")) + " in the store, " +
+                                bytes_text(number_of(disk, "free_bytes")) + " free" +
+                                (size > 0 ? " (" + number_text(free / size * 100) + " %)" : std::string()));
+    }
+    status_line("process", bytes_text(number_of(json["process"], "resident_bytes")) + " memory, " +
+                               count(json["process"], "open_descriptors") + " of " +
+                               count(json["process"], "max_descriptors") + " descriptors");
+    for (const Json& listener : json["listeners"]) {
+        std::string text = text_of(listener, "address") + ", " + count(listener, "connections") + " connections";
+        if (listener.contains("certificate_expires_s")) {
+            const auto left = static_cast<std::int64_t>(number_of(listener, "certificate_expires_s")) - now_ms() / 1'000;
+            text += left < 0 ? ", certificate EXPIRED" : ", certificate for another " + duration_text(left);
+        }
+        status_line("listener", text);
+    }
+}
+
+std::size_t level_of(const std::string& topic) {
+    return static_cast<std::size_t>(std::count(topic.begin(), topic.end(), '/'));
+}
+
+void print_tree_stats(const Tool& tool, const std::vector<Json>& nodes, std::size_t first_level) {
+    struct Level {
+        std::uint64_t nodes = 0, values = 0, bytes = 0;
+    };
+    std::map<std::size_t, Level> levels;
+    for (const Json& node : nodes) {
+        Level& level = levels[level_of(text_of(node, "topic")) - first_level + 1];
+        ++level.nodes;
+        if (!node.contains("value")) continue;
+        ++level.values;
+        level.bytes += number_of(node["value"], "bytes");
+    }
+    if (tool.out.format() != Format::table) {
+        Json list = Json::array();
+        for (const auto& [depth, level] : levels) {
+            list.push_back({{"level", depth}, {"nodes", level.nodes}, {"values", level.values}, {"bytes", level.bytes}});
+        }
+        return tool.out.value(list);
+    }
+    std::vector<std::vector<std::string>> rows;
+    for (const auto& [depth, level] : levels) {
+        rows.push_back({std::to_string(depth), std::to_string(level.nodes), std::to_string(level.values),
+                        bytes_text(level.bytes)});
+    }
+    tool.out.table({"LEVEL", "NODES", "VALUES", "BYTES"}, std::move(rows));
+}
+
+void print_tree(const Tool& tool, const std::vector<Json>& nodes, std::size_t first_level) {
+    for (const Json& node : nodes) {
+        const std::size_t depth = level_of(text_of(node, "topic")) - first_level;
+        const std::string name = printable(text_of(node, "name"));
+        std::string line = std::string(2 * depth, ' ') + (name.empty() ? "(empty)" : name);
+        std::string value;
+        if (node.contains("value")) {
+            value = "  " + printable(payload_of(node["value"]));
+            const std::string age = "  " + age_text(static_cast<std::int64_t>(number_of(node["value"], "stored_at_ms")));
+            const std::size_t used = columns_of(line) + columns_of(age);
+            if (tool.out.width() != 0) value = tool.out.width() > used + 8 ? cut(value, tool.out.width() - used) : "";
+            value += age;
+        } else if (node.value("has_children", false)) {
+            line += "/";
+        }
+        std::cout << line << tool.out.colour("36", value) << '\n';
+    }
+}
+
+Json message_of(const Publication& publication) {
+    std::string payload = publication.message;
+    if (!publication.file.empty()) {
+        std::ifstream file(publication.file, std::ios::binary);
+        std::istream& in = publication.file == "-" ? std::cin : file;
+        if (!in) throw Failure(exit_usage, "cannot read " + publication.file);
+        payload.assign(std::istreambuf_iterator<char>(in), {});
+    }
+    Json json = {{"topic", publication.topic}, {"payload", payload}, {"qos", publication.qos},
+                 {"retain", publication.retain}};
+    return json;
+}
+
+/// JSON strings are UTF-8, so other bytes travel as base64.
+std::string base64(std::string_view bytes) {
+    constexpr std::string_view digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    std::string out;
+    for (std::size_t i = 0; i < bytes.size(); i += 3) {
+        std::uint32_t group = 0;
+        for (std::size_t j = 0; j < 3; ++j) {
+            group = group << 8 | (i + j < bytes.size() ? static_cast<unsigned char>(bytes[i + j]) : 0);
+        }
+        const std::size_t chars = std::min<std::size_t>(3, bytes.size() - i) + 1;
+        for (std::size_t j = 0; j < 4; ++j) out += j < chars ? digits[group >> (18 - 6 * j) & 63] : '=';
+    }
+    return out;
+}
+
+}  // namespace
+
+int status(const Tool& tool) {
+    const Json json = request(tool.server, "GET", "/api/v1/status");
+    if (tool.out.format() == Format::table) {
+        print_status(tool, json);
+    } else {
+        tool.out.value(json);
+    }
+    return json.value("healthy", false) ? exit_ok : exit_findings;
+}
+
+int tree(const Tool& tool, const std::string& path, std::uint32_t depth, bool stats) {
+    std::string target = "/api/v1/namespace/tree?limit=5000&depth=" + std::to_string(depth);
+    if (!path.empty()) target += "&path=" + percent_encode(path);
+    std::vector<Json> nodes;
+    for_each_page(tool.server, target, "nodes", [&](const Json& node) { nodes.push_back(node); });
+    const std::size_t first_level = path.empty() ? 0 : level_of(path) + 1;
+    if (stats) {
+        print_tree_stats(tool, nodes, first_level);
+    } else if (tool.out.format() == Format::table) {
+        print_tree(tool, nodes, first_level);
+    } else {
+        tool.out.value(Json(nodes));
+    }
+    return nodes.empty() ? exit_findings : exit_ok;
+}
+
+int get(const Tool& tool, const std::string& topic) {
+    const Json json = request(tool.server, "GET", "/api/v1/namespace/get?topic=" + percent_encode(topic));
+    if (tool.out.format() != Format::table) {
+        tool.out.value(json);
+    } else {
+        const std::string payload = payload_of(json);
+        std::cout << (tool.out.terminal() ? printable(payload, true) : payload) << '\n';
+    }
+    return exit_ok;
+}
+
+int watch(const Tool& tool, const std::string& filter, std::uint64_t count) {
+    std::uint64_t seen = 0;
+    std::string ended;
+    stream(tool.server, "/api/v1/namespace/watch?filter=" + percent_encode(filter),
+           [&](std::string_view name, std::string_view data) {
+               const Json json = Json::parse(data, nullptr, false);
+               if (name == "end") {
+                   ended = json.is_object() ? text_of(json, "reason") : "";
+                   return false;
+               }
+               if (!json.is_object()) return true;
+               if (tool.out.format() == Format::table) {
+                   const std::string line = printable(text_of(json, "topic")) + " " + printable(payload_of(json));
+                   std::cout << (tool.out.width() ? cut(line, tool.out.width()) : line) << '\n';
+               } else if (tool.out.format() == Format::yaml) {
+                   std::cout << "---\n" << to_yaml(json);
+               } else {
+                   std::cout << data << '\n';
+               }
+               std::cout.flush();
+               return std::cout.good() && (count == 0 || ++seen < count);
+           });
+    if (!ended.empty()) throw Failure(exit_findings, "the watch ended: " + ended);
+    return exit_ok;
+}
+
+int clients_list(const Tool& tool) {
+    Json list = Json::array();
+    for_each_page(tool.server, "/api/v1/clients?limit=1000", "clients", [&](const Json& client) { list.push_back(client); });
+    if (tool.out.format() != Format::table) {
+        tool.out.value(list);
+        return exit_ok;
+    }
+    std::vector<std::vector<std::string>> rows;
+    for (const Json& client : list) {
+        const std::uint64_t version = number_of(client, "version");
+        rows.push_back({text_of(client, "client_id"), text_of(client, "address"),
+                        version == 5 ? "5.0" : version == 4 ? "3.1.1" : "3.1",
+                        age_text(static_cast<std::int64_t>(number_of(client, "connected_since_ms"))),
+                        client.value("durable", false) ? "durable" : "-", std::to_string(number_of(client, "subscriptions")),
+                        std::to_string(number_of(client, "messages_in")), std::to_string(number_of(client, "messages_out")),
+                        std::to_string(number_of(client, "queued"))});
+    }
+    tool.out.table({"CLIENT", "ADDRESS", "MQTT", "SINCE", "SESSION", "SUBS", "IN", "OUT", "QUEUED"}, std::move(rows));
+    return exit_ok;
+}
+
+int clients_show(const Tool& tool, const std::string& id) {
+    const Json json = request(tool.server, "GET", "/api/v1/clients/" + percent_encode(id));
+    if (tool.out.format() != Format::table) {
+        tool.out.value(json);
+        return exit_ok;
+    }
+    std::vector<std::vector<std::string>> rows;
+    for (const auto& [key, value] : json.items()) rows.push_back({key, value.is_string() ? value.get<std::string>() : value.dump()});
+    tool.out.table({"FIELD", "VALUE"}, std::move(rows));
+    return exit_ok;
+}
+
+int clients_kick(const Tool& tool, const std::string& id) {
+    const Json json = request(tool.server, "DELETE", "/api/v1/clients/" + percent_encode(id));
+    if (tool.out.format() == Format::table) {
+        std::cout << "disconnected " << printable(id) << '\n';
+    } else {
+        tool.out.value(json);
+    }
+    return exit_ok;
+}
+
+int retained_list(const Tool& tool, const std::string& filter) {
+    Json list = Json::array();
+    for_each_page(tool.server, "/api/v1/retained?filter=" + percent_encode(filter), "messages",
+                  [&](const Json& message) { list.push_back(message); });
+    if (tool.out.format() != Format::table) {
+        tool.out.value(list);
+        return list.empty() ? exit_findings : exit_ok;
+    }
+    std::vector<std::vector<std::string>> rows;
+    for (const Json& message : list) {
+        rows.push_back({text_of(message, "topic"), std::to_string(number_of(message, "bytes")),
+                        age_text(static_cast<std::int64_t>(number_of(message, "stored_at_ms"))), payload_of(message)});
+    }
+    tool.out.table({"TOPIC", "BYTES", "AGE", "PAYLOAD"}, std::move(rows));
+    return list.empty() ? exit_findings : exit_ok;
+}
+
+int retained_remove(const Tool& tool, const std::string& filter, bool dry_run) {
+    std::string target = "/api/v1/retained?filter=" + percent_encode(filter);
+    if (dry_run) target += "&dry_run=true";
+    std::uint64_t matched = 0;
+    std::string cursor;
+    do {
+        const Json page = request(tool.server, "DELETE", cursor.empty() ? target : target + "&cursor=" + percent_encode(cursor));
+        matched += number_of(page, "matched");
+        cursor = text_of(page, "cursor");
+        if (dry_run && tool.out.format() == Format::table) {
+            for (const Json& topic : page["topics"]) std::cout << printable(topic.get<std::string>()) << '\n';
+        }
+    } while (!cursor.empty());
+    if (tool.out.format() == Format::table) {
+        std::cout << (dry_run ? "would remove " : "removed ") << matched << (matched == 1 ? " message\n" : " messages\n");
+    } else {
+        tool.out.value({{"matched", matched}, {"dry_run", dry_run}});
+    }
+    return matched == 0 ? exit_findings : exit_ok;
+}
+
+int publish(const Tool& tool, const Publication& publication) {
+    Json message = message_of(publication);
+    std::string body;
+    try {
+        body = message.dump();
+    } catch (const Json::type_error&) {   // no UTF-8
+        message["payload"] = base64(message["payload"].get<std::string>());
+        message["encoding"] = "base64";
+        body = message.dump(-1, ' ', false, Json::error_handler_t::replace);
+    }
+    const Json json = request(tool.server, "POST", "/api/v1/publish", body);
+    if (tool.out.format() != Format::table) tool.out.value(json);
+    return exit_ok;
+}
+
+}  // namespace trunkline::cli

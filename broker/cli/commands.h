@@ -1,0 +1,36 @@
+// What trunkctl can do; each throws Failure or returns an exit code.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "broker/cli/http_client.h"
+#include "broker/cli/output.h"
+
+namespace trunkline::cli {
+
+struct Tool {
+    Server server;
+    Output out;
+};
+
+int status(const Tool& tool);
+int tree(const Tool& tool, const std::string& path, std::uint32_t depth, bool stats);
+int get(const Tool& tool, const std::string& topic);
+/// Ends after `count` messages; 0: never.
+int watch(const Tool& tool, const std::string& filter, std::uint64_t count);
+int clients_list(const Tool& tool);
+int clients_show(const Tool& tool, const std::string& id);
+int clients_kick(const Tool& tool, const std::string& id);
+int retained_list(const Tool& tool, const std::string& filter);
+int retained_remove(const Tool& tool, const std::string& filter, bool dry_run);
+
+struct Publication {
+    std::string topic, message, file;
+    std::uint32_t qos = 0;
+    bool retain = false;
+};
+int publish(const Tool& tool, const Publication& publication);
+
+}  // namespace trunkline::cli

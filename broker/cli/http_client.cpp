@@ -1,0 +1,222 @@
+#include "broker/cli/http_client.h"
+
+#include <sys/stat.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <optional>
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/generic/stream_protocol.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/beast/core/basic_stream.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/http.hpp>
+
+namespace trunkline::cli {
+namespace {
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+namespace http = beast::http;
+using namespace std::chrono_literals;
+using Stream = beast::basic_stream<asio::generic::stream_protocol>;
+using EventSink = std::function<bool(std::string_view, std::string_view)>;
+
+constexpr auto token = asio::as_tuple(asio::use_awaitable);
+constexpr const char* installed_socket = "/run/trunkline/admin.sock";
+constexpr std::uint64_t answer_bytes_max = 64 << 20;
+constexpr std::size_t event_bytes_max = 8 << 20;
+
+[[noreturn]] void no_connection(const Server& server, const std::string& why) {
+    throw Failure(exit_no_connection, "cannot reach the broker at " + server.name + ": " + why +
+                                          "; is it running, and does --server name its administration address?");
+}
+
+asio::awaitable<void> connect(Stream& stream, const Server& server) {
+    stream.expires_after(10s);
+    if (!server.unix_path.empty()) {
+        const asio::local::stream_protocol::endpoint endpoint(server.unix_path);
+        auto [error] = co_await stream.async_connect(endpoint, token);
+        if (error) no_connection(server, error.message());
+        co_return;
+    }
+    asio::ip::tcp::resolver resolver(stream.get_executor());
+    auto [failed, found] = co_await resolver.async_resolve(server.host, server.port, token);
+    if (failed) no_connection(server, failed.message());
+    std::string why = "no address";
+    for (const auto& entry : found) {
+        const asio::generic::stream_protocol::endpoint endpoint(entry.endpoint());
+        auto [error] = co_await stream.async_connect(endpoint, token);
+        if (!error) co_return;
+        why = error.message();
+    }
+    no_connection(server, why);
+}
+
+http::request<http::string_body> make_request(const Server& server, std::string_view method, const std::string& target,
+                                              const std::string& body) {
+    http::request<http::string_body> request;
+    request.method_string(boost::beast::string_view(method.data(), method.size()));
+    request.target(target);
+    request.version(11);
+    request.set(http::field::host, server.unix_path.empty() ? server.host : "localhost");
+    request.set(http::field::user_agent, "trunkctl");
+    if (!server.token.empty()) request.set(http::field::authorization, "Bearer " + server.token);
+    if (!body.empty()) request.set(http::field::content_type, "application/json");
+    request.body() = body;
+    request.keep_alive(false);
+    request.prepare_payload();
+    return request;
+}
+
+[[noreturn]] void refused(unsigned status, const std::string& body) {
+    const Json json = Json::parse(body, nullptr, false);
+    std::string what = "status " + std::to_string(status);
+    if (json.is_object() && json.contains("title")) {
+        what = json.value("title", "");
+        const std::string detail = json.value("detail", "");
+        if (!detail.empty()) what += ": " + detail;
+    }
+    int code = exit_findings;
+    if (status == 400) code = exit_usage;
+    if (status == 401 || status == 403) code = exit_not_authorised;
+    if (status == 401) what += " (give --token-file, or set TRUNKLINE_TOKEN)";
+    throw Failure(code, what);
+}
+
+// Splits server-sent events off the front of `text`. False when the sink has had enough.
+bool take_events(std::string& text, const EventSink& sink) {
+    std::size_t end = 0;
+    while ((end = text.find("\n\n")) != std::string::npos) {
+        std::string name = "message", data;
+        std::string_view lines(text.data(), end + 1);
+        while (!lines.empty()) {
+            const auto newline = lines.find('\n');
+            const std::string_view line = lines.substr(0, newline);
+            lines.remove_prefix(newline + 1);
+            if (line.starts_with("event: ")) name = line.substr(7);
+            if (line.starts_with("data: ")) data += line.substr(6);
+        }
+        const bool go_on = data.empty() || sink(name, data);
+        text.erase(0, end + 2);
+        if (!go_on) return false;
+    }
+    return true;
+}
+
+asio::awaitable<void> exchange(const Server& server, http::request<http::string_body> message, std::string& answer,
+                               const EventSink* sink) {
+    Stream stream(co_await asio::this_coro::executor);
+    co_await connect(stream, server);
+    stream.expires_after(30s);
+    auto [write_error, sent] = co_await http::async_write(stream, message, token);
+    if (write_error) no_connection(server, write_error.message());
+    beast::flat_buffer buffer;
+    http::response_parser<http::string_body> parser;
+    parser.body_limit(answer_bytes_max);
+    auto [header_error, header] = co_await http::async_read_header(stream, buffer, parser, token);
+    if (header_error) no_connection(server, header_error.message());
+    const unsigned status = parser.get().result_int();
+    if (!sink || status != 200) {
+        auto [error, got] = co_await http::async_read(stream, buffer, parser, token);
+        if (error) no_connection(server, error.message());
+        answer = std::move(parser.get().body());
+        if (status >= 300) refused(status, answer);
+        co_return;
+    }
+    std::string text(static_cast<const char*>(buffer.data().data()), buffer.size());
+    text.insert(0, parser.get().body());
+    std::string chunk(64 * 1'024, '\0');
+    while (take_events(text, *sink)) {
+        if (text.size() > event_bytes_max) throw Failure(exit_findings, "the broker sent an event without an end");
+        stream.expires_after(60s);   // the broker says something at least every 15 s
+        auto [error, got] = co_await stream.async_read_some(asio::buffer(chunk), token);
+        if (error) no_connection(server, error.message());
+        text.append(chunk.data(), got);
+    }
+}
+
+std::string run(const Server& server, http::request<http::string_body> message, const EventSink* sink) {
+    asio::io_context context{1};
+    std::string answer;
+    std::exception_ptr failure;
+    asio::co_spawn(context, exchange(server, std::move(message), answer, sink),
+                   [&](std::exception_ptr thrown) { failure = thrown; });
+    context.run();
+    if (failure) std::rethrow_exception(failure);
+    return answer;
+}
+
+std::string environment(const char* name) {
+    const char* value = std::getenv(name);
+    return value ? value : "";
+}
+
+}  // namespace
+
+Server Server::parse(std::string_view text) {
+    Server server;
+    server.token = environment("TRUNKLINE_TOKEN");
+    std::string chosen(text);
+    if (chosen.empty()) chosen = environment("TRUNKLINE_SERVER");
+    struct stat found {};
+    if (chosen.empty() && ::stat(installed_socket, &found) == 0 && S_ISSOCK(found.st_mode)) {
+        chosen = std::string("unix:") + installed_socket;
+    }
+    if (chosen.empty()) chosen = "127.0.0.1:9883";
+    server.name = chosen;
+    if (chosen.starts_with("unix:")) {
+        server.unix_path = chosen.substr(5);
+        if (server.unix_path.empty() || server.unix_path.size() > 107) throw Failure(exit_usage, "--server: no such path");
+        return server;
+    }
+    if (chosen.starts_with("https://")) throw Failure(exit_usage, "--server: this version has no TLS for administration");
+    if (chosen.starts_with("http://")) chosen.erase(0, 7);
+    while (chosen.ends_with('/')) chosen.pop_back();
+    const auto colon = chosen.rfind(':');
+    const bool bare = colon == std::string::npos || chosen.ends_with(']');
+    server.host = bare ? chosen : chosen.substr(0, colon);
+    server.port = bare ? "9883" : chosen.substr(colon + 1);
+    if (server.host.starts_with('[') && server.host.ends_with(']')) {
+        server.host = server.host.substr(1, server.host.size() - 2);
+    }
+    const bool digits = server.port.find_first_not_of("0123456789") == std::string::npos;
+    if (server.host.empty() || server.port.empty() || !digits) {
+        throw Failure(exit_usage, "--server: write http://HOST:PORT or unix:PATH");
+    }
+    return server;
+}
+
+Json request(const Server& server, std::string_view method, const std::string& target, const std::string& body) {
+    const std::string answer = run(server, make_request(server, method, target, body), nullptr);
+    Json json = Json::parse(answer, nullptr, false);
+    if (json.is_discarded()) throw Failure(exit_no_connection, server.name + " does not answer as a broker does");
+    return json;
+}
+
+void stream(const Server& server, const std::string& target, const EventSink& on_event) {
+    run(server, make_request(server, "GET", target, {}), &on_event);
+}
+
+std::string percent_encode(std::string_view text) {
+    constexpr std::string_view digits = "0123456789ABCDEF";
+    constexpr std::string_view plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~";
+    std::string out;
+    for (const char c : text) {
+        if (plain.find(c) != std::string_view::npos) {
+            out += c;
+        } else {
+            const auto byte = static_cast<unsigned char>(c);
+            out.append({'%', digits[byte >> 4], digits[byte & 15]});
+        }
+    }
+    return out;
+}
+
+}  // namespace trunkline::cli

@@ -1,0 +1,46 @@
+// HTTP to the broker's administration interface, over TCP or a Unix socket.
+#pragma once
+
+#include <functional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+
+#include <nlohmann/json.hpp>
+
+namespace trunkline::cli {
+
+using Json = nlohmann::ordered_json;
+
+/// Exit codes of trunkctl.
+enum Exit { exit_ok = 0, exit_findings = 1, exit_usage = 2, exit_no_connection = 3, exit_not_authorised = 4 };
+
+/// Ends the program with a message on standard error.
+struct Failure : std::runtime_error {
+    Failure(int code, const std::string& what) : std::runtime_error(what), exit_code(code) {}
+    int exit_code;
+};
+
+struct Server {
+    std::string host, port;   ///< or
+    std::string unix_path;
+    std::string token;
+    std::string name;         ///< as shown in messages
+
+    /// `http://HOST:PORT`, `HOST:PORT`, `[V6]:PORT` or `unix:PATH`; "" looks at TRUNKLINE_SERVER, then for the socket of
+    /// an installed broker, then takes 127.0.0.1:9883. Throws Failure.
+    static Server parse(std::string_view text);
+};
+
+/// One request on a connection of its own. Throws Failure: no connection, or what the broker's problem document says.
+[[nodiscard]] Json request(const Server& server, std::string_view method, const std::string& target,
+                           const std::string& body = {});
+
+/// Server-sent events: calls `on_event(name, data)` ("message" unless named) until it says false or the server ends.
+/// Throws Failure.
+void stream(const Server& server, const std::string& target,
+            const std::function<bool(std::string_view name, std::string_view data)>& on_event);
+
+[[nodiscard]] std::string percent_encode(std::string_view text);
+
+}  // namespace trunkline::cli

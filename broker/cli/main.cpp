@@ -1,0 +1,138 @@
+// trunkctl: the administration of a broker from the command line.
+#include <fstream>
+#include <functional>
+#include <iostream>
+#include <map>
+#include <string>
+
+#include <CLI/CLI.hpp>
+
+#include "broker/cli/commands.h"
+#include "broker/version.h"
+
+namespace {
+
+using namespace trunkline;
+using namespace trunkline::cli;
+
+struct Common {
+    std::string server, token_file;
+    Format format = Format::table;
+    bool no_colour = false;
+};
+
+Tool make_tool(const Common& common) {
+    Tool tool{Server::parse(common.server), Output(common.format, !common.no_colour)};
+    if (!common.token_file.empty()) {
+        std::ifstream in(common.token_file);
+        if (!std::getline(in, tool.server.token)) throw Failure(exit_usage, "cannot read " + common.token_file);
+    }
+    return tool;
+}
+
+/// Everything that may be typed; `action` is set to what was.
+struct CommandLine {
+    Common common;
+    std::function<int(const Tool&)> action;
+    std::string path, topic, filter, id;
+    std::uint32_t depth = 64;
+    std::uint64_t count = 0;
+    bool stats = false, dry_run = false;
+    Publication publication;
+
+    void add_common(CLI::App& app);
+    void add_namespace(CLI::App& app);
+    void add_clients(CLI::App& app);
+    void add_messages(CLI::App& app);
+    template <class Function>
+    void on(CLI::App* command, Function function) {
+        command->callback([this, function] { action = function; });
+    }
+};
+
+void CommandLine::add_common(CLI::App& app) {
+    const std::map<std::string, Format> formats = {
+        {"table", Format::table}, {"json", Format::json}, {"yaml", Format::yaml}, {"jsonl", Format::jsonl}};
+    app.add_option("--server", common.server, "http://HOST:PORT or unix:PATH; also TRUNKLINE_SERVER")->type_name("URL");
+    app.add_option("--token-file", common.token_file, "file with the token; also TRUNKLINE_TOKEN")->type_name("FILE");
+    app.add_option("-o,--output", common.format, "table, json, yaml or jsonl")
+        ->transform(CLI::CheckedTransformer(formats))->option_text("FORMAT");
+    app.add_flag("--no-color,--no-colour", common.no_colour, "no colours");
+    app.set_version_flag("--version", std::string("trunkctl ") + broker::version);
+}
+
+void CommandLine::add_namespace(CLI::App& app) {
+    on(app.add_subcommand("status", "health, rates, backlog and disk, in one screen"), status);
+    auto* tree_command = app.add_subcommand("tree", "the namespace with its last values");
+    tree_command->add_option("PATH", path, "show what is below this topic");
+    tree_command->add_option("-L,--levels", depth, "levels to show")->check(CLI::Range(1U, 1'024U))->type_name("N");
+    tree_command->add_flag("--stats", stats, "counts per level instead");
+    on(tree_command, [this](const Tool& tool) { return tree(tool, path, depth, stats); });
+    auto* get_command = app.add_subcommand("get", "the retained message of a topic");
+    get_command->add_option("TOPIC", topic, "topic")->required();
+    on(get_command, [this](const Tool& tool) { return get(tool, topic); });
+    auto* watch_command = app.add_subcommand("watch", "messages as they come");
+    watch_command->add_option("FILTER", filter, "MQTT topic filter")->required();
+    watch_command->add_option("-n,--count", count, "end after so many")->type_name("N");
+    on(watch_command, [this](const Tool& tool) { return watch(tool, filter, count); });
+}
+
+void CommandLine::add_clients(CLI::App& app) {
+    auto* clients = app.add_subcommand("clients", "connected clients");
+    clients->require_subcommand(1);
+    on(clients->add_subcommand("ls", "list them"), clients_list);
+    auto* show = clients->add_subcommand("show", "everything about one");
+    show->add_option("ID", id, "client identifier")->required();
+    on(show, [this](const Tool& tool) { return clients_show(tool, id); });
+    auto* kick = clients->add_subcommand("kick", "disconnect one");
+    kick->add_option("ID", id, "client identifier")->required();
+    on(kick, [this](const Tool& tool) { return clients_kick(tool, id); });
+}
+
+void CommandLine::add_messages(CLI::App& app) {
+    auto* retained = app.add_subcommand("retained", "retained messages");
+    retained->require_subcommand(1);
+    auto* list = retained->add_subcommand("ls", "list them");
+    filter = "#";
+    list->add_option("FILTER", filter, "MQTT topic filter, # unless told");
+    on(list, [this](const Tool& tool) { return retained_list(tool, filter); });
+    auto* remove = retained->add_subcommand("rm", "remove what matches");
+    remove->add_option("FILTER", filter, "MQTT topic filter")->required();
+    remove->add_flag("--dry-run", dry_run, "say what would go");
+    on(remove, [this](const Tool& tool) { return retained_remove(tool, filter, dry_run); });
+    auto* publish_command = app.add_subcommand("publish", "publish a message");
+    publish_command->add_option("TOPIC", publication.topic, "topic")->required();
+    auto* message = publish_command->add_option("-m,--message", publication.message, "payload")->type_name("TEXT");
+    publish_command->add_option("-f,--file", publication.file, "payload from a file, - for standard input")
+        ->type_name("FILE")->excludes(message);
+    publish_command->add_option("-q,--qos", publication.qos, "0, 1 or 2")->check(CLI::Range(0U, 2U))->type_name("QOS");
+    publish_command->add_flag("-r,--retain", publication.retain, "keep it as the topic's last value");
+    on(publish_command, [this](const Tool& tool) { return publish(tool, publication); });
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    CLI::App app{"trunkctl, the administration of a Trunkline broker", "trunkctl"};
+    app.require_subcommand(1);
+    app.fallthrough();
+    CommandLine line;
+    line.add_common(app);
+    line.add_namespace(app);
+    line.add_clients(app);
+    line.add_messages(app);
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::ParseError& error) {
+        return app.exit(error) == 0 ? exit_ok : exit_usage;
+    }
+    try {
+        return line.action(make_tool(line.common));
+    } catch (const Failure& failure) {
+        std::cerr << "trunkctl: " << printable(failure.what()) << '\n';
+        return failure.exit_code;
+    } catch (const std::exception& error) {
+        std::cerr << "trunkctl: " << printable(error.what()) << '\n';
+        return exit_findings;
+    }
+}

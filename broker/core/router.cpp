@@ -1,0 +1,87 @@
+#include "broker/core/router.h"
+
+#include <algorithm>
+#include <cassert>
+
+namespace trunkline::broker {
+
+void Router::subscribe(Session& session, const Subscription& subscription) {
+    auto& entries = tree_.insert(subscription.filter).value.entries;
+    const auto same = std::find_if(entries.begin(), entries.end(), [&](const Local& e) { return e.session == &session; });
+    if (same != entries.end()) {
+        *same = {&session, subscription.options, subscription.identifier};  // [MQTT-3.8.4-3]
+        index_.remove(shard_, subscription.filter);
+    } else {
+        if (entries.capacity() == 0) entries.reserve(1);
+        entries.push_back({&session, subscription.options, subscription.identifier});
+    }
+    index_.add(shard_, subscription.filter);
+}
+
+void Router::unsubscribe(Session& session, std::string_view filter) {
+    auto* node = tree_.find(filter);
+    assert(node);
+    auto& entries = node->value.entries;
+    const auto mine = std::find_if(entries.begin(), entries.end(), [&](const Local& e) { return e.session == &session; });
+    assert(mine != entries.end());
+    entries.erase(mine);
+    tree_.prune(*node);
+    index_.remove(shard_, filter);
+}
+
+Route& Router::find(std::string_view topic) {
+    const std::uint64_t hash = FilterIndex::hash(topic);
+    auto at = routes_.find(hash);
+    if (at == routes_.end() || at->second->topic != topic) {
+        if (routes_.size() >= max_routes) {
+            routes_.clear();
+            ++epoch_;
+        }
+        auto route = std::make_unique<Route>();
+        route->topic = topic;
+        route->hash = hash;
+        if (at != routes_.end() && routes_.contains(hash)) {  // two topics of one hash: the newer takes the place
+            routes_[hash] = std::move(route);
+            ++epoch_;
+            at = routes_.find(hash);
+        } else {
+            at = routes_.emplace(hash, std::move(route)).first;
+        }
+        compute(*at->second);
+        return *at->second;
+    }
+    refresh(*at->second);
+    return *at->second;
+}
+
+void Router::compute(Route& route) {
+    route.generation = index_.generation(route.hash);
+    auto match = index_.match(route.topic);
+    route.durable = match.durable;
+    route.other_shards = match.shards & ~(std::uint64_t{1} << shard_);
+    route.groups = std::move(match.groups);
+    route.targets.clear();
+    route.identifiers.clear();
+
+    found_.clear();
+    tree_.match(route.topic, [this](const Locals& locals) {
+        found_.insert(found_.end(), locals.entries.begin(), locals.entries.end());
+    });
+    std::stable_sort(found_.begin(), found_.end(),
+                     [](const Local& a, const Local& b) { return a.session->number < b.session->number; });
+    for (const Local& local : found_) {
+        if (route.targets.empty() || route.targets.back().session != local.session) {
+            route.targets.push_back({local.session, 0, false, false, static_cast<std::uint32_t>(route.identifiers.size()), 0});
+        }
+        Target& target = route.targets.back();
+        target.qos = std::max(target.qos, local.options.qos);
+        target.retain_as_published |= local.options.retain_as_published;
+        target.no_local |= local.options.no_local;
+        if (local.identifier != 0) {
+            route.identifiers.push_back(local.identifier);
+            ++target.identifier_count;
+        }
+    }
+}
+
+}  // namespace trunkline::broker

@@ -1,0 +1,80 @@
+// From a topic to the sessions of this shard that get it, and to what the other shards and the log must be told. One
+// look-up per publish; the trees are walked only when subscriptions changed since the route was computed.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <boost/unordered/unordered_flat_map.hpp>
+
+#include "broker/core/client.h"
+#include "broker/core/filter_index.h"
+#include "namespace/topic_tree.h"
+
+namespace trunkline::broker {
+
+/// One local session in a route: its overlapping subscriptions merged into one copy at the highest QoS
+/// [MQTT-3.3.4-2], with the identifiers of all [MQTT-3.3.4-4].
+struct Target {
+    Session* session = nullptr;
+    std::uint8_t qos = 0;                 // highest granted
+    bool retain_as_published = false;
+    bool no_local = false;                // one of the subscriptions at least: look closer for its own messages
+    std::uint32_t first_identifier = 0;   // index into Route::identifiers
+    std::uint32_t identifier_count = 0;
+};
+
+struct Route {
+    std::string topic;
+    std::uint64_t hash = 0;
+    FilterIndex::Generation generation;
+    bool durable = false;
+    std::uint64_t other_shards = 0;
+    std::vector<Target> targets;
+    std::vector<std::uint32_t> identifiers;
+    std::vector<std::shared_ptr<const Group>> groups;
+};
+
+/// Owned by a shard, used on its thread alone.
+class Router {
+public:
+    Router(FilterIndex& index, std::uint32_t shard) : index_(index), shard_(shard) {}
+
+    /// Plain filters only; shared ones live in the index.
+    void subscribe(Session& session, const Subscription& subscription);
+    void unsubscribe(Session& session, std::string_view filter);
+
+    /// The route of a topic, up to date. Valid while epoch() stays the same; refresh() before each use.
+    [[nodiscard]] Route& find(std::string_view topic);
+    /// Brings a route held from an earlier find() up to date.
+    void refresh(Route& route) {
+        if (route.generation != index_.generation(route.hash)) compute(route);
+    }
+    /// Changes when routes were dropped from the cache: pointers from before are void.
+    [[nodiscard]] std::uint64_t epoch() const { return epoch_; }
+
+private:
+    struct Local {
+        Session* session = nullptr;
+        mqtt::SubscriptionOptions options;
+        std::uint32_t identifier = 0;
+    };
+    struct Locals {
+        std::vector<Local> entries;
+        [[nodiscard]] bool empty() const { return entries.empty(); }
+    };
+    void compute(Route& route);
+
+    static constexpr std::size_t max_routes = 262'144;
+    FilterIndex& index_;
+    const std::uint32_t shard_;
+    uns::TopicTree<Locals> tree_;
+    boost::unordered_flat_map<std::uint64_t, std::unique_ptr<Route>> routes_;  // by hash of the topic
+    std::vector<Local> found_;
+    std::uint64_t epoch_ = 1;
+};
+
+}  // namespace trunkline::broker

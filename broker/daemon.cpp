@@ -1,0 +1,209 @@
+#include "broker/daemon.h"
+
+#include <algorithm>
+#include <chrono>
+#include <thread>
+
+#include "broker/config_file.h"
+#include "broker/config_json.h"
+#include "broker/core/log.h"
+#include "broker/listener_url.h"
+#include "broker/notify.h"
+#include "broker/version.h"
+
+namespace trunkline::broker {
+namespace {
+
+std::uint32_t shard_count(const Config& config) {
+    if (config.workers != 0) return config.workers;
+    const unsigned cores = std::thread::hardware_concurrency();
+    return cores > 1 ? cores - 1 : 1;
+}
+
+StateLimits state_limits(const Limits& limits) {
+    StateLimits state;
+    state.queue_messages = limits.queue_messages;
+    state.queue_bytes = limits.queue_bytes;
+    state.retained_messages = limits.retained_messages;
+    state.retained_bytes = limits.retained_bytes;
+    return state;
+}
+
+const char* protocol_name(ListenerKind kind) {
+    switch (kind) {
+        case ListenerKind::tcp: return "mqtt";
+        case ListenerKind::tls: return "mqtts";
+        case ListenerKind::ws: return "ws";
+        case ListenerKind::wss: return "wss";
+        case ListenerKind::unix_socket: return "unix";
+    }
+    return "unknown";
+}
+
+Level level_of(const std::string& name) {
+    for (const Level level : {Level::error, Level::warn, Level::debug}) {
+        if (level_name(level) == name) return level;
+    }
+    return Level::info;
+}
+
+}  // namespace
+
+Daemon::Daemon(Config config, Options options) : config_(std::move(config)), options_(std::move(options)) {}
+
+Daemon::~Daemon() = default;
+
+std::string Daemon::open_store() {
+    if (std::string wrong = lock_.take(config_.data_dir); !wrong.empty()) return wrong;
+    store::RocksDbStore::Options store_options;
+    store_options.directory = config_.data_dir;
+    auto opened = store::RocksDbStore::open(store_options);
+    if (!opened.store) return "the store in " + config_.data_dir + " cannot be used: " + opened.status.detail;
+    store_ = std::move(opened.store);
+    return {};
+}
+
+std::string Daemon::start() {
+    set_log_level(level_of(config_.log_level));
+    if (std::string wrong = open_store(); !wrong.empty()) return wrong;
+    const std::uint32_t shards = shard_count(config_);
+    wakers_ = std::make_unique<net::ShardWakers>(shards);
+    broker_ = std::make_unique<Broker>(config_, shards, [this](std::uint32_t shard) { wakers_->wake(shard); });
+    state_ = std::make_unique<State>(state_limits(config_.limits), broker_->retained(), broker_.get());
+    if (const auto status = state_->load(*store_); !status.ok()) {
+        return "the store in " + config_.data_dir + " cannot be loaded: " + status.detail;
+    }
+    EmbeddedLog::Options log_options;
+    log_options.sync = config_.durability == Durability::strict;
+    log_options.shards = shards;
+    log_options.disk_reserve_bytes = config_.limits.disk_refuse_bytes;
+    log_options.disk_reserve_share = config_.limits.disk_refuse_percent / 100.0;
+    log_options.on_fatal = [this](const std::string& what) {
+        log(Level::error, "store_failed", {{"what", what}, {"consequence", "nothing more is acknowledged; exiting"}});
+        failed_.store(true, std::memory_order_relaxed);
+    };
+    log_ = std::make_unique<EmbeddedLog>(log_options, *state_, *store_, *broker_);
+    broker_->attach(*log_);
+    if (const auto status = log_->start(); !status.ok()) return "the log cannot be started: " + status.detail;
+    if (std::string wrong = start_admin(); !wrong.empty()) return wrong;
+    std::vector<ShardApi*> apis;
+    for (std::uint32_t shard = 0; shard < shards; ++shard) apis.push_back(&broker_->shard(shard));
+    net_ = std::make_unique<net::NetServer>(config_, std::move(apis), *wakers_);
+    net_->start();
+    readiness_.listening = true;
+    readiness_.set("");
+    if (!log_options.sync) {
+        log(Level::warn, "durability_relaxed", {{"meaning", "acknowledged messages may be lost when power fails"}});
+    }
+    log(Level::info, "started", {{"version", version}, {"node", config_.node}, {"data", config_.data_dir},
+                                 {"workers", std::to_string(shards)}, {"admin", admin_->address()}});
+    return {};
+}
+
+std::string Daemon::start_admin() {
+    sources_ = std::make_unique<admin::Sources>(admin::Sources{
+        .broker = *broker_,
+        .store = [this] { return store_numbers(); },
+        .listeners = [this] { return listener_numbers(); },
+        .commits = [this] { return commit_numbers(); },
+        .config_json = [this] { return config_text(); },
+        .version = version,
+        .started_wall_ms = admin::wall_ms(),
+        .started_steady_ms = admin::steady_ms(),
+    });
+    AdminAddress address;
+    if (std::string wrong = parse_admin_address(config_.admin.listen, address); !wrong.empty()) return wrong;
+    admin_ = std::make_unique<admin::AdminServer>(*sources_, readiness_);
+    return admin_->start({address.host, address.unix_path, address.port}, config_.admin, config_.sys_interval_s);
+}
+
+std::string Daemon::config_text() const {
+    const std::lock_guard lock(config_mutex_);
+    return config_json(config_);
+}
+
+admin::StoreNumbers Daemon::store_numbers() const {
+    const CommitStats& stats = log_->stats();   // looked at by the log about once a second
+    return {stats.store_bytes.load(), stats.disk_free.load(), stats.disk_size.load()};
+}
+
+std::vector<admin::ListenerNumbers> Daemon::listener_numbers() const {
+    std::vector<admin::ListenerNumbers> numbers;
+    if (!readiness_.listening) return numbers;
+    for (const net::ListenerStatus& listener : net_->listeners()) {
+        numbers.push_back({listener.url, listener.address, protocol_name(listener.kind), listener.connections,
+                           listener.certificate_expiry_s});
+    }
+    return numbers;
+}
+
+admin::CommitNumbers Daemon::commit_numbers() const {
+    const CommitStats& stats = log_->stats();
+    admin::CommitNumbers numbers;
+    numbers.commits = stats.commits;
+    numbers.messages = stats.operations;
+    numbers.bytes = stats.operation_bytes;
+    numbers.commit_sum_us = stats.commit_us;
+    double duration_s = static_cast<double>(CommitStats::first_duration_us) / 1e6;
+    double batch = static_cast<double>(CommitStats::first_batch);
+    for (std::size_t i = 0; i < CommitStats::buckets; ++i) {
+        numbers.time_buckets.push_back(stats.duration[i]);
+        numbers.batch_buckets.push_back(stats.batch[i]);
+        if (i + 1 == CommitStats::buckets) break;   // the last holds the rest
+        numbers.time_bounds_s.push_back(duration_s);
+        numbers.batch_bounds.push_back(batch);
+        duration_s *= 2;
+        batch *= 2;
+    }
+    return numbers;
+}
+
+void Daemon::reload() {
+    notify_supervisor("RELOADING=1\nMONOTONIC_USEC=" + std::to_string(
+        std::chrono::duration_cast<std::chrono::microseconds>(
+            std::chrono::steady_clock::now().time_since_epoch()).count()));
+    ConfigResult fresh = load_config(options_);
+    auto problems = std::move(fresh.problems);
+    if (problems.empty()) problems = admin_->reload(fresh.config.admin);
+    for (const Problem& problem : problems) {
+        log(Level::error, "config_reload_problem",
+            {{"rule", problem.rule}, {"place", problem.place}, {"what", problem.message}, {"fix", problem.fix}});
+    }
+    bool ok = problems.empty();
+    if (ok) {
+        for (const std::string& key : needs_restart(config_, fresh.config)) {
+            log(Level::warn, "config_needs_restart", {{"key", key}});
+        }
+        for (const std::string& wrong : net_->reload_tls(fresh.config)) {
+            log(Level::error, "tls_reload_failed", {{"what", wrong}});
+            ok = false;
+        }
+        set_log_level(level_of(fresh.config.log_level));
+        const std::lock_guard lock(config_mutex_);
+        config_.log_level = fresh.config.log_level;
+        config_.admin.tokens_file = fresh.config.admin.tokens_file;
+        config_.admin.metrics_without_token = fresh.config.admin.metrics_without_token;
+    }
+    readiness_.last_reload_ok = ok;
+    log(ok ? Level::info : Level::error, "config_reloaded", {{"result", ok ? "taken" : "kept what was in force"}});
+    notify_supervisor("READY=1");
+}
+
+void Daemon::begin_stop() {
+    readiness_.set("shutting down");
+    log(Level::info, "stopping");
+    net_->stop_accepting();
+    broker_->shut_down("", [this] { goodbyes_done_.store(true); });
+}
+
+void Daemon::finish_stop() {
+    readiness_.listening = false;
+    admin_->stop();
+    net_->stop();
+    log_->stop();
+    log(Level::info, "stopped");
+}
+
+void Daemon::pause_50_ms() { std::this_thread::sleep_for(std::chrono::milliseconds(50)); }
+
+}  // namespace trunkline::broker

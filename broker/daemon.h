@@ -1,0 +1,81 @@
+// The broker as a process: its parts in their order of starting and stopping. Owned by main, used on its thread.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "broker/admin/server.h"
+#include "broker/core/broker.h"
+#include "broker/core/config.h"
+#include "broker/core/embedded_log.h"
+#include "broker/core/state.h"
+#include "broker/data_lock.h"
+#include "broker/net/net_server.h"
+#include "broker/net/shard_wakers.h"
+#include "broker/options.h"
+#include "persistence/rocksdb_store.h"
+
+namespace trunkline::broker {
+
+class Daemon {
+public:
+    Daemon(Config config, Options options);
+    ~Daemon();
+
+    /// Everything up to serving clients. Returns "" or what is wrong and the mend. May throw std::system_error and
+    /// std::runtime_error from the sockets.
+    [[nodiscard]] std::string start();
+    /// Reads the configuration and certificates again; what is wrong is logged and changes nothing.
+    void reload();
+    /// Clients get DISCONNECT 0x8B, what is under way becomes durable, everything ends. Calls `poll` every 50 ms while
+    /// it waits: a true result gives up. Returns false when it gave up.
+    template <class Poll>
+    [[nodiscard]] bool stop(Poll&& poll);
+    /// The store has failed: nothing is acknowledged any more and the process must end.
+    [[nodiscard]] bool failed() const { return failed_.load(std::memory_order_relaxed); }
+
+private:
+    [[nodiscard]] std::string open_store();
+    [[nodiscard]] std::string start_admin();
+    void begin_stop();
+    [[nodiscard]] bool goodbyes_done() const { return goodbyes_done_.load(); }
+    void finish_stop();
+    static void pause_50_ms();
+    std::vector<admin::ListenerNumbers> listener_numbers() const;
+    admin::CommitNumbers commit_numbers() const;
+    admin::StoreNumbers store_numbers() const;
+    [[nodiscard]] std::string config_text() const;
+
+    Config config_;
+    const Options options_;
+    std::atomic<bool> failed_{false};
+    std::atomic<bool> goodbyes_done_{false};
+    mutable std::mutex config_mutex_;   // of config_: administration reads it while a reload writes
+
+    // In order of dependence: each is destroyed before what it uses.
+    DataLock lock_;
+    std::unique_ptr<store::RocksDbStore> store_;
+    std::unique_ptr<net::ShardWakers> wakers_;
+    std::unique_ptr<Broker> broker_;
+    std::unique_ptr<State> state_;
+    std::unique_ptr<EmbeddedLog> log_;
+    std::unique_ptr<admin::Sources> sources_;
+    admin::Readiness readiness_;
+    std::unique_ptr<admin::AdminServer> admin_;
+    std::unique_ptr<net::NetServer> net_;   // its threads run the broker's shards
+};
+
+template <class Poll>
+bool Daemon::stop(Poll&& poll) {
+    begin_stop();
+    while (!goodbyes_done()) {
+        if (poll()) return false;
+        pause_50_ms();
+    }
+    finish_stop();
+    return true;
+}
+
+}  // namespace trunkline::broker

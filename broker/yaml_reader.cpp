@@ -1,0 +1,292 @@
+#include "broker/yaml_reader.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+
+#include "broker/units.h"
+
+namespace trunkline::broker {
+namespace {
+
+constexpr std::size_t reference_bytes_max = 64 * 1024;
+
+std::string quoted(std::string_view text) { return "\"" + std::string(text) + "\""; }
+
+// Edit distance with insertions, deletions, replacements and swapped neighbours.
+std::size_t edit_distance(std::string_view a, std::string_view b) {
+    std::vector<std::vector<std::size_t>> cost(a.size() + 1, std::vector<std::size_t>(b.size() + 1));
+    for (std::size_t i = 0; i <= a.size(); ++i) cost[i][0] = i;
+    for (std::size_t j = 0; j <= b.size(); ++j) cost[0][j] = j;
+    for (std::size_t i = 1; i <= a.size(); ++i) {
+        for (std::size_t j = 1; j <= b.size(); ++j) {
+            const std::size_t replace = cost[i - 1][j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1);
+            cost[i][j] = std::min({cost[i - 1][j] + 1, cost[i][j - 1] + 1, replace});
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) {
+                cost[i][j] = std::min(cost[i][j], cost[i - 2][j - 2] + 1);
+            }
+        }
+    }
+    return cost[a.size()][b.size()];
+}
+
+bool is_nothing(const YAML::Node& node) {
+    return !node.IsDefined() || node.IsNull() || ((node.IsMap() || node.IsSequence()) && node.size() == 0);
+}
+
+std::optional<std::string> read_reference(const std::string& path, std::string& error) {
+    std::ifstream in(path, std::ios::binary);
+    std::string text(reference_bytes_max + 1, '\0');
+    if (in) in.read(text.data(), static_cast<std::streamsize>(text.size()));
+    if (!in && in.gcount() == 0) {
+        error = "file " + path + " cannot be read or is empty";
+        return std::nullopt;
+    }
+    text.resize(static_cast<std::size_t>(in.gcount()));
+    if (text.size() > reference_bytes_max) {
+        error = "file " + path + " is over 64 KiB";
+        return std::nullopt;
+    }
+    while (!text.empty() && (text.back() == '\n' || text.back() == '\r')) text.pop_back();
+    return text;
+}
+
+}  // namespace
+
+std::string nearest(std::string_view word, const std::vector<std::string>& candidates) {
+    std::string best;
+    std::size_t least = std::max<std::size_t>(2, word.size() / 2) + 1;
+    if (word.size() > 64) return best;
+    for (const std::string& candidate : candidates) {
+        const std::size_t distance = edit_distance(word, candidate);
+        if (distance < least) {
+            least = distance;
+            best = candidate;
+        }
+    }
+    return best;
+}
+
+std::optional<std::string> expand_environment(std::string_view text, std::string& error) {
+    std::string out;
+    while (true) {
+        const auto dollar = text.find("${");
+        if (dollar == std::string_view::npos) return out.append(text);
+        if (dollar > 0 && text[dollar - 1] == '$') {
+            out.append(text.substr(0, dollar - 1)).append("${");
+            text.remove_prefix(dollar + 2);
+            continue;
+        }
+        out.append(text.substr(0, dollar));
+        const auto end = text.find('}', dollar);
+        if (end == std::string_view::npos) {
+            error = "${ has no closing brace";
+            return std::nullopt;
+        }
+        const std::string_view inside = text.substr(dollar + 2, end - dollar - 2);
+        const auto fallback = inside.find(":-");
+        const std::string name(inside.substr(0, fallback));
+        const char* value = name.empty() ? nullptr : std::getenv(name.c_str());
+        if (value && (*value || fallback == std::string_view::npos)) {
+            out.append(value);
+        } else if (fallback != std::string_view::npos) {
+            out.append(inside.substr(fallback + 2));
+        } else {
+            error = "the environment variable " + quoted(name) + " is not set";
+            return std::nullopt;
+        }
+        text.remove_prefix(end + 1);
+    }
+}
+
+std::string YamlContext::place(const YAML::Mark& mark) const {
+    if (mark.is_null()) return file;
+    return file + ":" + std::to_string(mark.line + 1) + ":" + std::to_string(mark.column + 1);
+}
+
+void YamlContext::report(std::string rule, std::string place, std::string message, std::string fix) {
+    problems.push_back({std::move(rule), std::move(place), std::move(message), std::move(fix)});
+}
+
+YamlMap::YamlMap(YamlContext& context, const YAML::Node& node, std::string path)
+    : context_(context), path_(std::move(path)), mark_(node.Mark()) {
+    if (node.IsNull()) return;
+    if (!node.IsMap()) {
+        context_.report("TL-9003", context_.place(mark_), (path_.empty() ? "the file" : path_) + " is no mapping",
+                        "write `key: value` lines");
+        return;
+    }
+    for (const auto& pair : node) {
+        const YAML::Node& key = pair.first;
+        if (!key.IsScalar()) {
+            context_.report("TL-9003", context_.place(key.Mark()), "a key must be a plain word", "");
+            continue;
+        }
+        const bool twice = std::any_of(entries_.begin(), entries_.end(),
+                                       [&](const Entry& entry) { return entry.key == key.Scalar(); });
+        if (twice) {
+            context_.report("TL-9005", context_.place(key.Mark()), path_of(key.Scalar()) + " is given twice",
+                            "keep one of them");
+            continue;
+        }
+        entries_.push_back({key.Scalar(), key.Mark(), pair.second});
+    }
+}
+
+bool YamlMap::has(std::string_view key) const {
+    return std::any_of(entries_.begin(), entries_.end(),
+                       [&](const Entry& entry) { return entry.key == key && !is_nothing(entry.value); });
+}
+
+std::string YamlMap::place_of(std::string_view key) const {
+    for (const Entry& entry : entries_) {
+        if (entry.key == key) return context_.place(is_nothing(entry.value) ? entry.mark : entry.value.Mark());
+    }
+    return context_.place(mark_);
+}
+
+std::string YamlMap::path_of(std::string_view key) const {
+    return path_.empty() ? std::string(key) : path_ + "." + std::string(key);
+}
+
+YamlMap::Entry* YamlMap::ask(std::string_view key) {
+    known_.emplace_back(key);
+    for (Entry& entry : entries_) {
+        if (entry.key != key) continue;
+        entry.asked = true;
+        if (is_nothing(entry.value)) return nullptr;
+        context_.places[path_of(key)] = context_.place(entry.value.Mark());
+        return &entry;
+    }
+    return nullptr;
+}
+
+std::optional<std::string> YamlMap::resolve(const Entry& entry) {
+    std::string error;
+    auto value = expand_environment(entry.value.Scalar(), error);
+    if (value && value->starts_with("file:")) {
+        std::string path = value->substr(5);
+        if (!path.starts_with('/') && !context_.directory.empty()) path = context_.directory + "/" + path;
+        value = read_reference(path, error);
+    }
+    if (!value) {
+        context_.report("TL-9006", context_.place(entry.value.Mark()), path_of(entry.key) + ": " + error,
+                        "set it, or write the value itself; $${ stands for ${");
+    }
+    return value;
+}
+
+std::optional<std::string> YamlMap::scalar(std::string_view key, std::string_view what) {
+    Entry* entry = ask(key);
+    if (!entry) return std::nullopt;
+    if (!entry->value.IsScalar()) {
+        context_.report("TL-9003", context_.place(entry->value.Mark()),
+                        path_of(key) + (entry->value.IsMap() ? " is a mapping" : " is a list"),
+                        "write " + std::string(what));
+        return std::nullopt;
+    }
+    return resolve(*entry);
+}
+
+void YamlMap::text(std::string_view key, std::string& out) {
+    if (auto value = scalar(key, "a text")) out = std::move(*value);
+}
+
+void YamlMap::path(std::string_view key, std::string& out) {
+    auto value = scalar(key, "a path");
+    if (!value) return;
+    const bool relative = !value->empty() && value->front() != '/';
+    out = relative && !context_.directory.empty() ? context_.directory + "/" + *value : std::move(*value);
+}
+
+void YamlMap::boolean(std::string_view key, bool& out) {
+    const auto value = scalar(key, "true or false");
+    if (!value) return;
+    if (*value == "true" || *value == "false") {
+        out = *value == "true";
+    } else {
+        context_.report("TL-9003", place_of(key), path_of(key) + ": " + quoted(*value) + " is neither true nor false",
+                        "write true or false");
+    }
+}
+
+void YamlMap::choice(std::string_view key, std::string& out, std::initializer_list<std::string_view> names) {
+    std::string all;
+    for (const std::string_view name : names) all += (all.empty() ? "" : ", ") + std::string(name);
+    const auto value = scalar(key, "one of " + all);
+    if (!value) return;
+    if (std::find(names.begin(), names.end(), *value) != names.end()) {
+        out = *value;
+    } else {
+        context_.report("TL-9003", place_of(key), path_of(key) + ": " + quoted(*value) + " is not known",
+                        "write one of " + all);
+    }
+}
+
+void YamlMap::number(std::string_view key, std::string_view what, const Parse& parse, std::uint64_t min,
+                     std::uint64_t max, const Show& show, const std::function<void(std::uint64_t)>& set) {
+    const auto value = scalar(key, what);
+    if (!value) return;
+    const auto number = parse(*value);
+    if (!number) {
+        context_.report("TL-9003", place_of(key), path_of(key) + ": " + quoted(*value) + " is not " + std::string(what),
+                        "write " + std::string(what) + " from " + show(min) + " to " + show(max));
+    } else if (*number < min || *number > max) {
+        context_.report("TL-9004", place_of(key), path_of(key) + ": " + *value + " is out of range",
+                        "write " + std::string(what) + " from " + show(min) + " to " + show(max));
+    } else {
+        set(*number);
+    }
+}
+
+void YamlMap::count(std::string_view key, std::uint64_t min, std::uint64_t max,
+                    const std::function<void(std::uint64_t)>& set) {
+    number(key, "a whole number", parse_count, min, max, [](std::uint64_t n) { return std::to_string(n); }, set);
+}
+
+void YamlMap::map(std::string_view key, const std::function<void(YamlMap&)>& read) {
+    Entry* entry = ask(key);
+    if (!entry) return;
+    YamlMap inner(context_, entry->value, path_of(key));
+    if (!entry->value.IsMap()) return;
+    read(inner);
+    inner.finish();
+}
+
+void YamlMap::list(std::string_view key, const std::function<void(std::size_t, YamlMap&)>& read) {
+    Entry* entry = ask(key);
+    if (!entry) return;
+    if (!entry->value.IsSequence()) {
+        context_.report("TL-9003", context_.place(entry->value.Mark()), path_of(key) + " is no list",
+                        "begin each entry with `- `");
+        return;
+    }
+    for (std::size_t i = 0; i < entry->value.size(); ++i) {
+        const YAML::Node item = entry->value[i];
+        YamlMap inner(context_, item, path_of(key) + "[" + std::to_string(i) + "]");
+        if (!item.IsMap()) continue;
+        read(i, inner);
+        inner.finish();
+    }
+}
+
+void YamlMap::absent_section(std::string_view key, std::string_view what) {
+    if (const Entry* entry = ask(key)) {
+        context_.report("TL-9007", context_.place(entry->mark), path_of(key) + ": this version has no " +
+                        std::string(what) + " yet", "remove the section, or leave it empty");
+    }
+}
+
+void YamlMap::finish() {
+    for (const Entry& entry : entries_) {
+        if (entry.asked) continue;
+        const std::string near = nearest(entry.key, known_);
+        std::string all;
+        for (const std::string& key : known_) all += (all.empty() ? "" : ", ") + key;
+        context_.report("TL-9002", context_.place(entry.mark), "unknown key " + quoted(path_of(entry.key)),
+                        near.empty() ? "the keys here are " + all : "did you mean " + quoted(near) + "?");
+    }
+}
+
+}  // namespace trunkline::broker
