@@ -90,7 +90,7 @@ public:
     [[nodiscard]] std::int64_t next_due_ms() const;
     [[nodiscard]] const store::Stamp& stamp() const { return stamp_; }
     [[nodiscard]] std::int64_t time_ms() const { return time_ms_; }
-    /// Over the logical state: independent of where messages lie.
+    /// Over the logical state: independent of where messages lie. Reads every queue; 0 when one of them is damaged.
     [[nodiscard]] std::uint64_t state_hash() const;
     [[nodiscard]] const store::StoreStatus& failure() const { return failure_; }
 
