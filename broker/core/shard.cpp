@@ -52,7 +52,6 @@ Client* Shard::on_open(Transport& transport, const ConnectionInfo& info) {
 
 std::size_t Shard::on_bytes(Client& client, std::string_view bytes) {
     client.last_in_ms = now_.steady_ms;
-    counters.bytes_received.add(bytes.size());
     std::size_t used = 0;
     while (used < bytes.size()) {
         if (client.state == ClientState::claiming) {  // packets sent before the CONNACK wait for it
@@ -61,6 +60,7 @@ std::size_t Shard::on_bytes(Client& client, std::string_view bytes) {
                 client.reading_paused = true;
                 client.transport->set_reading(false);
             }
+            counters.bytes_received.add(bytes.size());
             return bytes.size();
         }
         const bool connected = client.state == ClientState::connected;
@@ -76,6 +76,7 @@ std::size_t Shard::on_bytes(Client& client, std::string_view bytes) {
         handle(client, *frame);
         if (client.state == ClientState::closed) return bytes.size();
     }
+    counters.bytes_received.add(used);
     return used;
 }
 
