@@ -42,13 +42,14 @@ void ChunkWriter::start(std::int64_t time_ms) {
 }
 
 std::uint32_t ChunkWriter::add_section(SessionId session, std::uint64_t first_n, std::uint32_t count,
-                                       std::string_view entries) {
+                                       std::string_view entries, std::uint64_t bytes) {
     if (!has_sections_) set_u32(bytes_, ops_end_at, static_cast<std::uint32_t>(bytes_.size()));
     has_sections_ = true;
     const auto offset = static_cast<std::uint32_t>(bytes_.size());
     put_le(bytes_, session);
     put_le(bytes_, first_n);
     put_le(bytes_, count);
+    put_le(bytes_, bytes);
     put_text(bytes_, entries);
     return offset;
 }
@@ -89,6 +90,7 @@ OwedReader::OwedReader(std::string_view chunk, std::uint32_t section_offset) : c
     session_ = in.take<std::uint64_t>();
     first_n_ = in.take<std::uint64_t>();
     count_ = in.take<std::uint32_t>();
+    (void)in.take<std::uint64_t>();
     rest_ = in.take_text();
     if (!in.ok() || count_ > rest_.size() / entry_header_size) count_ = 0;
 }

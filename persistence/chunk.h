@@ -12,7 +12,7 @@
 namespace trunkline::store {
 
 inline constexpr std::size_t chunk_header_size = 24;
-inline constexpr std::size_t section_header_size = 24;
+inline constexpr std::size_t section_header_size = 32;
 
 /// What an entry says besides where its message is.
 struct OwedFlags {
@@ -35,8 +35,9 @@ public:
         bytes_.append(op);
         return offset;
     }
-    /// Appends the section of a session and returns its offset.
-    std::uint32_t add_section(SessionId session, std::uint64_t first_n, std::uint32_t count, std::string_view entries);
+    /// Appends the section of a session and returns its offset. `bytes` is what the section counts for in its queue.
+    std::uint32_t add_section(SessionId session, std::uint64_t first_n, std::uint32_t count, std::string_view entries,
+                              std::uint64_t bytes);
     [[nodiscard]] bool empty() const { return bytes_.size() <= chunk_header_size; }
     [[nodiscard]] std::size_t size() const { return bytes_.size(); }
     /// The finished chunk, checksum in place.
@@ -59,6 +60,11 @@ private:
 /// Offsets of the sections of an intact chunk: first_section(), then next_section() until nullopt.
 [[nodiscard]] std::optional<std::uint32_t> first_section(std::string_view chunk);
 [[nodiscard]] std::optional<std::uint32_t> next_section(std::string_view chunk, std::uint32_t section);
+
+/// What add_section() was told. The chunk is intact.
+[[nodiscard]] inline std::uint64_t section_bytes(std::string_view chunk, std::uint32_t section) {
+    return load_le<std::uint64_t>(chunk.data() + section + 20);
+}
 
 void put_will(std::string& out, const WillRecord& will);
 [[nodiscard]] std::optional<WillRecord> take_will(ByteReader& in);

@@ -242,12 +242,22 @@ void RocksDbStore::Impl::run_marker() {
 RocksDbStore::RocksDbStore(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 RocksDbStore::~RocksDbStore() = default;
 
+namespace {
+RocksDbStore::FileWrapper& default_wrapper() {
+    static RocksDbStore::FileWrapper wrapper;
+    return wrapper;
+}
+}  // namespace
+
+void RocksDbStore::wrap_all_files(FileWrapper wrapper) { default_wrapper() = std::move(wrapper); }
+
 RocksDbStore::Opened RocksDbStore::open(const Options& options) {
     auto impl = std::make_unique<Impl>();
     impl->directory = options.directory;
     impl->db_directory = options.directory + "/db";
     impl->files = rocksdb::FileSystem::Default();
-    if (options.wrap_files) impl->files = options.wrap_files(impl->files);
+    const FileWrapper& wrap = options.wrap_files ? options.wrap_files : default_wrapper();
+    if (wrap) impl->files = wrap(impl->files);
     impl->env = rocksdb::NewCompositeEnv(impl->files);
     if (auto made = impl->files->CreateDirIfMissing(options.directory, {}, nullptr); !made.ok()) {
         return {nullptr, {StoreError::failed, options.directory + ": " + made.ToString()}};

@@ -18,12 +18,13 @@ namespace trunkline::store {
 /// what opening detects.
 class RocksDbStore final : public Store {
 public:
+    /// Wraps the file system that everything is written through; for the fault tests.
+    using FileWrapper = std::function<std::shared_ptr<rocksdb::FileSystem>(std::shared_ptr<rocksdb::FileSystem>)>;
     struct Options {
         std::string directory;
         std::uint64_t memory_bytes = 64 << 20;   ///< write buffers of all tables together
         std::uint64_t cache_bytes = 16 << 20;    ///< blocks read
-        /// Wraps the file system that everything is written through; for the fault tests.
-        std::function<std::shared_ptr<rocksdb::FileSystem>(std::shared_ptr<rocksdb::FileSystem>)> wrap_files;
+        FileWrapper wrap_files;
     };
     struct Opened {
         std::unique_ptr<RocksDbStore> store;     ///< null when refused
@@ -31,6 +32,10 @@ public:
     };
     /// Opens or creates. Refuses, and names the gap, when something is missing that was acknowledged.
     [[nodiscard]] static Opened open(const Options& options);
+
+    /// For every store that is opened without a wrapper of its own. The program that tests the whole broker under
+    /// faults sets it before main(); nothing that is shipped does.
+    static void wrap_all_files(FileWrapper wrapper);
 
     ~RocksDbStore() override;
 

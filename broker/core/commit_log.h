@@ -25,7 +25,8 @@ struct Delivery {
     std::uint32_t section_offset = 0;   ///< for store::OwedReader
 };
 
-/// The answer to a fetch: `chunks` from the queue, in order.
+/// The answer to a fetch: `chunks` from the queue, in order. The first may begin below the number asked for and may
+/// hold entries that are already acknowledged: skip both. Numbers are missing only where they are acknowledged.
 struct FetchResult {
     SessionId session = 0;
     std::uint64_t owner = 0;
@@ -117,6 +118,8 @@ public:
     virtual ~CommitLog() = default;
     /// Never blocks and never fails; a log that can't store answers with Effects::refused for every operation.
     /// Tokens of one shard ascend. A token is answered once, by committed_through.
+    /// A shard that gives up a client to another one submits what the old connection sent before it does so: a QoS 2
+    /// PUBLISH that comes after the new connection's PUBREL of the same id would be a new message.
     /// The batch stays shared with the shard, which delivers from it to transient subscribers once it is safe.
     virtual void submit(std::uint32_t shard, std::shared_ptr<const store::OpBatch> batch, Token token) = 0;
     /// Asks for queued messages of a session from delivery number `from_n`, about `bytes` of them.

@@ -90,7 +90,7 @@ public:
     [[nodiscard]] std::int64_t next_due_ms() const;
     [[nodiscard]] const store::Stamp& stamp() const { return stamp_; }
     [[nodiscard]] std::int64_t time_ms() const { return time_ms_; }
-    /// Over the logical state: independent of where messages lie.
+    /// Over the logical state: independent of where messages lie. Reads every queue; 0 when one of them is damaged.
     [[nodiscard]] std::uint64_t state_hash() const;
     [[nodiscard]] const store::StoreStatus& failure() const { return failure_; }
 
@@ -168,7 +168,7 @@ private:
     const Route& route_for(std::string_view topic);
     Route make_route(std::string_view topic) const;
     void collect_owed(const Route& route, const store::PublishOp& op, std::size_t size);
-    Session* pick_member(const SharedGroup& group, std::size_t size, const Session* except) const;
+    Session* pick_member(const SharedGroup& group, std::size_t size) const;
     bool has_room(const Session& session, std::size_t size) const;
     void owe(const Owed& owed, std::string_view bytes);
     Refusal retain(const store::PublishOp& op);

@@ -102,7 +102,7 @@ void State::collect_owed(const Route& route, const PublishOp& op, std::size_t si
                          as.identifiers});
     }
     for (SharedGroup* group : route.groups) {
-        Session* session = pick_member(*group, size, nullptr);
+        Session* session = pick_member(*group, size);
         if (!session) {
             owed_.push_back({nullptr, 0, false, true, {}});
             continue;
@@ -117,8 +117,9 @@ void State::collect_owed(const Route& route, const PublishOp& op, std::size_t si
     }
 }
 
-/// The next one in turn after the last, connected ones first; null when every queue is full.
-DurableSession* State::pick_member(const SharedGroup& group, std::size_t size, const Session* except) const {
+/// The next one in turn after the last, connected ones first; null when every queue is full. `size` 0: room or not, for
+/// what lies on the disk already and only changes hands.
+DurableSession* State::pick_member(const SharedGroup& group, std::size_t size) const {
     const auto& members = group.members;
     const auto first = std::upper_bound(members.begin(), members.end(), group.last,
                                         [](SessionId id, const auto& m) { return id < m.session->id; });
@@ -126,7 +127,7 @@ DurableSession* State::pick_member(const SharedGroup& group, std::size_t size, c
     Session* away = nullptr;
     for (std::size_t i = 0; i < members.size(); ++i) {
         Session* session = members[(start + i) % members.size()].session;
-        if (session == except || !has_room(*session, size)) continue;
+        if (size > 0 && !has_room(*session, size)) continue;
         if (session->connected) return session;
         if (!away) away = session;
     }

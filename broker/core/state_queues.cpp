@@ -17,7 +17,13 @@ void State::write_live_chunk() {
     for (Session* session : touched_) {
         Gathered& fresh = session->fresh;
         if (fresh.count == 0) continue;
-        sections.emplace_back(session, live_chunk_.add_section(session->id, fresh.first_n, fresh.count, fresh.entries));
+        if (session->spool) {
+            // The bytes of a batch are let go together, wherever its parts lie: what a queue counts must not depend
+            // on whether a session happened to be live.
+            session->spool->gathered.bytes += std::exchange(fresh.bytes, 0);
+        }
+        sections.emplace_back(session, live_chunk_.add_section(session->id, fresh.first_n, fresh.count, fresh.entries,
+                                                               fresh.bytes));
     }
     if (sections.empty()) return;
     const auto chunk = std::make_shared<const std::string>(live_chunk_.take());
@@ -39,7 +45,7 @@ void State::write_live_chunk() {
 void State::write_spooled(Session& session) {
     SpoolBuffer& spool = *session.spool;
     const Gathered& gathered = spool.gathered;
-    spool.chunk.add_section(session.id, gathered.first_n, gathered.count, gathered.entries);
+    spool.chunk.add_section(session.id, gathered.first_n, gathered.count, gathered.entries, gathered.bytes);
     const std::uint64_t last_n = gathered.first_n + gathered.count - 1;
     writes_->put_shared(Table::queues, queue_key(session.id, last_n, gathered.bytes),
                         std::make_shared<const std::string>(spool.chunk.take()));
@@ -131,7 +137,8 @@ void State::move_piece(Session& session, const Piece& piece, const std::string& 
         store::put_owed(entries, writer.add_op(op.substr(0, header->size)), {entry->qos, entry->retain, entry->shared},
                         entry->subscription_identifiers);
     }
-    writer.add_section(session.id, first_n, static_cast<std::uint32_t>(piece.end_n() - first_n), entries);
+    writer.add_section(session.id, first_n, static_cast<std::uint32_t>(piece.end_n() - first_n), entries,
+                       piece.bytes);
     const std::uint64_t last_n = piece.end_n() - 1;
     writes_->put_shared(Table::queues, queue_key(session.id, last_n, piece.bytes),
                         std::make_shared<const std::string>(writer.take()));

@@ -296,7 +296,7 @@ void State::reroute(Session& session) {
         const auto message = store::read_publish(op);
         if (!message) return true;
         for (SharedGroup* group : route_for(message->topic).groups) {
-            Session* to = pick_member(*group, op.size(), &session);
+            Session* to = pick_member(*group, 0);
             if (!to) continue;
             give_shared(*group, *to, *message, entry.retain, op);
             break;
@@ -308,7 +308,7 @@ void State::reroute(Session& session) {
     if (!status.ok()) failure_ = status;
     // then what this very batch has gathered for it
     const auto gathered = [&](store::ChunkWriter writer, const Gathered& part) {
-        const auto section = writer.add_section(session.id, part.first_n, part.count, part.entries);
+        const auto section = writer.add_section(session.id, part.first_n, part.count, part.entries, part.bytes);
         const std::string chunk = writer.take();
         store::OwedReader reader(chunk, section);
         std::uint64_t n = part.first_n;

@@ -169,16 +169,17 @@ TEST_CASE("a chunk gives back its sections, entries and messages", "[persistence
         put_le(ids, std::uint32_t{8});
         put_owed(entries, first, {1, true, false}, {});
         put_owed(entries, second, {2, false, true}, ids);
-        writer.add_section(10, 100, 2, entries);
+        writer.add_section(10, 100, 2, entries, 77);
         entries.clear();
         put_owed(entries, second, {1, false, false}, {});
-        writer.add_section(11, 5, 1, entries);
+        writer.add_section(11, 5, 1, entries, 0);
         const std::string chunk = writer.take();
 
         REQUIRE(is_intact_chunk(chunk));
         CHECK(chunk_time_ms(chunk) == 1234);
         auto section = first_section(chunk);
         REQUIRE(section);
+        CHECK(section_bytes(chunk, *section) == 77);
         OwedReader reader(chunk, *section);
         CHECK(reader.session() == 10);
         CHECK(reader.first_n() == 100);
@@ -204,7 +205,7 @@ TEST_CASE("a chunk with any bit flipped or any byte missing is known to be damag
     writer.start(1);
     std::string entries;
     put_owed(entries, writer.add_op(split(every_kind())[0]), {}, {});
-    writer.add_section(1, 1, 1, entries);
+    writer.add_section(1, 1, 1, entries, 0);
     const std::string chunk = writer.take();
     for (std::size_t bit = 0; bit < chunk.size() * 8; ++bit) {
         std::string flipped = chunk;

@@ -1,0 +1,127 @@
+#include "tests/fault/fault_files.h"
+
+#include <chrono>
+#include <cstdlib>
+#include <string_view>
+#include <thread>
+
+namespace trunkline::fault {
+namespace {
+
+using rocksdb::IODebugContext;
+using rocksdb::IOOptions;
+using rocksdb::IOStatus;
+using rocksdb::Slice;
+
+class FaultFile final : public rocksdb::FSWritableFileOwnerWrapper {
+public:
+    FaultFile(std::unique_ptr<rocksdb::FSWritableFile>&& file, std::shared_ptr<Faults> faults)
+        : FSWritableFileOwnerWrapper(std::move(file)), faults_(std::move(faults)) {}
+
+    IOStatus Append(const Slice& data, const IOOptions& options, IODebugContext* debug) override {
+        if (faults_->no_space) return IOStatus::NoSpace("simulated");
+        if (!faults_->hold_unsynced && held_.empty()) return target()->Append(data, options, debug);
+        held_.append(data.data(), data.size());
+        return IOStatus::OK();
+    }
+    IOStatus Append(const Slice& data, const IOOptions& options, const rocksdb::DataVerificationInfo&,
+                    IODebugContext* debug) override {
+        return Append(data, options, debug);
+    }
+    IOStatus Flush(const IOOptions& options, IODebugContext* debug) override {
+        return held_.empty() ? target()->Flush(options, debug) : IOStatus::OK();
+    }
+    IOStatus Sync(const IOOptions& options, IODebugContext* debug) override {
+        return synced(options, debug, [&] { return target()->Sync(options, debug); });
+    }
+    IOStatus Fsync(const IOOptions& options, IODebugContext* debug) override {
+        return synced(options, debug, [&] { return target()->Fsync(options, debug); });
+    }
+    IOStatus RangeSync(std::uint64_t, std::uint64_t, const IOOptions&, IODebugContext*) override {
+        return IOStatus::OK();  // promises nothing
+    }
+    IOStatus Truncate(std::uint64_t size, const IOOptions& options, IODebugContext* debug) override {
+        if (!held_.empty() || faults_->hold_unsynced) return IOStatus::OK();  // the writer cuts off preallocated space
+        return target()->Truncate(size, options, debug);
+    }
+    IOStatus Close(const IOOptions& options, IODebugContext* debug) override {
+        held_.clear();   // closing syncs nothing
+        return target()->Close(options, debug);
+    }
+    std::uint64_t GetFileSize(const IOOptions& options, IODebugContext* debug) override {
+        return target()->GetFileSize(options, debug) + held_.size();
+    }
+    bool use_direct_io() const override { return false; }
+
+private:
+    template <class Device>
+    IOStatus synced(const IOOptions& options, IODebugContext* debug, Device&& device) {
+        if (const auto ms = faults_->sync_delay_ms.load(); ms > 0) std::this_thread::sleep_for(std::chrono::milliseconds(ms));
+        if (faults_->no_space) return IOStatus::NoSpace("simulated");
+        if (auto left = faults_->fail_sync_after.load(); left >= 0) {
+            faults_->fail_sync_after = left - 1;
+            if (left == 0) return IOStatus::IOError("simulated sync failure");
+        }
+        ++faults_->syncs;
+        if (faults_->ignore_sync) return IOStatus::OK();
+        if (!held_.empty()) {
+            if (IOStatus status = target()->Append(held_, options, debug); !status.ok()) return status;
+            held_.clear();
+        }
+        return device();
+    }
+
+    const std::shared_ptr<Faults> faults_;
+    std::string held_;   // appended, not yet synced; the store uses a file from one thread at a time
+};
+
+class FaultFileSystem final : public rocksdb::FileSystemWrapper {
+public:
+    FaultFileSystem(std::shared_ptr<rocksdb::FileSystem> base, std::shared_ptr<Faults> faults)
+        : FileSystemWrapper(std::move(base)), faults_(std::move(faults)) {}
+    const char* Name() const override { return "TrunklineFaultFileSystem"; }
+
+    IOStatus NewWritableFile(const std::string& name, const rocksdb::FileOptions& options,
+                             std::unique_ptr<rocksdb::FSWritableFile>* result, IODebugContext* debug) override {
+        if (faults_->no_space) return IOStatus::NoSpace("simulated");
+        rocksdb::FileOptions plain = options;
+        plain.use_mmap_writes = false;
+        plain.use_direct_writes = false;
+        std::unique_ptr<rocksdb::FSWritableFile> file;
+        IOStatus status = target()->NewWritableFile(name, plain, &file, debug);
+        if (status.ok()) *result = std::make_unique<FaultFile>(std::move(file), faults_);
+        return status;
+    }
+
+private:
+    const std::shared_ptr<Faults> faults_;
+};
+
+}  // namespace
+
+std::shared_ptr<rocksdb::FileSystem> wrap_files(std::shared_ptr<rocksdb::FileSystem> base,
+                                                std::shared_ptr<Faults> faults) {
+    return std::make_shared<FaultFileSystem>(std::move(base), std::move(faults));
+}
+
+std::shared_ptr<Faults> faults_from_environment() {
+    const char* wanted = std::getenv("TRUNKLINE_FAULTS");
+    if (!wanted || !*wanted) return nullptr;
+    auto faults = std::make_shared<Faults>();
+    std::string_view rest = wanted;
+    while (!rest.empty()) {
+        const std::string_view word = rest.substr(0, rest.find(','));
+        rest.remove_prefix(std::min(rest.size(), word.size() + 1));
+        const std::size_t equals = word.find('=');
+        const std::string number(equals == std::string_view::npos ? "" : word.substr(equals + 1));
+        const std::string_view name = word.substr(0, equals);
+        if (name == "drop-unsynced") faults->hold_unsynced = true;
+        if (name == "ignore-sync") faults->ignore_sync = true;
+        if (name == "no-space") faults->no_space = true;
+        if (name == "fail-sync-after") faults->fail_sync_after = std::strtoll(number.c_str(), nullptr, 10);
+        if (name == "sync-delay-ms") faults->sync_delay_ms = std::strtoll(number.c_str(), nullptr, 10);
+    }
+    return faults;
+}
+
+}  // namespace trunkline::fault

@@ -1,0 +1,34 @@
+// A file system under the store that behaves like hardware that fails: it forgets what was not synced when the power is
+// cut, fails a chosen sync, has no space, or takes its time. For tests only; never linked into what is shipped.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+
+#include <rocksdb/file_system.h>
+
+namespace trunkline::fault {
+
+/// Shared by all files of a store; any thread may change it.
+struct Faults {
+    std::atomic<bool> hold_unsynced{false};       ///< appended bytes reach the disk only when they are synced
+    std::atomic<bool> ignore_sync{false};         ///< a sync that lies: with hold_unsynced everything since is lost
+    std::atomic<std::int64_t> fail_sync_after{-1};   ///< that many more syncs succeed, then one fails; -1: none
+    std::atomic<bool> no_space{false};            ///< appends and creations fail with ENOSPC
+    std::atomic<std::int64_t> sync_delay_ms{0};
+    std::atomic<std::uint64_t> syncs{0};
+};
+
+/// Wraps `base`. With hold_unsynced the bytes that were appended and not synced live in this process only, so that
+/// killing it, or dropping the store without closing it, loses them as a power cut would.
+[[nodiscard]] std::shared_ptr<rocksdb::FileSystem> wrap_files(std::shared_ptr<rocksdb::FileSystem> base,
+                                                              std::shared_ptr<Faults> faults);
+
+/// The faults that the environment asks for, TRUNKLINE_FAULTS: comma separated `drop-unsynced`, `ignore-sync`,
+/// `fail-sync-after=N`, `no-space`, `sync-delay-ms=N`. Null when it asks for none.
+[[nodiscard]] std::shared_ptr<Faults> faults_from_environment();
+
+}  // namespace trunkline::fault
