@@ -209,9 +209,8 @@ private:
                 report("TL-9013", key, listener.url + " has the address of " + earlier.url, "choose another port");
             }
         }
-        // Behind a proxy a loopback address says nothing about where the clients are.
-        const bool exposed = !listener.loopback || listener.proxy_protocol;
-        if (!exposed || config_.allow_anonymous) return;
+        // Behind a proxy on loopback a client counts as local only if the proxy says that it is.
+        if (listener.loopback || config_.allow_anonymous) return;
         report("TL-9010", key, listener.url + " can be reached from outside and this version has no authentication yet",
                "listen on 127.0.0.1 or a Unix socket, or set allow_anonymous: true (--allow-anonymous) by name");
         if (!encrypted && !listener.allow_insecure) {

@@ -278,7 +278,7 @@ void add_probes(Router& router, const ApiContext& context) {
                     Response response;
                     response.content_type = open ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
                                                  : "text/plain; version=0.0.4; charset=utf-8";
-                    response.body = metrics_text(context.sources, context.readiness, open);
+                    response.body = metrics_text(take_snapshot(context.sources, context.readiness), open);
                     reply(std::move(response));
                 }});
 }

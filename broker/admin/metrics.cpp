@@ -11,8 +11,6 @@
 #include <prometheus/metric_family.h>
 #include <prometheus/text_serializer.h>
 
-#include "broker/admin/process_stats.h"
-#include "broker/admin/totals.h"
 #include "broker/mqtt/types.h"
 
 namespace trunkline::admin {
@@ -110,10 +108,10 @@ void add_traffic(Families& out, const Totals& totals) {
                   totals.ack_latency, static_cast<double>(totals.ack_latency_sum_us) / 1e6);
 }
 
-void add_clients(Families& out, const Totals& totals, const Sources& sources) {
+void add_clients(Families& out, const Snapshot& now) {
+    const Totals& totals = now.totals;
     out.gauge("connections", "Open connections of a listener.");
-    const auto listeners = sources.listeners ? sources.listeners() : std::vector<ListenerNumbers>();
-    for (const ListenerNumbers& listener : listeners) {
+    for (const ListenerNumbers& listener : now.listeners) {
         out.value(listener.connections, {{"listener", listener.url}, {"protocol", listener.protocol}});
     }
     constexpr std::array<const char*, 3> versions = {"3.1", "3.1.1", "5.0"};
@@ -130,73 +128,68 @@ void add_clients(Families& out, const Totals& totals, const Sources& sources) {
     }
     out.value(totals.network_errors, {{"reason", "network_error"}});
     out.gauge("sessions", "Sessions that outlive their connection, and those that do not.");
-    out.value(sources.broker.durable_session_count(), {{"state", "durable"}});
+    out.value(now.durable_sessions, {{"state", "durable"}});
     out.value(totals.connections, {{"state", "connected"}});
-    out.gauge("subscriptions", "Subscriptions.").value(sources.broker.subscription_count());
+    out.gauge("subscriptions", "Subscriptions.").value(now.subscriptions);
     out.gauge("inflight_messages", "Messages sent and not acknowledged.").value(totals.inflight_out);
     out.gauge("tls_certificate_expiry_timestamp_seconds", "End of a listener's certificate.");
-    for (const ListenerNumbers& listener : listeners) {
+    for (const ListenerNumbers& listener : now.listeners) {
         if (listener.certificate_expires_s) out.value(listener.certificate_expires_s, {{"listener", listener.url}});
     }
 }
 
-void add_store(Families& out, const Totals& totals, const Sources& sources) {
-    const uns::RetainedTree& retained = sources.broker.retained();
-    out.gauge("retained_messages", "Topics with a retained message.").value(retained.count());
-    out.gauge("retained_bytes", "Memory of the retained messages.").value(retained.bytes());
-    const broker::Health health = sources.broker.log().health();
-    out.gauge("log_backlog_bytes", "Submitted and not yet safe.").value(health.backlog_bytes);
-    out.gauge("durable_accepting", "1: durable messages are taken.").value(health.accepting ? 1 : 0);
+void add_store(Families& out, const Snapshot& now) {
+    out.gauge("retained_messages", "Topics with a retained message.").value(now.retained_messages);
+    out.gauge("retained_bytes", "Memory of the retained messages.").value(now.retained_bytes);
+    out.gauge("log_backlog_bytes", "Submitted and not yet safe.").value(now.health.backlog_bytes);
+    out.gauge("durable_accepting", "1: durable messages are taken.").value(now.health.accepting ? 1 : 0);
     out.gauge("queued_messages", "Messages that wait for their subscriber.");
-    out.value(totals.queued_transient, {{"kind", "transient"}});
-    if (sources.commits) {
-        const CommitNumbers commits = sources.commits();
+    out.value(now.totals.queued_transient, {{"kind", "transient"}});
+    if (now.commits) {
+        const CommitNumbers& commits = *now.commits;
         out.histogram("commit_seconds", "Writing and syncing a batch.", commits.time_bounds_s, 1, commits.time_buckets,
                       static_cast<double>(commits.commit_sum_us) / 1e6);
         out.histogram("commit_batch_messages", "Operations in a batch.", commits.batch_bounds, 1,
                       commits.batch_buckets, static_cast<double>(commits.messages));
         out.counter("commit_bytes_total", "Bytes of operations committed.").value(commits.bytes);
     }
-    if (sources.store) {
-        const StoreNumbers store = sources.store();
+    if (now.store) {
+        const StoreNumbers& store = *now.store;
         out.gauge("store_bytes", "Size of the store on disk.").value(store.bytes);
         out.gauge("disk_free_bytes", "Free space where the store is.").value(store.disk_free);
         out.gauge("disk_size_bytes", "Size of the disk where the store is.").value(store.disk_size);
     }
 }
 
-void add_process(Families& out, const Sources& sources) {
-    const ProcessStats process = process_stats();
+void add_process(Families& out, const Snapshot& now) {
+    const ProcessStats& process = now.process;
     out.unprefixed("process_cpu_seconds_total", "User and system time.", true).value(process.cpu_seconds);
     out.unprefixed("process_resident_memory_bytes", "Resident memory.", false).value(process.resident_bytes);
     out.unprefixed("process_virtual_memory_bytes", "Virtual memory.", false).value(process.virtual_bytes);
     out.unprefixed("process_open_fds", "Open descriptors.", false).value(process.open_descriptors);
     out.unprefixed("process_max_fds", "Descriptors that may be open.", false).value(process.max_descriptors);
     out.unprefixed("process_start_time_seconds", "Start, since 1970.", false)
-        .value(static_cast<double>(sources.started_wall_ms) / 1e3);
+        .value(static_cast<double>(now.started_wall_ms) / 1e3);
 }
 
 class Scrape : public prometheus::Collectable {
 public:
-    Scrape(const Sources& sources, const Readiness& readiness) : sources_(sources), readiness_(readiness) {}
+    explicit Scrape(const Snapshot& now) : now_(now) {}
     [[nodiscard]] std::vector<MetricFamily> Collect() const override {
         Families out;
-        const Totals totals = sum_counters(sources_.broker);
-        out.gauge("build_info", "Always 1.").value(1, {{"version", sources_.version}});
-        out.gauge("ready", "1: clients are served, as /readyz says.")
-            .value(readiness_.reasons(sources_.broker).empty() ? 1 : 0);
+        out.gauge("build_info", "Always 1.").value(1, {{"version", now_.version}});
+        out.gauge("ready", "1: clients are served, as /readyz says.").value(now_.ready ? 1 : 0);
         out.gauge("config_last_reload_success", "1: the last reload of the configuration was taken.")
-            .value(readiness_.last_reload_ok ? 1 : 0);
-        add_traffic(out, totals);
-        add_clients(out, totals, sources_);
-        add_store(out, totals, sources_);
-        add_process(out, sources_);
+            .value(now_.last_reload_ok ? 1 : 0);
+        add_traffic(out, now_.totals);
+        add_clients(out, now_);
+        add_store(out, now_);
+        add_process(out, now_);
         return out.take();
     }
 
 private:
-    const Sources& sources_;
-    const Readiness& readiness_;
+    const Snapshot& now_;
 };
 
 std::string number_text(double number) {
@@ -253,14 +246,10 @@ std::string open_metrics_text(const std::vector<MetricFamily>& families) {
 
 }  // namespace
 
-std::string metrics_text(const Sources& sources, const Readiness& readiness, bool open_metrics) {
-    const auto families = Scrape(sources, readiness).Collect();
-    if (open_metrics) return open_metrics_text(families);
-    std::vector<MetricFamily> with_samples;
-    for (const MetricFamily& family : families) {
-        if (!family.metric.empty()) with_samples.push_back(family);
-    }
-    return prometheus::TextSerializer().Serialize(with_samples);
+std::string metrics_text(const Snapshot& snapshot, bool open_metrics) {
+    std::vector<MetricFamily> families = Scrape(snapshot).Collect();
+    std::erase_if(families, [](const MetricFamily& family) { return family.metric.empty(); });
+    return open_metrics ? open_metrics_text(families) : prometheus::TextSerializer().Serialize(families);
 }
 
 }  // namespace trunkline::admin

@@ -58,12 +58,6 @@ void add_counters(Totals& totals, const broker::Counters& counters) {
     totals.ack_latency_sum_us += counters.ack_latency_sum_us.get();
 }
 
-Totals sum_counters(const broker::Broker& broker) {
-    Totals totals;
-    for (std::uint32_t shard = 0; shard < broker.shard_count(); ++shard) add_counters(totals, broker.counters(shard));
-    return totals;
-}
-
 void Meter::sample(const Totals& totals, std::int64_t now_ms) {
     Sample fresh{now_ms, {}};
     fresh.values[received] = fresh.values[publish_received] = totals.received();

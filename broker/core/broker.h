@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "auth/authenticator.h"
 #include "broker/core/commit_log.h"
 #include "broker/core/config.h"
 #include "broker/core/counters.h"
@@ -19,6 +20,7 @@ namespace trunkline::broker {
 class Registry;
 class FilterIndex;
 class Shard;
+struct MailBody;
 
 /// A connected client or an offline session, as `clients ls` and `sessions ls` show it.
 struct ClientInfo {
@@ -45,6 +47,8 @@ public:
 
     /// Before any shard runs. The log must outlive the shards' work.
     void attach(CommitLog& log);
+    /// Before any shard runs: who may connect. Without a call clients may be anonymous as the configuration says.
+    void attach(std::unique_ptr<auth::Authenticator> authenticator);
     [[nodiscard]] CommitLog& log() const { return *log_; }
     [[nodiscard]] uns::RetainedTree& retained() { return retained_; }
     [[nodiscard]] const Config& config() const { return config_; }
@@ -76,7 +80,11 @@ public:
 
 private:
     friend class Shard;
-    Config config_;
+    void mail(std::uint32_t shard, MailBody&& mail);
+
+    const Config config_;
+    std::unique_ptr<auth::Authenticator> authenticator_;
+    std::uint64_t first_number_;             // connection numbers are unique over restarts
     std::function<void(std::uint32_t)> wake_;
     CommitLog* log_ = nullptr;
     uns::RetainedTree retained_;

@@ -28,7 +28,7 @@ class Client;
 struct Route;
 
 /// A subscription as its session holds it.
-struct Subscription {
+struct ClientSubscription {
     std::string filter;                       // as sent, `$share/...` included
     mqtt::SubscriptionOptions options;        // qos is what was granted
     std::uint32_t identifier = 0;             // 0: none
@@ -95,7 +95,7 @@ struct Session {
     std::uint64_t number = 0;                 // the connection's number: owner towards the log
     SessionId durable = 0;                    // 0: ends with its connection
     std::uint32_t expiry_s = 0;
-    std::vector<Subscription> subscriptions;
+    std::vector<ClientSubscription> subscriptions;
     OutWindow window{OutWindow::low_ids};     // messages that the log does not know; high ids in a durable session
     std::unique_ptr<DurableOut> out;          // durable sessions only
     std::deque<QueuedMessage>* queue = nullptr;  // made when first needed
@@ -110,8 +110,8 @@ struct Session {
     Session& operator=(const Session&) = delete;
     ~Session() { delete queue; }
 
-    [[nodiscard]] Subscription* find(std::string_view filter) {
-        for (Subscription& s : subscriptions) {
+    [[nodiscard]] ClientSubscription* find(std::string_view filter) {
+        for (ClientSubscription& s : subscriptions) {
             if (s.filter == filter) return &s;
         }
         return nullptr;

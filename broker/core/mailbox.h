@@ -33,6 +33,8 @@ struct Released { std::uint64_t for_number = 0; };
 struct Work { std::function<void(ShardApi&)> run; };
 
 using Mail = std::variant<Forwards, Effects, TakeOver, Released, Work>;
+/// A name for Mail that headers can declare.
+struct MailBody { Mail mail; };
 
 /// Many writers, one reader.
 class Mailbox {

@@ -5,7 +5,7 @@
 
 namespace trunkline::broker {
 
-void Router::subscribe(Session& session, const Subscription& subscription) {
+void Router::subscribe(Session& session, const ClientSubscription& subscription) {
     auto& entries = tree_.insert(subscription.filter).value.entries;
     const auto same = std::find_if(entries.begin(), entries.end(), [&](const Local& e) { return e.session == &session; });
     if (same != entries.end()) {

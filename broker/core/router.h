@@ -44,7 +44,7 @@ public:
     Router(FilterIndex& index, std::uint32_t shard) : index_(index), shard_(shard) {}
 
     /// Plain filters only; shared ones live in the index.
-    void subscribe(Session& session, const Subscription& subscription);
+    void subscribe(Session& session, const ClientSubscription& subscription);
     void unsubscribe(Session& session, std::string_view filter);
 
     /// The route of a topic, up to date. Valid while epoch() stays the same; refresh() before each use.

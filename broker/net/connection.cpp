@@ -254,8 +254,12 @@ constexpr std::size_t large_read_min = 16 * 1'024;
 
 void StreamConnection::proceed_open() {
     if (output_ && writable_) {
+        mqtt::Buffer& out = *output_;
         write_output();
-        if (!output_ && !broken_) runner().shard().on_writable(*client_);
+        if (!output_ && !broken_) {
+            out.release();   // a backlog that has been written leaves no megabyte behind with an idle client
+            runner().shard().on_writable(*client_);
+        }
     }
     if (stage() == Stage::open && !broken_ && readable_ && reading_) read_input();
 }

@@ -424,6 +424,7 @@ void WebSocketConnection::on_written(error_code error) {
     if (stage() != Stage::open) return;
     if (error) return lost();
     if (!output_->empty()) return write_message(*output_);
+    output_->release();
     output_ = nullptr;
     if (waiting_) runner().shard().on_writable(*client_);
 }

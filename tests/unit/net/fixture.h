@@ -38,7 +38,8 @@ namespace trunkline::net::test {
 using namespace std::chrono_literals;
 
 /// Frames of a one-line protocol: four bytes of length, big-endian, then a body, which comes back framed the same. The
-/// body "close" answers with `goodbye_bytes` and closes; "pause" stops reading for 300 ms; "kick" closes all others.
+/// body "close" answers with `goodbye_bytes` and closes; "pause" stops reading for 600 ms; "kick" closes all
+/// others.
 class EchoShard final : public broker::ShardApi {
 public:
     std::atomic<int> opened{0}, closed{0}, writable_calls{0}, mails{0}, on_bytes_calls{0};
@@ -125,7 +126,7 @@ private:
         }
         if (body == "pause") {
             client.transport->set_reading(false);
-            paused_[&client] = now_.steady_ms + 300;
+            paused_[&client] = now_.steady_ms + 600;
         }
         if (body == "kick") {
             const auto all = clients_;

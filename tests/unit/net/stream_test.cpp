@@ -61,7 +61,7 @@ TEST_CASE("what a full socket does not take is written later, in order", "[net]"
     }
     sender.join();
     CHECK(in_order);
-    CHECK(server.echo().writable_calls > 0);
+    CHECK(eventually([&] { return server.echo().writable_calls > 0; }));
 }
 
 TEST_CASE("the last packet arrives although the peer had more to say", "[net]") {
@@ -147,7 +147,7 @@ TEST_CASE("a reset of a paused connection is noticed at once", "[net]") {
         const linger reset{1, 0};
         ::setsockopt(peer.descriptor(), SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
     }
-    CHECK(eventually([&] { return server.closed() == 1; }, 100ms));
+    CHECK(eventually([&] { return server.closed() == 1; }, 450ms));
 }
 
 TEST_CASE("closing one connection from within another's call leaves the bytes at hand alone", "[net]") {
@@ -191,10 +191,10 @@ TEST_CASE("mail from another thread wakes a sleeping shard at once", "[net]") {
     std::thread other([&] { for (int i = 0; i < 100'000; ++i) server.wakers.wake(0); });
     for (int i = 0; i < 100'000; ++i) server.wakers.wake(0);
     other.join();
+    CHECK(eventually([&] { return server.echo().mails > before; }, 1s));   // the wakers may have had both cores
     const int seen = server.echo().mails;
-    CHECK(seen > before);
     server.wakers.wake(0);
-    CHECK(eventually([&] { return server.echo().mails > seen || server.echo().mails > before; }, 1s));
+    CHECK(eventually([&] { return server.echo().mails > seen; }, 1s));
 }
 
 TEST_CASE("a listener's own limit closes what is above it", "[net]") {

@@ -192,7 +192,7 @@ TEST_CASE("WebSocket: backpressure in both directions", "[net]") {
     }
     sender.join();
     CHECK(in_order);
-    CHECK(server.echo().writable_calls > 0);
+    CHECK(eventually([&] { return server.echo().writable_calls > 0; }));
 }
 
 TEST_CASE("WebSocket: a paused connection is offered nothing until it goes on", "[net]") {

@@ -1,0 +1,32 @@
+// What is read from the running broker for metrics, status and $SYS.
+#include "broker/admin/metrics.h"
+
+namespace trunkline::admin {
+
+Totals sum_counters(const broker::Broker& broker) {
+    Totals totals;
+    for (std::uint32_t shard = 0; shard < broker.shard_count(); ++shard) add_counters(totals, broker.counters(shard));
+    return totals;
+}
+
+Snapshot take_snapshot(const Sources& sources, const Readiness& readiness) {
+    broker::Broker& broker = sources.broker;
+    Snapshot now;
+    now.version = sources.version;
+    now.ready = readiness.reasons(broker).empty();
+    now.last_reload_ok = readiness.last_reload_ok;
+    now.totals = sum_counters(broker);
+    if (sources.listeners) now.listeners = sources.listeners();
+    now.durable_sessions = broker.durable_session_count();
+    now.subscriptions = broker.subscription_count();
+    now.retained_messages = broker.retained().count();
+    now.retained_bytes = broker.retained().bytes();
+    now.health = broker.log().health();
+    if (sources.commits) now.commits = sources.commits();
+    if (sources.store) now.store = sources.store();
+    now.process = process_stats();
+    now.started_wall_ms = sources.started_wall_ms;
+    return now;
+}
+
+}  // namespace trunkline::admin

@@ -1,0 +1,98 @@
+#include "broker/core/broker.h"
+
+#include <atomic>
+#include <chrono>
+
+#include "broker/core/filter_index.h"
+#include "broker/core/registry.h"
+#include "broker/core/shard.h"
+
+namespace trunkline::broker {
+
+Broker::Broker(Config config, std::uint32_t shards, std::function<void(std::uint32_t shard)> wake)
+    : config_(std::move(config)),
+      authenticator_(std::make_unique<auth::AnonymousOnly>(config_.allow_anonymous)),
+      // Microseconds at the start, so that an owner of an earlier life never equals one of this.
+      first_number_(static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(
+                                                   std::chrono::system_clock::now().time_since_epoch()).count())),
+      wake_(std::move(wake)), registry_(std::make_unique<Registry>()), filters_(std::make_unique<FilterIndex>(shards)) {
+    for (std::uint32_t i = 0; i < shards; ++i) shards_.push_back(std::make_unique<Shard>(*this, i));
+}
+
+Broker::~Broker() = default;
+
+void Broker::attach(CommitLog& log) { log_ = &log; }
+void Broker::attach(std::unique_ptr<auth::Authenticator> authenticator) { authenticator_ = std::move(authenticator); }
+
+ShardApi& Broker::shard(std::uint32_t index) { return *shards_.at(index); }
+const Counters& Broker::counters(std::uint32_t shard) const { return shards_.at(shard)->counters; }
+
+std::uint64_t Broker::subscription_count() const {
+    std::uint64_t count = 0;
+    for (const auto& shard : shards_) count += shard->counters.subscriptions.get();
+    return count;
+}
+
+std::uint64_t Broker::durable_session_count() const { return registry_->durable_count(); }
+
+void Broker::mail(std::uint32_t shard, MailBody&& body) {
+    if (shards_.at(shard)->mailbox.put(std::move(body.mail))) wake_(shard);
+}
+
+void Broker::run_on_shard(std::uint32_t shard, std::function<void(ShardApi&)> work) {
+    mail(shard, MailBody{Work{std::move(work)}});
+}
+
+void Broker::visit_clients(std::function<void(const ClientInfo&)> visit, std::function<void()> done) {
+    // From shard to shard, so that `visit` runs on one thread at a time.
+    const auto step = std::make_shared<std::function<void(std::uint32_t)>>();
+    *step = [this, step, visit = std::move(visit), done = std::move(done)](std::uint32_t index) {
+        run_on_shard(index, [this, step, &visit, &done, index](ShardApi& shard) {
+            static_cast<Shard&>(shard).visit(visit);
+            if (index + 1 < shard_count()) {
+                (*step)(index + 1);
+            } else {
+                done();
+                const auto last = std::move(*step);  // frees the closure after this call
+            }
+        });
+    };
+    (*step)(0);
+}
+
+void Broker::kick(std::string client_id, std::function<void(bool found)> done) {
+    const auto holder = registry_->find(client_id);
+    run_on_shard(holder ? holder->shard : 0, [client_id = std::move(client_id), done = std::move(done)](ShardApi& shard) {
+        done(static_cast<Shard&>(shard).kick(client_id));
+    });
+}
+
+void Broker::publish(std::string topic, std::string payload, bool retain, std::uint8_t qos) {
+    run_on_shard(0, [topic = std::move(topic), payload = std::move(payload), retain, qos](ShardApi& shard) {
+        static_cast<Shard&>(shard).publish_own(topic, payload, retain, qos);
+    });
+}
+
+void Broker::shut_down(std::string server_reference, std::function<void()> done) {
+    const auto left = std::make_shared<std::atomic<std::uint32_t>>(shard_count());
+    for (std::uint32_t i = 0; i < shard_count(); ++i) {
+        run_on_shard(i, [server_reference, left, done](ShardApi& api) {
+            auto& shard = static_cast<Shard&>(api);
+            shard.say_goodbye(server_reference);
+            shard.when_safe([left, done] {
+                if (left->fetch_sub(1) == 1) done();
+            });
+        });
+    }
+}
+
+void Broker::post(std::uint32_t shard, Effects&& effects) {
+    mail(shard % shard_count(), MailBody{std::move(effects)});
+}
+
+void Broker::session_added(std::string_view client_id) { registry_->set_durable(client_id, true); }
+void Broker::session_removed(std::string_view client_id) { registry_->set_durable(client_id, false); }
+void Broker::filter_added(std::string_view filter, std::uint8_t qos) { filters_->add_durable(filter, qos); }
+void Broker::filter_removed(std::string_view filter, std::uint8_t qos) { filters_->remove_durable(filter, qos); }
+
+}  // namespace trunkline::broker

@@ -1,0 +1,316 @@
+// To the subscribers: encoding, windows, queues, retained messages, and the acknowledgements that come back.
+#include <algorithm>
+
+#include "broker/core/shard.h"
+#include "broker/mqtt/encode.h"
+#include "namespace/topic.h"
+
+namespace trunkline::broker {
+
+using mqtt::PacketType;
+using mqtt::Reason;
+
+namespace {
+constexpr std::size_t retained_step = 256;   // messages visited under one lock of the retained tree
+constexpr std::size_t scans_per_turn = 8;    // so that one stream does not hold up the shard
+}  // namespace
+
+bool Shard::distribute(const MessageView& message, Route& route) {
+    MessagePtr holder;
+    bool anyone = distribute_here(message, route, holder);
+    for (std::uint64_t rest = route.other_shards; rest != 0; rest &= rest - 1) {
+        if (!holder) holder = Message::make(message);
+        outbox_[static_cast<std::size_t>(std::countr_zero(rest))].push_back({holder, 0, {}});
+        anyone = true;
+    }
+    for (const auto& group : route.groups) {
+        if (group->members.empty() || (message.qos > 0 && group->durable_members > 0)) continue;  // the log picks
+        deliver_to_group(message, *group, holder);
+        anyone = true;
+    }
+    return anyone;
+}
+
+bool Shard::distribute_here(const MessageView& message, Route& route, MessagePtr& holder) {
+    for (const Target& target : route.targets) {
+        Session& session = *target.session;
+        const std::uint8_t qos = std::min(message.qos, target.qos);  // [MQTT-3.8.4-8]
+        if (qos > 0 && session.durable != 0) continue;               // comes from the log
+        if (target.no_local && session.number == message.publisher) {
+            deliver_own(target, message, holder);
+            continue;
+        }
+        DeliveryOptions options;
+        options.qos = qos;
+        options.retain = message.retain && target.retain_as_published;  // [MQTT-3.3.1-12] [MQTT-3.3.1-13]
+        options.identifiers = route.identifiers.data() + target.first_identifier;
+        options.identifier_count = target.identifier_count;
+        deliver(session, message, options, holder);
+    }
+    return !route.targets.empty();
+}
+
+void Shard::deliver_own(const Target& target, const MessageView& message, MessagePtr& holder) {
+    bool any = false, retain = false;
+    std::uint8_t qos = 0;
+    std::vector<std::uint32_t> identifiers;
+    for (const ClientSubscription& s : target.session->subscriptions) {
+        if (s.options.no_local || s.filter.starts_with("$share/") || !uns::matches(s.filter, message.topic)) continue;
+        any = true;
+        qos = std::max(qos, s.options.qos);
+        retain |= s.options.retain_as_published;
+        if (s.identifier) identifiers.push_back(s.identifier);
+    }
+    if (!any) return;  // [MQTT-3.8.3-3]
+    const DeliveryOptions options{std::min(qos, message.qos), message.retain && retain, false, identifiers.data(),
+                                  static_cast<std::uint32_t>(identifiers.size())};
+    deliver(*target.session, message, options, holder);
+}
+
+void Shard::deliver_to_group(const MessageView& message, const Group& group, MessagePtr& holder, std::uint64_t except) {
+    const std::size_t size = group.members.size();
+    const std::uint32_t first = group.turn->fetch_add(1, std::memory_order_relaxed);
+    const GroupMember* chosen = nullptr;
+    for (std::size_t i = 0; i < size; ++i) {  // the next in turn that can take it now, else the next in turn
+        const GroupMember& member = group.members[(first + i) % size];
+        if (member.number == except || (member.durable && message.qos > 0 && member.qos > 0)) continue;
+        if (!chosen) chosen = &member;
+        if (member.shard != index_) {
+            chosen = &member;
+            break;
+        }
+        const auto at = clients_.find(member.number);
+        if (at == clients_.end() || !at->second->session) continue;
+        if (has_room(*at->second) && (message.qos == 0 || has_quota(*at->second, *at->second->session))) {
+            chosen = &member;
+            break;
+        }
+    }
+    if (!chosen) return drop(Drop::no_local_member);
+    if (chosen->shard != index_) {
+        if (!holder) holder = Message::make(message);
+        outbox_[chosen->shard].push_back({holder, chosen->number, group.filter});
+        return;
+    }
+    const auto at = clients_.find(chosen->number);
+    if (at == clients_.end() || !at->second->session) return drop(Drop::no_local_member);
+    DeliveryOptions options;
+    options.qos = std::min(message.qos, chosen->qos);  // [MQTT-4.8.2-3]
+    options.retain = message.retain && chosen->retain_as_published;
+    options.identifiers = &chosen->identifier;
+    options.identifier_count = chosen->identifier ? 1 : 0;
+    deliver(*at->second->session, message, options, holder, group.filter);
+}
+
+bool Shard::has_quota(const Client& client, const Session& session) const {
+    return session.open_out() < std::min(client.receive_maximum, limits_.max_inflight_out) && !session.window.full();
+}
+
+bool Shard::has_room(const Client& client) const { return client.out.size() < limits_.write_buffer_bytes; }
+
+void Shard::deliver(Session& session, const MessageView& message, const DeliveryOptions& options, MessagePtr& holder,
+                    std::string_view shared_filter) {
+    Client& client = *session.client;
+    if (options.qos == 0) {
+        if (!has_room(client)) return drop(Drop::qos0_slow_consumer);
+        emit(client, message, options, nullptr, OutState::done);
+        return;
+    }
+    if (session.queue || !has_quota(client, session) || !has_room(client)) {
+        return enqueue(session, message, options, holder, shared_filter);
+    }
+    const std::uint64_t n = session.window.next();
+    const OutState state = options.qos == 1 ? OutState::wait_puback : OutState::wait_pubrec;
+    if (!emit(client, message, options, &session.window, state)) return;
+    if (!shared_filter.empty()) {
+        if (!holder) holder = Message::make(message);
+        session.shared_inflight.push_back({n, holder, std::string(shared_filter)});
+    }
+}
+
+void Shard::enqueue(Session& session, const MessageView& message, const DeliveryOptions& options, MessagePtr& holder,
+                    std::string_view shared_filter) {
+    if (session.queue && (session.queue->size() >= limits_.transient_queue_messages ||
+                          session.queue_bytes >= limits_.transient_queue_bytes)) {
+        return drop(Drop::queue_full);
+    }
+    if (!holder) holder = Message::make(message);
+    if (!session.queue) session.queue = new std::deque<QueuedMessage>;
+    session.queue->push_back({holder, options.qos, options.retain,
+                              {options.identifiers, options.identifiers + options.identifier_count},
+                              std::string(shared_filter)});
+    session.queue_bytes += holder->memory_bytes();
+    counters.queued_transient.add();
+    if (session.queue->size() == limits_.transient_queue_messages) ++full_queues_;
+}
+
+bool Shard::emit(Client& client, const MessageView& message, const DeliveryOptions& options, OutWindow* window,
+                 OutState state) {
+    mqtt::PublishOut packet;
+    if (message.expires_at_ms != 0) {
+        const std::int64_t left = message.expires_at_ms - now_.wall_ms;
+        if (left <= 0) {  // [MQTT-3.3.2-5]
+            drop(Drop::expired);
+            return false;
+        }
+        packet.message_expiry_s = static_cast<std::uint32_t>((left + 999) / 1'000);  // [MQTT-3.3.2-6]
+    }
+    packet.dup = options.dup;
+    packet.retain = options.retain;
+    packet.qos = options.qos;
+    packet.topic = message.topic;
+    packet.forwarded_properties = message.properties;
+    packet.payload = message.payload;
+    packet.subscription_identifiers = options.identifiers;  // [MQTT-3.3.4-3]
+    packet.subscription_identifier_count = options.identifier_count;
+    if (client.max_packet_bytes != 0xFFFFFFFF && mqtt::encoded_size(client.version, packet) > client.max_packet_bytes) {
+        drop(Drop::too_large);  // [MQTT-3.1.2-24] [MQTT-3.1.2-25]
+        return false;
+    }
+    if (client.alias_maximum != 0) {  // [MQTT-3.3.2-11]
+        if (!client.aliases) client.aliases = std::make_unique<Aliases>();
+        auto& known = client.aliases->outbound;
+        const std::string topic(message.topic);
+        if (const auto at = known.find(topic); at != known.end()) {
+            packet.topic_alias = at->second;
+            packet.topic = {};
+        } else if (known.size() < std::min<std::size_t>(client.alias_maximum, limits_.topic_alias_maximum)) {
+            packet.topic_alias = static_cast<std::uint16_t>(known.size() + 1);
+            if (mqtt::encoded_size(client.version, packet) > client.max_packet_bytes) {
+                packet.topic_alias = 0;
+            } else {
+                known.emplace(topic, packet.topic_alias);
+            }
+        }
+    }
+    if (window) {
+        packet.packet_id = window->push(state);
+        counters.inflight_out.add();
+    }
+    if (client.out.capacity() == 0 && !spare_buffers_.empty()) {
+        client.out = std::move(spare_buffers_.back());
+        spare_buffers_.pop_back();
+    }
+    mqtt::encode(client.out, client.version, packet);
+    counters.messages_sent[options.qos].add();
+    ++client.messages_out;
+    want_flush(client);
+    return true;
+}
+
+void Shard::pump(Client& client) {
+    Session& session = *client.session;
+    if (session.out) pump_durable(client, session);
+    if (client.state != ClientState::connected) return;
+    if (session.queue) pump_queue(client, session);
+    if (!session.retained.empty()) pump_retained(client, session);
+}
+
+void Shard::pump_queue(Client& client, Session& session) {
+    std::deque<QueuedMessage>& queue = *session.queue;
+    const bool was_full = queue.size() >= limits_.transient_queue_messages;
+    while (!queue.empty() && has_quota(client, session) && has_room(client)) {
+        QueuedMessage next = std::move(queue.front());
+        queue.pop_front();
+        counters.queued_transient.sub();
+        session.queue_bytes -= next.message->memory_bytes();
+        const std::uint64_t n = session.window.next();
+        const DeliveryOptions options{next.qos, next.retain, false, next.identifiers.data(),
+                                      static_cast<std::uint32_t>(next.identifiers.size())};
+        const OutState state = next.qos == 1 ? OutState::wait_puback : OutState::wait_pubrec;
+        if (emit(client, next.message->view(), options, &session.window, state) && !next.shared_filter.empty()) {
+            session.shared_inflight.push_back({n, std::move(next.message), std::move(next.shared_filter)});
+        }
+    }
+    if (was_full && queue.size() < limits_.transient_queue_messages) --full_queues_;
+    if (queue.empty()) {
+        delete session.queue;
+        session.queue = nullptr;
+    }
+}
+
+void Shard::pump_retained(Client& client, Session& session) {
+    for (std::size_t scans = 0; !session.retained.empty(); ++scans) {
+        if (!has_room(client)) return;  // on_writable() or the turn's end goes on
+        RetainedStream& stream = session.retained.front();
+        std::size_t most = retained_step;
+        if (stream.qos > 0) {
+            if (!has_quota(client, session)) return;  // an acknowledgement goes on
+            most = std::min<std::size_t>(most, std::min(client.receive_maximum, limits_.max_inflight_out) - session.open_out());
+        }
+        if (scans == scans_per_turn) return want_pump(client);
+        const bool more = broker_.retained_.scan(stream.filter, stream.after, most, [&](std::string_view topic,
+                                                                                        const uns::RetainedPtr& kept) {
+            const auto fields = kept->fields();
+            MessageView message;
+            message.qos = std::min(fields.qos, stream.qos);
+            message.retain = true;
+            message.expires_at_ms = fields.expires_at_ms;
+            message.topic = topic;
+            message.properties = fields.properties;
+            message.payload = fields.payload;
+            const DeliveryOptions options{message.qos, true, false, &stream.identifier, stream.identifier ? 1U : 0U};
+            const OutState state = message.qos == 1 ? OutState::wait_puback : OutState::wait_pubrec;
+            emit(client, message, options, message.qos ? &session.window : nullptr, state);
+            stream.after = topic;
+        });
+        if (!more) session.retained.erase(session.retained.begin());
+    }
+}
+
+void Shard::on_ack(Client& client, const mqtt::Frame& frame) {
+    const auto decoded = mqtt::decode_ack(frame.type, frame.body, client.version);
+    if (decoded.has_error()) return disconnect(client, decoded.error().reason, decoded.error().what);
+    if (frame.type == PacketType::pubrel) return on_pubrel(client, *decoded);
+    on_outgoing_ack(client, *decoded);
+}
+
+void Shard::on_outgoing_ack(Client& client, const mqtt::Ack& ack) {
+    Session& session = *client.session;
+    const bool durable = session.out && ack.packet_id < OutWindow::high_ids;
+    OutWindow& window = durable ? session.out->window : session.window;
+    const auto n = window.find(ack.packet_id);
+    const OutState state = n ? window.state(*n) : OutState::done;
+    const bool refused = static_cast<std::uint8_t>(ack.reason) >= 0x80;
+    switch (ack.type) {
+        case PacketType::puback:
+            if (state == OutState::wait_puback) complete_out(client, window, *n, durable);  // [MQTT-4.4.0-2]
+            return;
+        case PacketType::pubcomp:
+            if (state == OutState::wait_pubcomp) complete_out(client, window, *n, durable);
+            return;
+        default: break;  // PUBREC
+    }
+    if (state == OutState::wait_pubrec && refused) return complete_out(client, window, *n, durable);
+    if (state == OutState::wait_pubrec && durable) {  // PUBREL must not be forgotten once it is sent
+        window.set_state(*n, OutState::pubrec_committing);
+        collect(session, session.out->received, *n);
+        return;
+    }
+    if (state == OutState::pubrec_committing || refused) return;
+    if (state == OutState::wait_pubrec) window.set_state(*n, OutState::wait_pubcomp);
+    if (state == OutState::wait_pubrec || state == OutState::wait_pubcomp || !client.v5()) {
+        mqtt::encode_ack(client.out, PacketType::pubrel, ack.packet_id);  // [MQTT-4.3.3-4]
+    } else {
+        mqtt::Ack answer;
+        answer.type = PacketType::pubrel;
+        answer.packet_id = ack.packet_id;
+        answer.reason = Reason::packet_identifier_not_found;
+        mqtt::encode(client.out, client.version, answer, client.max_packet_bytes);
+    }
+    want_flush(client);
+}
+
+void Shard::complete_out(Client& client, OutWindow& window, std::uint64_t n, bool durable) {
+    Session& session = *client.session;
+    window.complete(n);
+    counters.inflight_out.sub();
+    if (durable) {
+        collect(session, session.out->complete, n);
+    } else if (!session.shared_inflight.empty()) {
+        std::erase_if(session.shared_inflight, [n](const SharedInflight& sent) { return sent.n == n; });
+    }
+    if (has_more(session)) want_pump(client);
+}
+
+}  // namespace trunkline::broker

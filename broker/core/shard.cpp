@@ -1,0 +1,358 @@
+#include "broker/core/shard.h"
+
+#include <algorithm>
+
+#include "broker/core/filter_index.h"
+#include "broker/core/log.h"
+#include "broker/core/registry.h"
+#include "broker/mqtt/encode.h"
+
+namespace trunkline::broker {
+
+using mqtt::PacketType;
+using mqtt::Reason;
+
+namespace {
+constexpr std::size_t spare_buffers_max = 64;
+constexpr std::size_t spare_buffer_bytes_max = 256 * 1024;
+}  // namespace
+
+Shard::Shard(Broker& broker, std::uint32_t index)
+    : broker_(broker), index_(index), limits_(broker.config_.limits), registry_(*broker.registry_),
+      filters_(*broker.filters_), router_(*broker.filters_, index),
+      next_number_(broker.first_number_ + (std::uint64_t{index} << 40)), wheel_(wheel_slots) {}
+
+Shard::~Shard() {
+    for (auto& [number, client] : clients_) delete client;
+    for (Submission& submission : submissions_) {  // closed clients that still wait are known to nobody else
+        for (Pending& pending : submission.pending) {
+            if (pending.client && pending.client->state == ClientState::closed && --pending.client->pending_log == 0) {
+                delete pending.client;
+            }
+        }
+    }
+}
+
+Client* Shard::on_open(Transport& transport, const ConnectionInfo& info) {
+    auto client = std::make_unique<Client>();
+    client->transport = &transport;
+    client->number = next_number_++;
+    client->peer = info.peer;
+    client->listener = info.listener;
+    client->local = info.local;
+    client->secure = info.secure;
+    client->opened_ms = client->last_in_ms = now_.steady_ms;
+    if (!info.certificate_subject.empty()) client->more().certificate_subject = info.certificate_subject;
+    counters.sockets.add();
+    watch_deadline(*client, now_.steady_ms + limits_.connect_timeout_ms);
+    Client* raw = client.release();
+    clients_.emplace(raw->number, raw);
+    return raw;
+}
+
+std::size_t Shard::on_bytes(Client& client, std::string_view bytes) {
+    client.last_in_ms = now_.steady_ms;
+    std::size_t used = 0;
+    while (used < bytes.size()) {
+        if (client.state == ClientState::claiming) {  // packets sent before the CONNACK wait for it
+            client.more().early.append(bytes.substr(used));
+            if (client.extra->early.size() > 4 * limits_.max_connect_packet_bytes && !client.reading_paused) {
+                client.reading_paused = true;
+                client.transport->set_reading(false);
+            }
+            counters.bytes_received.add(bytes.size());
+            return bytes.size();
+        }
+        const bool connected = client.state == ClientState::connected;
+        const auto frame = mqtt::next_frame(bytes.substr(used),
+                                            connected ? limits_.max_packet_bytes : limits_.max_connect_packet_bytes,
+                                            client.version);
+        if (frame.has_error()) {
+            disconnect(client, frame.error().reason, frame.error().what);
+            return bytes.size();
+        }
+        if (frame->size == 0) break;
+        used += frame->size;
+        handle(client, *frame);
+        if (client.state == ClientState::closed) return bytes.size();
+    }
+    counters.bytes_received.add(used);
+    return used;
+}
+
+void Shard::handle(Client& client, const mqtt::Frame& frame) {
+    if (client.state == ClientState::connected) {
+        switch (frame.type) {
+            case PacketType::publish: return on_publish(client, frame);
+            case PacketType::puback:
+            case PacketType::pubrec:
+            case PacketType::pubrel:
+            case PacketType::pubcomp: return on_ack(client, frame);
+            case PacketType::subscribe: return on_subscribe(client, frame);
+            case PacketType::unsubscribe: return on_unsubscribe(client, frame);
+            case PacketType::pingreq:
+                if (mqtt::decode_empty(frame.body).has_error()) {
+                    return disconnect(client, Reason::malformed_packet, "PINGREQ has a body");
+                }
+                mqtt::encode_pingresp(client.out);  // [MQTT-3.12.4-1]
+                return want_flush(client);
+            case PacketType::disconnect: return on_disconnect(client, frame);
+            case PacketType::auth: return on_auth(client, frame);
+            case PacketType::connect:  // [MQTT-3.1.0-2]
+                return disconnect(client, Reason::protocol_error, "a second CONNECT on one connection");
+            default: return disconnect(client, Reason::protocol_error, "a packet that only a server may send");
+        }
+    }
+    if (client.state == ClientState::fresh && frame.type == PacketType::connect) return on_connect(client, frame);
+    if (client.state == ClientState::authenticating) {
+        if (frame.type == PacketType::auth) return on_auth(client, frame);
+        if (frame.type == PacketType::disconnect) return finish(client, false);
+        if (frame.type == PacketType::connect) {
+            return refuse_connect(client, Reason::protocol_error, "a second CONNECT on one connection");
+        }
+        return refuse_connect(client, Reason::protocol_error, "only AUTH or DISCONNECT may come before the CONNACK");
+    }
+    disconnect(client, Reason::protocol_error, "the first packet must be CONNECT");  // [MQTT-3.1.0-1]
+}
+
+void Shard::on_writable(Client& client) {
+    client.blocked = false;
+    if (client.state == ClientState::connected) pump(client);
+}
+
+void Shard::on_closed(Client& client) {
+    client.transport = nullptr;
+    if (client.state == ClientState::connected) counters.network_errors.add();
+    finish(client, true);
+}
+
+void Shard::on_mail() {
+    mailbox.take(mail_);
+    for (Mail& mail : mail_) {
+        if (auto* forwards = std::get_if<Forwards>(&mail)) {
+            for (Forward& forward : forwards->messages) {
+                const MessageView view = forward.message->view();
+                if (forward.member == 0) {
+                    distribute_here(view, router_.find(view.topic), forward.message);
+                } else if (const auto at = clients_.find(forward.member); at != clients_.end() && at->second->session) {
+                    if (const auto* mine = at->second->session->find(forward.shared_filter)) {
+                        const DeliveryOptions options{std::min(view.qos, mine->options.qos),
+                                                      view.retain && mine->options.retain_as_published, false,
+                                                      &mine->identifier, mine->identifier ? 1U : 0U};
+                        deliver(*at->second->session, view, options, forward.message, forward.shared_filter);
+                    }
+                }
+            }
+        } else if (auto* effects = std::get_if<Effects>(&mail)) {
+            on_effects(std::move(*effects));
+        } else if (auto* over = std::get_if<TakeOver>(&mail)) {
+            take_over(over->number, over->from_shard, over->for_number);
+        } else if (auto* release = std::get_if<Released>(&mail)) {
+            released(release->for_number);
+        } else if (auto* work = std::get_if<Work>(&mail)) {
+            work->run(*this);
+        }
+    }
+    mail_.clear();
+    if (!pump_.empty()) {
+        std::vector<Client*> pumping;
+        pumping.swap(pump_);
+        for (Client* client : pumping) {
+            client->pump_queued = false;
+            if (client->state == ClientState::connected) pump(*client);
+        }
+    }
+}
+
+void Shard::want_pump(Client& client) {
+    if (client.pump_queued) return;
+    client.pump_queued = true;
+    if (pump_.empty()) broker_.wake_(index_);
+    pump_.push_back(&client);
+}
+
+void Shard::watch_deadline(Client& client, std::int64_t due_ms) {
+    client.unlink();
+    const std::int64_t second = std::clamp(due_ms / 1'000 + 1, wheel_s_ + 1,
+                                           wheel_s_ + static_cast<std::int64_t>(wheel_slots) - 1);
+    wheel_[static_cast<std::size_t>(second) % wheel_slots].push_back(client);
+}
+
+void Shard::on_tick() {
+    const std::int64_t second = now_.steady_ms / 1'000;
+    if (wheel_s_ == 0 || second - wheel_s_ >= static_cast<std::int64_t>(wheel_slots)) {
+        const std::int64_t behind = std::min<std::int64_t>(second - wheel_s_, wheel_slots);
+        wheel_s_ = second - behind;
+    }
+    while (wheel_s_ < second) {
+        ++wheel_s_;
+        Slot due;
+        due.swap(wheel_[static_cast<std::size_t>(wheel_s_) % wheel_slots]);
+        while (!due.empty()) {
+            Client& client = due.front();
+            due.pop_front();
+            check_deadline(client);
+        }
+    }
+}
+
+void Shard::check_deadline(Client& client) {
+    const std::int64_t now = now_.steady_ms;
+    if (client.state == ClientState::closed) return;
+    if (client.state == ClientState::claiming) return watch_deadline(client, now + limits_.connect_timeout_ms);
+    if (client.state != ClientState::connected) {
+        const std::int64_t due = client.opened_ms + limits_.connect_timeout_ms;
+        if (due > now) return watch_deadline(client, due);
+        return disconnect(client, Reason::keep_alive_timeout, "no CONNECT in time");
+    }
+    std::int64_t due = now + static_cast<std::int64_t>(limits_.write_stall_s) * 1'000;
+    if (client.blocked) {
+        const std::int64_t stalled = client.blocked_since_ms + static_cast<std::int64_t>(limits_.write_stall_s) * 1'000;
+        if (stalled <= now) return disconnect(client, Reason::quota_exceeded, "nothing could be written for too long");
+        due = stalled;
+    }
+    if (client.keep_alive_s != 0) {  // [MQTT-3.1.2-22]
+        const std::int64_t silent = client.last_in_ms + client.keep_alive_s * std::int64_t{1'500};
+        if (silent <= now && !client.reading_paused) {
+            return disconnect(client, Reason::keep_alive_timeout, "nothing received for one and a half keep alive periods");
+        }
+        due = std::min(due, std::max(silent, now + 1'000));
+    }
+    watch_deadline(client, due);
+}
+
+void Shard::end_turn() {
+    for (Session* session : with_acks_) {
+        if (session) submit_acks(*session);
+    }
+    with_acks_.clear();
+    submit_open();
+    for (std::uint32_t shard = 0; shard < outbox_.size(); ++shard) {
+        if (outbox_[shard].empty()) continue;
+        post(shard, Forwards{std::move(outbox_[shard])});
+        outbox_[shard].clear();
+    }
+    for (const auto& [shard, number] : releases_) post(shard, Released{number});
+    releases_.clear();
+
+    for (std::size_t i = 0; i < dirty_.size(); ++i) {
+        Client& client = *dirty_[i];
+        client.dirty = false;
+        if (client.state == ClientState::closed || client.blocked || client.out.empty()) continue;
+        counters.bytes_sent.add(client.out.size());
+        client.transport->flush(client.out);
+        if (client.state == ClientState::closed) continue;
+        if (client.out.empty()) {
+            if (spare_buffers_.size() < spare_buffers_max && client.out.capacity() <= spare_buffer_bytes_max) {
+                spare_buffers_.push_back(std::move(client.out));
+            } else {
+                client.out.release();
+            }
+            if (client.session && has_more(*client.session)) want_pump(client);
+        } else {
+            counters.bytes_sent.sub(client.out.size());
+            client.blocked = true;
+            client.blocked_since_ms = now_.steady_ms;
+        }
+    }
+    dirty_.clear();
+    graveyard_.clear();
+}
+
+void Shard::post(std::uint32_t shard, Mail&& mail) { broker_.mail(shard, MailBody{std::move(mail)}); }
+
+void Shard::close_transport(Client& client) {
+    if (!client.transport) return;
+    Transport* transport = client.transport;
+    client.transport = nullptr;
+    counters.bytes_sent.add(client.out.size());
+    transport->close(std::move(client.out));
+}
+
+void Shard::bury(Client& client) {
+    std::erase(paused_, &client);
+    if (client.dirty) std::erase(dirty_, &client);
+    if (client.pump_queued) std::erase(pump_, &client);
+    client.dirty = client.pump_queued = false;
+    graveyard_.emplace_back(&client);
+}
+
+void Shard::pause_publishers(Client& client) {
+    if (client.reading_paused || client.state != ClientState::connected) return;
+    client.reading_paused = true;
+    client.transport->set_reading(false);
+    paused_.push_back(&client);
+}
+
+void Shard::resume_publishers() {
+    if (paused_.empty() || unsafe_bytes_ > limits_.log_backlog_bytes / 2) return;
+    std::vector<Client*> resumed;
+    resumed.swap(paused_);
+    for (Client* client : resumed) {
+        if (client->publishes_unanswered >= 2U * limits_.receive_maximum) {
+            paused_.push_back(client);
+            continue;
+        }
+        client->reading_paused = false;
+        client->last_in_ms = now_.steady_ms;
+        if (client->transport) client->transport->set_reading(true);
+    }
+}
+
+void Shard::visit(const std::function<void(const ClientInfo&)>& visit) const {
+    for (const auto& [number, client] : clients_) {
+        if (client->state != ClientState::connected) continue;
+        const Session& session = *client->session;
+        ClientInfo info;
+        info.client_id = session.client_id;
+        info.user = client->user;
+        info.address = client->peer.to_string();
+        if (client->listener < broker_.config_.listeners.size()) {
+            info.listener = broker_.config_.listeners[client->listener].url;
+        }
+        info.version = static_cast<std::uint8_t>(client->version);
+        info.shard = index_;
+        info.durable = session.durable != 0;
+        info.clean_start = client->clean_start;
+        info.connected_since_ms = client->connected_wall_ms;
+        info.keep_alive_s = client->keep_alive_s;
+        info.session_expiry_s = session.expiry_s;
+        info.subscriptions = static_cast<std::uint32_t>(session.subscriptions.size());
+        info.messages_in = client->messages_in;
+        info.messages_out = client->messages_out;
+        info.inflight_out = session.open_out();
+        info.queued = session.queue ? session.queue->size() : 0;
+        info.write_buffer_bytes = client->out.size();
+        visit(info);
+    }
+}
+
+bool Shard::kick(std::string_view client_id) {
+    const auto holder = registry_.find(client_id);
+    if (!holder || holder->shard != index_) return false;
+    const auto at = clients_.find(holder->number);
+    if (at == clients_.end()) return false;
+    disconnect(*at->second, Reason::administrative_action, "disconnected by an administrator");
+    return true;
+}
+
+void Shard::say_goodbye(const std::string& server_reference) {
+    stopping_ = true;
+    std::vector<Client*> all;
+    for (const auto& [number, client] : clients_) all.push_back(client);
+    for (Client* client : all) {
+        if (client->state == ClientState::closed) continue;
+        if (server_reference.empty()) {
+            disconnect(*client, Reason::server_shutting_down, "the broker is stopping");
+        } else {
+            disconnect(*client, Reason::use_another_server, "the broker is being drained", server_reference);
+        }
+    }
+}
+
+void Shard::when_safe(std::function<void()> done) {
+    if (submissions_.empty()) return done();
+    submissions_.back().callbacks.push_back(std::move(done));
+}
+
+}  // namespace trunkline::broker

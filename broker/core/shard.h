@@ -1,0 +1,238 @@
+// One shard: the protocol rules over its connections and sessions. Everything here lives on one thread and does no I/O:
+// bytes, effects of the log, mail and time come in; packets, operations for the log and mail go out.
+//
+// Its parts by file: shard.cpp (turns, time, mail), connect.cpp (CONNECT to DISCONNECT), publish.cpp (the life of a
+// PUBLISH up to where it must go), deliver.cpp (to one subscriber), subscribe.cpp, durable.cpp (effects of the log).
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <boost/intrusive/list.hpp>
+#include <boost/unordered/unordered_flat_map.hpp>
+
+#include "broker/core/broker.h"
+#include "broker/core/client.h"
+#include "broker/core/mailbox.h"
+#include "broker/core/router.h"
+#include "broker/core/shard_api.h"
+#include "broker/mqtt/decode.h"
+
+namespace trunkline::broker {
+
+class Shard final : public ShardApi {
+public:
+    Shard(Broker& broker, std::uint32_t index);
+    ~Shard() override;
+
+    void set_time(Now now) override { now_ = now; }
+    Client* on_open(Transport& transport, const ConnectionInfo& info) override;
+    std::size_t on_bytes(Client& client, std::string_view bytes) override;
+    void on_writable(Client& client) override;
+    void on_closed(Client& client) override;
+    void on_mail() override;
+    void on_tick() override;
+    void end_turn() override;
+
+    Mailbox mailbox;
+    Counters counters;
+
+    // For the broker's own requests, on this thread.
+    void visit(const std::function<void(const ClientInfo&)>& visit) const;
+    bool kick(std::string_view client_id);
+    void publish_own(std::string_view topic, std::string_view payload, bool retain, std::uint8_t qos);
+    void say_goodbye(const std::string& server_reference);
+    /// Calls `done` when everything submitted so far is safe.
+    void when_safe(std::function<void()> done);
+
+private:
+    // What waits for the log's answer, in the order it must leave in.
+    enum class Wait : std::uint8_t { publish, held_publish, refusal, suback, unsuback, pubrel, pubcomp, other };
+    struct Pending {
+        Client* client = nullptr;             // null: nobody waits for an answer
+        Wait wait = Wait::other;
+        std::uint8_t qos = 0;
+        mqtt::Reason reason = mqtt::Reason::success;
+        std::uint16_t packet_id = 0;
+        std::uint32_t op_offset = 0;          // of the publish; for subacks the index into Submission::answers
+        MessagePtr message;                   // held_publish
+    };
+    struct Answer {                           // SUBACK or UNSUBACK, and what begins with it
+        std::uint16_t packet_id = 0;
+        std::vector<mqtt::Reason> reasons;
+        std::string reason_string;
+        std::vector<RetainedStream> retained;
+    };
+    struct Submission {
+        Token token = 0;
+        std::shared_ptr<store::OpBatch> ops;
+        std::vector<Pending> pending;
+        std::vector<Answer> answers;
+        std::vector<std::function<void()>> callbacks;
+        std::int64_t submitted_ms = 0;
+    };
+    /// How a PUBLISH is judged: reason 0 lets it through.
+    struct Verdict {
+        mqtt::Reason reason = mqtt::Reason::success;
+        const char* what = "";
+    };
+
+    // connect.cpp
+    void on_connect(Client& client, const mqtt::Frame& frame);
+    void authenticate(Client& client, const mqtt::Connect& connect);
+    void on_auth(Client& client, const mqtt::Frame& frame);
+    void authenticated(Client& client, auth::Answer&& answer);
+    void claim(Client& client);
+    void claim_from_log(Client& client);
+    void resume(Client& client, ClaimResult&& result);
+    void accept(Client& client, bool session_present);
+    void refuse_connect(Client& client, mqtt::Reason reason, std::string_view what);
+    void on_disconnect(Client& client, const mqtt::Frame& frame);
+    /// Ends the connection from our side: DISCONNECT with `reason` where v5 has one.
+    void disconnect(Client& client, mqtt::Reason reason, std::string_view what, std::string_view server_reference = {});
+    /// The end of a connection however it came. `with_will`: the will is to be published.
+    void finish(Client& client, bool with_will);
+    void end_transient(Client& client, Session& session, bool with_will);
+    void detach_durable(Client& client, Session& session, bool with_will);
+    void drop_subscriptions(Client& client, Session& session);
+    void take_over(std::uint64_t number, std::uint32_t from_shard, std::uint64_t for_number);
+    void released(std::uint64_t for_number);
+    void release_waiters(Client& client);
+    [[nodiscard]] Verdict check_will(const mqtt::Will& will) const;
+    void publish_will(std::string_view client_id, std::uint64_t publisher, const store::WillRecord& will,
+                      SessionId session);
+
+    // publish.cpp
+    void on_publish(Client& client, const mqtt::Frame& frame);
+    [[nodiscard]] bool resolve_alias(Client& client, mqtt::Publish& publish, Route*& route);
+    [[nodiscard]] Verdict judge(const mqtt::Publish& publish, bool known_topic) const;
+    [[nodiscard]] Verdict judge_topic(std::string_view topic) const;
+    [[nodiscard]] bool take_packet_id(Client& client, const mqtt::Publish& publish);
+    [[nodiscard]] Route& route_of(Client& client, std::string_view topic);
+    void publish(Client& client, const mqtt::Publish& packet, Route& route, const MessageView& message);
+    void submit_publish(Client* client, const mqtt::Publish& packet, const MessageView& message, bool no_queue);
+    void answer_publish(Client& client, std::uint8_t qos, std::uint16_t packet_id, mqtt::Reason reason,
+                        std::string_view what = {});
+    void send_answer(Client& client, std::uint8_t qos, std::uint16_t packet_id, mqtt::Reason reason,
+                     std::string_view what);
+    void publish_internal(const MessageView& message, SessionId will_of);
+    void on_pubrel(Client& client, const mqtt::Ack& ack);
+    [[nodiscard]] bool queues_have_room(const Route& route, const MessageView& message) const;
+
+    // deliver.cpp
+    /// To everyone: this shard's subscribers, one member of each shared subscription, the other shards. Returns whether
+    /// there was anyone.
+    bool distribute(const MessageView& message, Route& route);
+    bool distribute_here(const MessageView& message, Route& route, MessagePtr& holder);
+    void deliver_to_group(const MessageView& message, const Group& group, MessagePtr& holder, std::uint64_t except = 0);
+    void deliver(Session& session, const MessageView& message, const DeliveryOptions& options, MessagePtr& holder,
+                 std::string_view shared_filter = {});
+    void deliver_own(const Target& target, const MessageView& message, MessagePtr& holder);
+    void enqueue(Session& session, const MessageView& message, const DeliveryOptions& options, MessagePtr& holder,
+                 std::string_view shared_filter);
+    /// Encodes one PUBLISH. False when it must not be sent: expired or too large for the client.
+    bool emit(Client& client, const MessageView& message, const DeliveryOptions& options, OutWindow* window,
+              OutState state);
+    [[nodiscard]] bool has_quota(const Client& client, const Session& session) const;
+    [[nodiscard]] bool has_room(const Client& client) const;
+    void pump(Client& client);
+    void pump_queue(Client& client, Session& session);
+    void pump_retained(Client& client, Session& session);
+    void on_ack(Client& client, const mqtt::Frame& frame);
+    void on_outgoing_ack(Client& client, const mqtt::Ack& ack);
+    void complete_out(Client& client, OutWindow& window, std::uint64_t n, bool durable);
+    void drop(Drop why, std::uint64_t count = 1) { counters.dropped[static_cast<std::size_t>(why)].add(count); }
+    void want_flush(Client& client) {
+        if (!client.dirty) {
+            client.dirty = true;
+            dirty_.push_back(&client);
+        }
+    }
+    void want_pump(Client& client);
+    /// Something waits that was held back by a window or by the write buffer.
+    [[nodiscard]] static bool has_more(const Session& session) {
+        return session.queue || !session.retained.empty() ||
+               (session.out && (!session.out->chunks.empty() || (!session.out->live && !session.out->fetching)));
+    }
+
+    // subscribe.cpp
+    void on_subscribe(Client& client, const mqtt::Frame& frame);
+    void on_unsubscribe(Client& client, const mqtt::Frame& frame);
+    [[nodiscard]] mqtt::Reason check_filter(const Session& session, std::string_view filter, const char*& what) const;
+    void add_subscription(Client& client, const ClientSubscription& subscription);
+    void route_subscription(Client& client, const ClientSubscription& subscription);
+    void unroute_subscription(Client& client, const ClientSubscription& subscription);
+    void answer_subscribe(Client& client, const Answer& answer, bool unsubscribe);
+    void begin_retained(Client& client, std::vector<RetainedStream>&& streams);
+
+    // durable.cpp
+    void on_effects(Effects&& effects);
+    void on_committed(Token through, const std::vector<RefusedOp>& refused);
+    void settle(Submission& submission, const std::vector<RefusedOp>& refused);
+    void settle_one(Submission& submission, Pending& pending, Refusal refusal);
+    void on_delivery(Delivery&& delivery);
+    void on_fetched(FetchResult&& fetched);
+    void pump_durable(Client& client, Session& session);
+    bool send_durable(Client& client, Session& session, DurableOut::Chunk& chunk);
+    void skip_to(Client& client, DurableOut& out, std::uint64_t n);
+    void collect(Session& session, std::vector<store::Range>& ranges, std::uint64_t n);
+    void submit_acks(Session& session);
+    Submission& submission();
+    /// An entry for the answers in order; without a client's operation in the open batch it joins the last one.
+    Pending& await(Client* client, Wait wait);
+    void submit_open();
+    [[nodiscard]] Session* durable_session(SessionId id, std::uint64_t owner);
+    void publish_will_due(WillDue&& due);
+
+    // shard.cpp
+    void handle(Client& client, const mqtt::Frame& frame);
+    void watch_deadline(Client& client, std::int64_t due_ms);
+    void check_deadline(Client& client);
+    void close_transport(Client& client);
+    void post(std::uint32_t shard, Mail&& mail);
+    void pause_publishers(Client& client);
+    void resume_publishers();
+    void bury(Client& client);
+
+    Broker& broker_;
+    const std::uint32_t index_;
+    const Limits& limits_;
+    Registry& registry_;
+    FilterIndex& filters_;
+    Router router_;
+    Now now_;
+    std::uint64_t next_number_;
+    bool stopping_ = false;
+
+    std::vector<std::unique_ptr<Client>> graveyard_;         // closed, freed at the end of the turn
+    boost::unordered_flat_map<std::uint64_t, Client*> clients_;        // by number
+    boost::unordered_flat_map<SessionId, Session*> durable_;           // connected durable sessions
+    std::vector<Client*> dirty_;                             // have output
+    std::vector<Client*> pump_;                              // have more to send next turn
+    std::vector<Client*> paused_;                            // not read while the log catches up
+    std::vector<Session*> with_acks_;                        // collected acknowledgements this turn
+    std::vector<mqtt::Buffer> spare_buffers_;
+
+    std::deque<Submission> submissions_;                     // answered from the front; the open one, if any, is last
+    bool open_ = false;                                      // the last one is not submitted yet
+    Token next_token_ = 1;
+    std::uint64_t unsafe_bytes_ = 0;                         // submitted, not answered
+
+    std::vector<std::vector<Forward>> outbox_;               // by shard
+    std::vector<std::pair<std::uint32_t, std::uint64_t>> releases_;  // (shard, waiting number), after the submission
+    std::vector<Mail> mail_;
+
+    static constexpr std::size_t wheel_slots = 128;          // one a second
+    using Slot = boost::intrusive::list<Client, boost::intrusive::constant_time_size<false>>;
+    std::vector<Slot> wheel_;
+    std::int64_t wheel_s_ = 0;
+    std::string scratch_;                                    // forwarded properties
+    std::uint64_t full_queues_ = 0;                          // transient sessions whose queue is full
+    std::uint64_t rates_second_ = 0;
+};
+
+}  // namespace trunkline::broker

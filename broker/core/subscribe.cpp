@@ -1,0 +1,165 @@
+// SUBSCRIBE and UNSUBSCRIBE (sections 3.8 to 3.11).
+#include <algorithm>
+
+#include "broker/core/filter_index.h"
+#include "broker/core/shard.h"
+#include "broker/mqtt/encode.h"
+#include "namespace/topic.h"
+
+namespace trunkline::broker {
+
+using mqtt::Reason;
+
+Reason Shard::check_filter(const Session& session, std::string_view filter, const char*& what) const {
+    const auto shared = uns::parse_shared(filter);
+    if (!shared.valid || !uns::is_valid_topic_filter(shared.filter)) {
+        what = "not a valid topic filter: # only last, + and # alone in their level, $share/NAME/FILTER";
+        return Reason::topic_filter_invalid;
+    }
+    if (filter.size() > limits_.max_topic_bytes || uns::level_count(shared.filter) > limits_.max_topic_levels) {
+        what = "topic filter over the limit max_topic_bytes or max_topic_levels";
+        return Reason::topic_filter_invalid;
+    }
+    if (session.subscriptions.size() >= limits_.max_subscriptions_per_client &&
+        !const_cast<Session&>(session).find(filter)) {
+        what = "limit max_subscriptions_per_client reached";
+        return Reason::quota_exceeded;
+    }
+    return Reason::success;
+}
+
+void Shard::on_subscribe(Client& client, const mqtt::Frame& frame) {
+    const auto decoded = mqtt::decode_subscribe(frame.body, client.version);
+    if (decoded.has_error()) return disconnect(client, decoded.error().reason, decoded.error().what);
+    Session& session = *client.session;
+    Answer answer;
+    answer.packet_id = decoded->packet_id;
+    for (const mqtt::SubscriptionRequest& request : decoded->requests) {  // [MQTT-3.8.4-5]
+        const char* what = "";
+        const Reason refusal = check_filter(session, request.filter, what);
+        if (refusal != Reason::success) {
+            counters.refused_by_reason[static_cast<std::size_t>(refusal)].add();
+            answer.reasons.push_back(refusal);
+            answer.reason_string = what;
+            continue;
+        }
+        const bool fresh = session.find(request.filter) == nullptr;
+        ClientSubscription subscription{std::string(request.filter), request.options, decoded->subscription_identifier};
+        add_subscription(client, subscription);
+        answer.reasons.push_back(static_cast<Reason>(request.options.qos));  // [MQTT-3.8.4-7]
+        const auto handling = request.options.retain_handling;
+        const bool shared = request.filter.starts_with("$share/");
+        if (!shared && (handling == mqtt::RetainHandling::send || (fresh && handling == mqtt::RetainHandling::send_if_new))) {
+            answer.retained.push_back({std::move(subscription.filter), {}, request.options.qos, subscription.identifier});
+        }
+    }
+    if (session.durable == 0) {
+        answer_subscribe(client, answer, false);
+        return begin_retained(client, std::move(answer.retained));
+    }
+    Pending& pending = await(&client, Wait::suback);
+    pending.op_offset = static_cast<std::uint32_t>(submissions_.back().answers.size());
+    submissions_.back().answers.push_back(std::move(answer));
+}
+
+void Shard::add_subscription(Client& client, const ClientSubscription& subscription) {
+    Session& session = *client.session;
+    if (ClientSubscription* old = session.find(subscription.filter)) {  // [MQTT-3.8.4-3]
+        const bool shared = subscription.filter.starts_with("$share/");
+        *old = subscription;
+        if (shared) {
+            unroute_subscription(client, subscription);
+            counters.subscriptions.add();
+            route_subscription(client, subscription);
+        } else {
+            router_.subscribe(session, subscription);
+        }
+    } else {
+        session.subscriptions.push_back(subscription);
+        route_subscription(client, subscription);
+    }
+    if (session.durable == 0) return;
+    store::SubscribeOp op;
+    op.session = session.durable;
+    op.owner = client.number;
+    op.qos = subscription.options.qos;
+    op.no_local = subscription.options.no_local;
+    op.retain_as_published = subscription.options.retain_as_published;
+    op.retain_handling = static_cast<std::uint8_t>(subscription.options.retain_handling);
+    op.subscription_identifier = subscription.identifier;
+    op.filter = subscription.filter;
+    submission().ops->add(op);
+}
+
+void Shard::route_subscription(Client& client, const ClientSubscription& subscription) {
+    counters.subscriptions.add();
+    if (!subscription.filter.starts_with("$share/")) return router_.subscribe(*client.session, subscription);
+    GroupMember member;
+    member.shard = index_;
+    member.number = client.number;
+    member.qos = subscription.options.qos;
+    member.retain_as_published = subscription.options.retain_as_published;
+    member.durable = client.session->durable != 0;
+    member.identifier = subscription.identifier;
+    filters_.join(subscription.filter, member);
+}
+
+void Shard::unroute_subscription(Client& client, const ClientSubscription& subscription) {
+    counters.subscriptions.sub();
+    if (!subscription.filter.starts_with("$share/")) return router_.unsubscribe(*client.session, subscription.filter);
+    filters_.leave(subscription.filter, client.number);
+}
+
+void Shard::answer_subscribe(Client& client, const Answer& answer, bool unsubscribe) {
+    const auto fill = [&](auto packet) {
+        packet.packet_id = answer.packet_id;  // [MQTT-3.8.4-2] [MQTT-3.10.4-5]
+        packet.reasons = answer.reasons;      // [MQTT-3.9.3-1] [MQTT-3.11.3-1]
+        if (!answer.reason_string.empty() && client.problem_information) packet.reason_string = answer.reason_string;
+        mqtt::encode(client.out, client.version, packet, client.max_packet_bytes);
+    };
+    if (unsubscribe) {
+        fill(mqtt::Unsuback{});
+    } else {
+        fill(mqtt::Suback{});
+    }
+    want_flush(client);
+}
+
+void Shard::begin_retained(Client& client, std::vector<RetainedStream>&& streams) {
+    if (streams.empty()) return;
+    auto& retained = client.session->retained;
+    for (RetainedStream& stream : streams) {
+        std::erase_if(retained, [&](const RetainedStream& r) { return r.filter == stream.filter; });
+        retained.push_back(std::move(stream));
+    }
+    pump_retained(client, *client.session);
+}
+
+void Shard::on_unsubscribe(Client& client, const mqtt::Frame& frame) {
+    const auto decoded = mqtt::decode_unsubscribe(frame.body, client.version);
+    if (decoded.has_error()) return disconnect(client, decoded.error().reason, decoded.error().what);
+    Session& session = *client.session;
+    Answer answer;
+    answer.packet_id = decoded->packet_id;
+    for (const std::string_view filter : decoded->filters) {  // [MQTT-3.10.4-6]
+        ClientSubscription* subscription = session.find(filter);  // [MQTT-3.10.4-1]
+        if (!subscription) {
+            const auto shared = uns::parse_shared(filter);
+            const bool valid = shared.valid && uns::is_valid_topic_filter(shared.filter);
+            if (!valid) answer.reason_string = "not a valid topic filter";
+            answer.reasons.push_back(valid ? Reason::no_subscription_existed : Reason::topic_filter_invalid);
+            continue;
+        }
+        unroute_subscription(client, *subscription);
+        std::erase_if(session.retained, [&](const RetainedStream& r) { return r.filter == filter; });
+        if (session.durable != 0) submission().ops->add(store::UnsubscribeOp{session.durable, client.number, filter});
+        session.subscriptions.erase(session.subscriptions.begin() + (subscription - session.subscriptions.data()));
+        answer.reasons.push_back(Reason::success);
+    }
+    if (session.durable == 0) return answer_subscribe(client, answer, true);
+    Pending& pending = await(&client, Wait::unsuback);
+    pending.op_offset = static_cast<std::uint32_t>(submissions_.back().answers.size());
+    submissions_.back().answers.push_back(std::move(answer));
+}
+
+}  // namespace trunkline::broker
