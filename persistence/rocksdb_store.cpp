@@ -221,8 +221,8 @@ StoreStatus RocksDbStore::Impl::check_recovered(const std::optional<Stamp>& mark
     const auto refuse = [&](Position last, const char* source) {
         return StoreStatus{StoreError::damaged,
                            directory + ": batches " + std::to_string(position + 1) + " to " + std::to_string(last) +
-                               " were acknowledged (" + source + ") but can't be recovered. Restore a backup, or remove "
-                               "mark.0 and mark.1 to serve what is left, without them"};
+                               " were acknowledged (" + source + ") but can't be recovered. Restore a backup, or "
+                               "remove mark.0 and mark.1 to serve what is left, without them"};
     };
     if (mark && mark->position > position) return refuse(mark->position, "says the recovery mark");
     if (mark && mark->position == position && mark->hash != written.hash) {
@@ -278,8 +278,9 @@ RocksDbStore::Opened RocksDbStore::open(const Options& options) {
     std::optional<Stamp> mark;
     if (StoreStatus status = impl->marks->read(mark); !status.ok()) return {nullptr, status};
     if (mark && !impl->files->FileExists(impl->db_directory + "/CURRENT", {}, nullptr).ok()) {
-        return {nullptr, {StoreError::damaged, impl->db_directory + " has no store (CURRENT is missing), but batches up to " +
-                                                   std::to_string(mark->position) + " were acknowledged"}};
+        return {nullptr,
+                {StoreError::damaged, impl->db_directory + " has no store (CURRENT is missing), but batches up " +
+                                                   "to " + std::to_string(mark->position) + " were acknowledged"}};
     }
     const auto wal = impl->last_wal_stamp();
     if (StoreStatus status = impl->open_db(); !status.ok()) return {nullptr, status};

@@ -263,7 +263,8 @@ void EmbeddedLog::probe(bool now) {
     if (growth_allowed_) return set_health(true, Refusal::none, {});
     set_health(false, Refusal::no_space, "the data directory's disk has " + std::to_string(disk.disk_free >> 20) +
                                              " MiB left: durable messages are refused until there is more than " +
-                                             std::to_string(std::max(options_.disk_reserve_bytes, share) >> 20) + " MiB");
+                                             std::to_string(std::max(options_.disk_reserve_bytes, share) >> 20) +
+                                             " MiB");
 }
 
 void EmbeddedLog::fail(const StoreStatus& status) {

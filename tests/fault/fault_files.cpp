@@ -61,7 +61,8 @@ public:
 private:
     template <class Device>
     IOStatus synced(const IOOptions& options, IODebugContext* debug, Device&& device) {
-        if (const auto ms = faults_->sync_delay_ms.load(); ms > 0) std::this_thread::sleep_for(std::chrono::milliseconds(ms));
+        const std::chrono::milliseconds delay(faults_->sync_delay_ms.load());
+        if (delay.count() > 0) std::this_thread::sleep_for(delay);
         if (faults_->no_space) return IOStatus::NoSpace("simulated");
         if (auto left = faults_->fail_sync_after.load(); left >= 0) {
             faults_->fail_sync_after = left - 1;
