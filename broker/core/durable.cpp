@@ -65,9 +65,12 @@ void Shard::on_effects(Effects&& effects) {
         if (Session* session = durable_session(id, owner)) session->out->live = false;
     }
     for (ClaimResult& claim : effects.claims) {
+        const auto asked = claims_.find(claim.owner);
+        const std::uint32_t expiry_s = asked == claims_.end() ? 0 : asked->second;
+        if (asked != claims_.end()) claims_.erase(asked);
         const auto at = clients_.find(claim.owner);
         if (at == clients_.end() || at->second->state != ClientState::claiming) {  // left while the log was at it
-            submission().ops->add(store::DetachOp{claim.session, claim.owner, claim.sent_below, 0, true});
+            submission().ops->add(store::DetachOp{claim.session, claim.owner, claim.sent_below, expiry_s, true});
             continue;
         }
         resume(*at->second, std::move(claim));
@@ -230,7 +233,7 @@ bool Shard::send_durable(Client& client, Session& session, DurableOut::Chunk& ch
     DurableOut& out = *session.out;
     const std::uint64_t end = chunk.reader.first_n() + chunk.reader.count();
     while (chunk.next_n < end) {
-        if (!has_room(client) || session.open_out() >= std::min(client.receive_maximum, limits_.max_inflight_out)) return false;
+        if (!has_room(client) || quota(client, session, out.window) == 0) return false;
         const auto entry = chunk.reader.next();
         if (!entry) {
             log(Level::error, "queue_chunk_damaged", {{"client_id", session.client_id}});
