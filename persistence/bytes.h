@@ -35,7 +35,9 @@ inline void put_be64(std::string& out, std::uint64_t value) {
     value = __builtin_bswap64(value);
     out.append(reinterpret_cast<const char*>(&value), sizeof value);
 }
-[[nodiscard]] inline std::uint64_t load_be64(const char* from) { return __builtin_bswap64(load_le<std::uint64_t>(from)); }
+[[nodiscard]] inline std::uint64_t load_be64(const char* from) {
+    return __builtin_bswap64(load_le<std::uint64_t>(from));
+}
 
 /// Reads from the front. What is not there reads as zero or empty and ok() turns false, for good.
 class ByteReader {

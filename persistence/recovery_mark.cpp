@@ -26,7 +26,9 @@ Stamp take_stamp(ByteReader& in) {
     return stamp;
 }
 
-void put_checksum(std::string& bytes) { put_le(bytes, static_cast<std::uint64_t>(XXH3_64bits(bytes.data(), bytes.size()))); }
+void put_checksum(std::string& bytes) {
+    put_le(bytes, static_cast<std::uint64_t>(XXH3_64bits(bytes.data(), bytes.size())));
+}
 
 bool has_checksum(std::string_view bytes) {
     return bytes.size() > 8 &&
@@ -87,8 +89,9 @@ StoreStatus RecoveryMark::read(std::optional<Stamp>& stamp) {
         sequence_ = sequence;
     }
     if (any && !stamp) {
-        return {StoreError::damaged, directory_ + "/mark.0 and mark.1 are both damaged: what the store must hold is "
-                                                  "unknown. Restore a backup, or remove both files to serve what is there"};
+        return {StoreError::damaged,
+                directory_ + "/mark.0 and mark.1 are both damaged: what the store must hold is unknown. "
+                                      "Restore a backup, or remove both files to serve what is there"};
     }
     return {};
 }

@@ -93,6 +93,7 @@ rocksdb::ColumnFamilyOptions table_options(Table table, const RocksDbStore::Opti
 }  // namespace
 
 struct RocksDbStore::Impl {
+    Options options;
     std::string directory, db_directory;
     std::shared_ptr<rocksdb::FileSystem> files;
     std::unique_ptr<rocksdb::Env> env;
@@ -116,24 +117,34 @@ struct RocksDbStore::Impl {
         }
         wake.notify_one();
         if (marker.joinable()) marker.join();
+        close_db();
+    }
+
+    void close_db() {
         if (!db) return;
         for (auto* table : tables) {
             if (table) db->DestroyColumnFamilyHandle(table);
         }
         db->Close();
+        db.reset();
     }
 
+    [[nodiscard]] StoreStatus closed() const {
+        return {StoreError::no_space, db_directory + " is closed until there is room to open it"};
+    }
     [[nodiscard]] rocksdb::ColumnFamilyHandle* table(Table which) const {
         return tables[static_cast<std::size_t>(which)];
     }
-    StoreStatus open_db(const Options& options);
+    StoreStatus open_db();
+    StoreStatus find_space() const;
+    StoreStatus reopen();
     std::optional<WalStamp> last_wal_stamp() const;
     StoreStatus read_stamp(std::optional<Stamp>& stamp) const;
     StoreStatus check_recovered(const std::optional<Stamp>& mark, const std::optional<WalStamp>& wal);
     void run_marker();
 };
 
-StoreStatus RocksDbStore::Impl::open_db(const Options& options) {
+StoreStatus RocksDbStore::Impl::open_db() {
     const auto cache = rocksdb::NewLRUCache(options.cache_bytes);
     std::vector<rocksdb::ColumnFamilyDescriptor> families;
     for (std::size_t i = 0; i < table_count; ++i) {
@@ -210,8 +221,8 @@ StoreStatus RocksDbStore::Impl::check_recovered(const std::optional<Stamp>& mark
     const auto refuse = [&](Position last, const char* source) {
         return StoreStatus{StoreError::damaged,
                            directory + ": batches " + std::to_string(position + 1) + " to " + std::to_string(last) +
-                               " were acknowledged (" + source + ") but can't be recovered. Restore a backup, or remove "
-                               "mark.0 and mark.1 to serve what is left, without them"};
+                               " were acknowledged (" + source + ") but can't be recovered. Restore a backup, or "
+                               "remove mark.0 and mark.1 to serve what is left, without them"};
     };
     if (mark && mark->position > position) return refuse(mark->position, "says the recovery mark");
     if (mark && mark->position == position && mark->hash != written.hash) {
@@ -253,6 +264,7 @@ void RocksDbStore::wrap_all_files(FileWrapper wrapper) { default_wrapper() = std
 
 RocksDbStore::Opened RocksDbStore::open(const Options& options) {
     auto impl = std::make_unique<Impl>();
+    impl->options = options;
     impl->directory = options.directory;
     impl->db_directory = options.directory + "/db";
     impl->files = rocksdb::FileSystem::Default();
@@ -266,20 +278,23 @@ RocksDbStore::Opened RocksDbStore::open(const Options& options) {
     std::optional<Stamp> mark;
     if (StoreStatus status = impl->marks->read(mark); !status.ok()) return {nullptr, status};
     if (mark && !impl->files->FileExists(impl->db_directory + "/CURRENT", {}, nullptr).ok()) {
-        return {nullptr, {StoreError::damaged, impl->db_directory + " has no store (CURRENT is missing), but batches up to " +
-                                                   std::to_string(mark->position) + " were acknowledged"}};
+        return {nullptr,
+                {StoreError::damaged, impl->db_directory + " has no store (CURRENT is missing), but batches up " +
+                                                   "to " + std::to_string(mark->position) + " were acknowledged"}};
     }
     const auto wal = impl->last_wal_stamp();
-    if (StoreStatus status = impl->open_db(options); !status.ok()) return {nullptr, status};
+    if (StoreStatus status = impl->open_db(); !status.ok()) return {nullptr, status};
     if (StoreStatus status = impl->check_recovered(mark, wal); !status.ok()) return {nullptr, status};
     impl->marker = std::thread([raw = impl.get()] { raw->run_marker(); });
     return {std::unique_ptr<RocksDbStore>(new RocksDbStore(std::move(impl))), {}};
 }
 
 StoreStatus RocksDbStore::write(const WriteSet& writes, bool sync) {
+    const bool stamped = writes.stamp.position != 0;
+    if (!impl_->db) return impl_->closed();
+    if (stamped && impl_->written == writes.stamp) return {};   // it had reached the log before the store was reopened
     rocksdb::WriteBatch& batch = impl_->batch;
     batch.Clear();
-    const bool stamped = writes.stamp.position != 0;
     const std::string wal_stamp = stamped ? encode_wal_stamp(writes.stamp, sync) : std::string();
     if (stamped) batch.PutLogData(wal_stamp);
     rocksdb::Status status;
@@ -317,6 +332,10 @@ StoreStatus RocksDbStore::write(const WriteSet& writes, bool sync) {
 }
 
 std::optional<std::string> RocksDbStore::get(Table table, std::string_view key, StoreStatus* status) const {
+    if (!impl_->db) {
+        if (status) *status = impl_->closed();
+        return std::nullopt;
+    }
     std::string value;
     const auto got = impl_->db->Get({}, impl_->table(table), slice(key), &value);
     if (got.ok()) return value;
@@ -325,6 +344,7 @@ std::optional<std::string> RocksDbStore::get(Table table, std::string_view key, 
 }
 
 StoreStatus RocksDbStore::scan(Table table, std::string_view prefix, std::string_view from, const Visit& visit) const {
+    if (!impl_->db) return impl_->closed();
     rocksdb::ReadOptions options;
     options.fill_cache = false;
     std::string end(prefix);   // the first key after all that start with the prefix
@@ -343,6 +363,7 @@ StoreStatus RocksDbStore::scan(Table table, std::string_view prefix, std::string
 }
 
 void RocksDbStore::mark(const Stamp& stamp, bool now) {
+    if (!impl_->db) return;
     if (now) {
         // relaxed durability: what the mark names must be on the device before it is
         if (impl_->unsynced && !impl_->db->SyncWAL().ok()) return;
@@ -357,7 +378,43 @@ void RocksDbStore::mark(const Stamp& stamp, bool now) {
     impl_->wake.notify_one();
 }
 
-StoreStatus RocksDbStore::resume() { return write_status(impl_->db->Resume(), impl_->db_directory); }
+StoreStatus RocksDbStore::resume() {
+    if (impl_->db && impl_->db->Resume().ok()) return {};
+    if (StoreStatus status = impl_->find_space(); !status.ok()) return status;
+    return impl_->reopen();
+}
+
+/// Is there room to open the store, which writes out what its write-ahead log holds?
+StoreStatus RocksDbStore::Impl::find_space() const {
+    struct statvfs disk{};
+    if (::statvfs(directory.c_str(), &disk) == 0 &&
+        static_cast<std::uint64_t>(disk.f_bavail) * disk.f_frsize < 2 * options.memory_bytes) {
+        return {StoreError::no_space, directory + ": less than " + std::to_string(2 * options.memory_bytes >> 20) +
+                                          " MiB left on the disk"};
+    }
+    const std::string path = directory + "/space.probe";
+    std::unique_ptr<rocksdb::FSWritableFile> file;
+    rocksdb::IOStatus status = files->NewWritableFile(path, {}, &file, nullptr);
+    if (status.ok()) status = file->Append(std::string(64 << 10, '\0'), {}, nullptr);
+    if (status.ok()) status = file->Sync({}, nullptr);
+    if (file) file->Close({}, nullptr).PermitUncheckedError();
+    files->DeleteFile(path, {}, nullptr).PermitUncheckedError();
+    if (status.ok()) return {};
+    return {status.IsNoSpace() ? StoreError::no_space : StoreError::failed, path + ": " + status.ToString()};
+}
+
+/// RocksDB takes no writes after its log could not be appended to, until it is opened again.
+StoreStatus RocksDbStore::Impl::reopen() {
+    const Stamp before = written;
+    close_db();
+    if (StoreStatus status = open_db(); !status.ok()) return status;
+    std::optional<Stamp> found;
+    if (StoreStatus status = read_stamp(found); !status.ok()) return status;
+    if (found) written = *found;
+    if (written.position >= before.position) return {};
+    return {StoreError::damaged, directory + ": batches " + std::to_string(written.position + 1) + " to " +
+                                     std::to_string(before.position) + " are missing after opening the store again"};
+}
 
 StoreStats RocksDbStore::stats() const {
     StoreStats stats;

@@ -99,7 +99,7 @@ struct StoreStats {
     std::uint64_t disk_size = 0;
 };
 
-/// write() and mark() from one thread; get(), scan() and stats() from any.
+/// Used from one thread; stats() from any.
 class Store {
 public:
     virtual ~Store() = default;
@@ -119,7 +119,8 @@ public:
     /// tell loss from a torn tail. Asynchronous and coalesced unless `now`.
     virtual void mark(const Stamp& stamp, bool now) = 0;
 
-    /// After no_space: tries to take writes again.
+    /// After no_space: tries to take writes again. The write that failed may be there afterwards: load again, or repeat
+    /// exactly that one.
     virtual StoreStatus resume() = 0;
 
     [[nodiscard]] virtual StoreStats stats() const = 0;

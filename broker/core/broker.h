@@ -2,6 +2,7 @@
 // runs its shards, admin/ asks it.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -88,6 +89,8 @@ private:
     std::function<void(std::uint32_t)> wake_;
     CommitLog* log_ = nullptr;
     uns::RetainedTree retained_;
+    /// Retained QoS 0 messages that were delivered live and are not in the retained tree yet.
+    std::atomic<std::uint64_t> retained_under_way_{0};
     std::unique_ptr<Registry> registry_;
     std::unique_ptr<FilterIndex> filters_;
     std::vector<std::unique_ptr<Shard>> shards_;

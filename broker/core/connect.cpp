@@ -73,6 +73,7 @@ void Shard::on_connect(Client& client, const mqtt::Frame& frame) {
     client.keep_alive_s = connect.keep_alive_s;
     if (client.v5() && (client.keep_alive_s == 0 || client.keep_alive_s > limits_.max_keep_alive_s)) {
         client.keep_alive_s = static_cast<std::uint16_t>(std::min<std::uint32_t>(limits_.max_keep_alive_s, 65'535));
+        client.keep_alive_replaced = true;
     }
     client.session = std::make_unique<Session>();
     Session& session = *client.session;
@@ -80,6 +81,7 @@ void Shard::on_connect(Client& client, const mqtt::Frame& frame) {
     session.client = &client;
     session.number = client.number;
     session.expiry_s = std::min(connect.session_expiry_s, limits_.max_session_expiry_s);
+    client.expiry_capped = session.expiry_s != connect.session_expiry_s;
 
     if (stopping_) return refuse_connect(client, Reason::server_shutting_down, "the broker is stopping");
     if (counters.connections.get() >= limits_.max_connections) {
@@ -291,8 +293,8 @@ void Shard::accept(Client& client, bool session_present) {
         packet.receive_maximum = limits_.receive_maximum;
         packet.maximum_packet_size = limits_.max_packet_bytes;
         packet.topic_alias_maximum = limits_.topic_alias_maximum;
-        packet.session_expiry_s = session.expiry_s;
-        packet.server_keep_alive_s = client.keep_alive_s;
+        if (client.expiry_capped) packet.session_expiry_s = session.expiry_s;
+        if (client.keep_alive_replaced) packet.server_keep_alive_s = client.keep_alive_s;  // [MQTT-3.1.2-21]
         if (client.extra) {
             if (!client.extra->assigned_id.empty()) packet.assigned_client_id = client.extra->assigned_id;
             if (client.extra->exchange) {  // [MQTT-4.12.0-5]

@@ -115,6 +115,9 @@ void Shard::settle(Submission& submission, const std::vector<RefusedOp>& refused
         }
     }
     for (const auto& callback : submission.callbacks) callback();
+    if (submission.retained_qos0) {
+        broker_.retained_under_way_.fetch_sub(submission.retained_qos0, std::memory_order_relaxed);
+    }
     if (answered > 0) {
         std::size_t bucket = 0;
         while (bucket < Counters::ack_bounds_us.size() && waited_us > Counters::ack_bounds_us[bucket]) ++bucket;

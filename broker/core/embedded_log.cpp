@@ -181,6 +181,7 @@ bool EmbeddedLog::write(std::span<const Submission> submissions) {
     }
     if (status.error != StoreError::no_space) return fail(status), false;
     full_ = true;
+    growth_allowed_ = false;
     set_health(false, Refusal::no_space, status.detail);
     if (StoreStatus back = state_.rollback(); !back.ok()) return fail(back), false;
     post(state_.release());
@@ -252,13 +253,18 @@ void EmbeddedLog::probe(bool now) {
     stats_.sessions.store(state_.session_count(), std::memory_order_relaxed);
     const auto share = static_cast<std::uint64_t>(static_cast<double>(disk.disk_size) * options_.disk_reserve_share);
     const bool reserve = disk.disk_free >= options_.disk_reserve_bytes && disk.disk_free >= share;
-    if (full_ && store_.resume().ok()) full_ = false;
+    if (full_ && store_.resume().ok()) {
+        full_ = false;
+        if (StoreStatus back = state_.rollback(); !back.ok()) return fail(back);   // to what the store holds now
+        post(state_.release());
+    }
     if (!now && growth_allowed_ == (reserve && !full_)) return;
     growth_allowed_ = reserve && !full_;
     if (growth_allowed_) return set_health(true, Refusal::none, {});
     set_health(false, Refusal::no_space, "the data directory's disk has " + std::to_string(disk.disk_free >> 20) +
                                              " MiB left: durable messages are refused until there is more than " +
-                                             std::to_string(std::max(options_.disk_reserve_bytes, share) >> 20) + " MiB");
+                                             std::to_string(std::max(options_.disk_reserve_bytes, share) >> 20) +
+                                             " MiB");
 }
 
 void EmbeddedLog::fail(const StoreStatus& status) {

@@ -157,8 +157,8 @@ Route& Shard::route_of(Client& client, std::string_view topic) {
 
 void Shard::publish(Client& client, const mqtt::Publish& packet, Route& route, const MessageView& message) {
     if (packet.qos == 0) {
-        distribute(message, route);
         if (packet.retain) submit_publish(nullptr, packet, message, true);  // nobody waits for the disk
+        distribute(message, route);
         return;
     }
     const bool durable = packet.retain || route.durable || (packet.qos == 2 && client.session->durable != 0);
@@ -213,7 +213,11 @@ void Shard::submit_publish(Client* client, const mqtt::Publish& packet, const Me
     op.properties = message.properties;
     op.payload = message.payload;
     const std::uint32_t offset = submission().ops->add(op);
-    if (no_queue) return;
+    if (no_queue) {
+        ++submission().retained_qos0;
+        broker_.retained_under_way_.fetch_add(1, std::memory_order_relaxed);
+        return;
+    }
     Pending& pending = await(client, Wait::publish);
     pending.qos = message.qos;
     pending.packet_id = packet.packet_id;
@@ -259,8 +263,8 @@ void Shard::publish_internal(const MessageView& message, SessionId will_of) {
         distribute(message, route);
         return;
     }
-    if (message.qos == 0) distribute(message, route);
     submit_publish(nullptr, {}, message, message.qos == 0);
+    if (message.qos == 0) distribute(message, route);
     if (will_of != 0) submission().ops->add(store::WillSentOp{will_of});
 }
 

@@ -73,6 +73,7 @@ private:
         std::vector<Pending> pending;
         std::vector<Answer> answers;
         std::vector<std::function<void()>> callbacks;
+        std::uint64_t retained_qos0 = 0;      // counted in Broker::retained_under_way_ until this is safe
         std::int64_t submitted_ms = 0;
     };
     /// How a PUBLISH is judged: reason 0 lets it through.

@@ -197,7 +197,8 @@ private:
     void add_filter(Session& session, std::string_view text, const Subscription& subscription);
     void remove_filter(Session& session, std::string_view text);
     void reroute(Session& session);
-    void give_shared(SharedGroup& group, Session& to, const store::PublishOp& message, bool retain, std::string_view op);
+    void give_shared(SharedGroup& group, Session& to, const store::PublishOp& message, bool retain,
+                     std::string_view op);
 
     // state_queues.cpp
     void write_live_chunk();

@@ -212,7 +212,8 @@ StoreStatus State::load_subscriptions() {
     if (!status.ok() || !damage.ok()) return status.ok() ? damage : status;
     return store_->scan(Table::meta, group_prefix, {}, [&](std::string_view key, std::string_view value) {
         const auto group = groups_.find(key.substr(group_prefix.size()));
-        if (group != groups_.end() && value.size() == 8) group->second.last = store::load_le<std::uint64_t>(value.data());
+        if (group == groups_.end() || value.size() != 8) return true;
+        group->second.last = store::load_le<std::uint64_t>(value.data());
         return true;
     });
 }
@@ -221,7 +222,8 @@ StoreStatus State::load_log() {
     StoreStatus damage;
     StoreStatus status = store_->scan(Table::log, {}, {}, [&](std::string_view key, std::string_view value) {
         if (key.size() != 8 || !store::is_intact_chunk(value)) {
-            damage = bad_record(Table::log, "position " + std::to_string(key.size() == 8 ? store::load_be64(key.data()) : 0));
+            const std::uint64_t position = key.size() == 8 ? store::load_be64(key.data()) : 0;
+            damage = bad_record(Table::log, "position " + std::to_string(position));
             return false;
         }
         LogRecord record{store::load_be64(key.data()), store::chunk_time_ms(value),

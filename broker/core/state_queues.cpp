@@ -149,7 +149,7 @@ void State::move_piece(Session& session, const Piece& piece, const std::string& 
 /// Chunks from the one that holds `from_n`, about `bytes` of them; `next_n` is the number after the last.
 StoreStatus State::collect_chunks(const Session& session, std::uint64_t from_n, std::uint64_t bytes,
                                   std::vector<Delivery>& chunks, std::uint64_t& next_n) const {
-    const std::uint64_t end = session.next_n - (session.fresh.count + (session.spool ? session.spool->gathered.count : 0));
+    const std::uint64_t end = session.stored_n();
     std::uint64_t n = std::max(from_n, session.cursor), total = 0;
     const auto gap = [&] {
         return StoreStatus{StoreError::damaged, "queue of client " + session.client_id + " (session " +
@@ -158,7 +158,7 @@ StoreStatus State::collect_chunks(const Session& session, std::uint64_t from_n, 
     };
     while (n < end && total < bytes) {
         const auto young = std::upper_bound(session.young.begin(), session.young.end(), n,
-                                            [](std::uint64_t value, const Piece& piece) { return value < piece.end_n(); });
+                                            [](std::uint64_t v, const Piece& piece) { return v < piece.end_n(); });
         if (young != session.young.end() && young->first_n <= n) {
             const LogRecord* record = find_record(young->position);
             assert(record && record->chunk);
@@ -204,7 +204,7 @@ StoreStatus State::fetch(SessionId id, std::uint64_t owner, std::uint64_t from_n
 /// Visits what is queued and in the store, from the cursor on, until `visit` says false.
 StoreStatus State::for_each_queued(const Session& session, const EntryVisit& visit) const {
     constexpr std::uint64_t step = 4 << 20;
-    const std::uint64_t end = session.next_n - (session.fresh.count + (session.spool ? session.spool->gathered.count : 0));
+    const std::uint64_t end = session.stored_n();
     std::vector<Delivery> chunks;
     for (std::uint64_t n = session.cursor; n < end;) {
         chunks.clear();

@@ -90,6 +90,10 @@ struct DurableSession {
     std::unique_ptr<SpoolBuffer> spool;
 
     [[nodiscard]] std::uint64_t queued_messages() const { return next_n - cursor - complete.total(); }
+    /// Above all numbers that are in the store already: less those of the batch under way.
+    [[nodiscard]] std::uint64_t stored_n() const {
+        return next_n - fresh.count - (spool ? spool->gathered.count : 0);
+    }
     [[nodiscard]] bool has_inbound(std::uint16_t packet_id) const {
         return std::binary_search(inbound.begin(), inbound.end(), packet_id);
     }

@@ -82,7 +82,8 @@ DurableSession& State::make_session(std::string_view client_id) {
 void State::detach(const store::DetachOp& op) {
     Session* session = owned(op.session, op.owner);
     if (!session || !session->connected) return;
-    session->sent_below = std::clamp(op.sent_below, session->sent_below, std::max(session->sent_below, session->next_n));
+    session->sent_below = std::clamp(op.sent_below, session->sent_below,
+                                     std::max(session->sent_below, session->next_n));
     session->expiry_s = op.expiry_s;
     if (op.drop_will) session->will.reset();  // [MQTT-3.14.4-3]
     disconnect(*session);

@@ -53,10 +53,14 @@ void Shard::on_subscribe(Client& client, const mqtt::Frame& frame) {
             answer.retained.push_back({std::move(subscription.filter), {}, request.options.qos, subscription.identifier});
         }
     }
-    if (session.durable == 0) {
+    // A retained QoS 0 message went out live before its commit: who subscribes in between waits for the log's turn, so
+    // that it gets the message one way or the other.
+    const bool wait = !answer.retained.empty() && broker_.retained_under_way_.load(std::memory_order_relaxed) > 0;
+    if (session.durable == 0 && !wait) {
         answer_subscribe(client, answer, false);
         return begin_retained(client, std::move(answer.retained));
     }
+    submission();
     Pending& pending = await(&client, Wait::suback);
     pending.op_offset = static_cast<std::uint32_t>(submissions_.back().answers.size());
     submissions_.back().answers.push_back(std::move(answer));

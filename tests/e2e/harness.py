@@ -29,7 +29,9 @@ STOP_SECONDS = 10.0
 PROFILES = {
     "main": {"listeners": ("mqtt", "mqtts", "ws", "wss", "unix")},
     "edge": {"listeners": ("mqtt", "mqtts", "ws", "mtls", "mtls_optional", "proxy"),
-             "limits": {"connect_timeout_ms": 1000}},
+             "limits": {"connect_timeout_ms": 1000},
+             # whom a PROXY header calls remote is no anonymous client of loopback any more
+             "extra_config": {"allow_anonymous": True}},
 }
 # Hundreds of refused connects a second from one address are the tests' daily work, not an attack.
 GENEROUS = {"connect_rate": 10_000_000, "connect_failures_per_address": 10_000_000}

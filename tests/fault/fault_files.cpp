@@ -1,6 +1,10 @@
 #include "tests/fault/fault_files.h"
 
+#include <unistd.h>
+
+#include <algorithm>
 #include <chrono>
+#include <cstdio>
 #include <cstdlib>
 #include <string_view>
 #include <thread>
@@ -15,11 +19,12 @@ using rocksdb::Slice;
 
 class FaultFile final : public rocksdb::FSWritableFileOwnerWrapper {
 public:
-    FaultFile(std::unique_ptr<rocksdb::FSWritableFile>&& file, std::shared_ptr<Faults> faults)
-        : FSWritableFileOwnerWrapper(std::move(file)), faults_(std::move(faults)) {}
+    FaultFile(std::unique_ptr<rocksdb::FSWritableFile>&& file, std::shared_ptr<Faults> faults, bool is_wal)
+        : FSWritableFileOwnerWrapper(std::move(file)), faults_(std::move(faults)), is_wal_(is_wal) {}
 
     IOStatus Append(const Slice& data, const IOOptions& options, IODebugContext* debug) override {
         if (faults_->no_space) return IOStatus::NoSpace("simulated");
+        failpoint(faults_->exit_before_write);
         if (!faults_->hold_unsynced && held_.empty()) return target()->Append(data, options, debug);
         held_.append(data.data(), data.size());
         return IOStatus::OK();
@@ -56,22 +61,32 @@ public:
 private:
     template <class Device>
     IOStatus synced(const IOOptions& options, IODebugContext* debug, Device&& device) {
-        if (const auto ms = faults_->sync_delay_ms.load(); ms > 0) std::this_thread::sleep_for(std::chrono::milliseconds(ms));
+        const std::chrono::milliseconds delay(faults_->sync_delay_ms.load());
+        if (delay.count() > 0) std::this_thread::sleep_for(delay);
         if (faults_->no_space) return IOStatus::NoSpace("simulated");
         if (auto left = faults_->fail_sync_after.load(); left >= 0) {
             faults_->fail_sync_after = left - 1;
             if (left == 0) return IOStatus::IOError("simulated sync failure");
         }
         ++faults_->syncs;
+        failpoint(faults_->exit_before_sync);
         if (faults_->ignore_sync) return IOStatus::OK();
         if (!held_.empty()) {
             if (IOStatus status = target()->Append(held_, options, debug); !status.ok()) return status;
             held_.clear();
         }
-        return device();
+        IOStatus status = device();
+        failpoint(faults_->exit_after_sync);
+        return status;
+    }
+
+    void failpoint(std::atomic<std::int64_t>& left) const {
+        if (!is_wal_ || left < 0) return;
+        if (left-- == 0) ::_exit(137);
     }
 
     const std::shared_ptr<Faults> faults_;
+    const bool is_wal_;
     std::string held_;   // appended, not yet synced; the store uses a file from one thread at a time
 };
 
@@ -89,7 +104,7 @@ public:
         plain.use_direct_writes = false;
         std::unique_ptr<rocksdb::FSWritableFile> file;
         IOStatus status = target()->NewWritableFile(name, plain, &file, debug);
-        if (status.ok()) *result = std::make_unique<FaultFile>(std::move(file), faults_);
+        if (status.ok()) *result = std::make_unique<FaultFile>(std::move(file), faults_, name.ends_with(".log"));
         return status;
     }
 
@@ -115,11 +130,19 @@ std::shared_ptr<Faults> faults_from_environment() {
         const std::size_t equals = word.find('=');
         const std::string number(equals == std::string_view::npos ? "" : word.substr(equals + 1));
         const std::string_view name = word.substr(0, equals);
+        const auto value = std::strtoll(number.c_str(), nullptr, 10);
         if (name == "drop-unsynced") faults->hold_unsynced = true;
-        if (name == "ignore-sync") faults->ignore_sync = true;
-        if (name == "no-space") faults->no_space = true;
-        if (name == "fail-sync-after") faults->fail_sync_after = std::strtoll(number.c_str(), nullptr, 10);
-        if (name == "sync-delay-ms") faults->sync_delay_ms = std::strtoll(number.c_str(), nullptr, 10);
+        else if (name == "ignore-sync") faults->ignore_sync = true;
+        else if (name == "no-space") faults->no_space = true;
+        else if (name == "fail-sync-after") faults->fail_sync_after = value;
+        else if (name == "sync-delay-ms") faults->sync_delay_ms = value;
+        else if (name == "exit-before-write") faults->exit_before_write = value;
+        else if (name == "exit-before-sync") faults->exit_before_sync = value;
+        else if (name == "exit-after-sync") faults->exit_after_sync = value;
+        else {
+            std::fprintf(stderr, "TRUNKLINE_FAULTS: unknown fault in \"%s\"\n", wanted);
+            std::exit(2);
+        }
     }
     return faults;
 }

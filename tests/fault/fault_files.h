@@ -20,6 +20,8 @@ struct Faults {
     std::atomic<bool> no_space{false};            ///< appends and creations fail with ENOSPC
     std::atomic<std::int64_t> sync_delay_ms{0};
     std::atomic<std::uint64_t> syncs{0};
+    /// Failpoints: the process ends at once, as if killed, that many appends or syncs of the write-ahead log later.
+    std::atomic<std::int64_t> exit_before_write{-1}, exit_before_sync{-1}, exit_after_sync{-1};
 };
 
 /// Wraps `base`. With hold_unsynced the bytes that were appended and not synced live in this process only, so that
@@ -28,7 +30,9 @@ struct Faults {
                                                               std::shared_ptr<Faults> faults);
 
 /// The faults that the environment asks for, TRUNKLINE_FAULTS: comma separated `drop-unsynced`, `ignore-sync`,
-/// `fail-sync-after=N`, `no-space`, `sync-delay-ms=N`. Null when it asks for none.
+/// `fail-sync-after=N`, `no-space`, `sync-delay-ms=N`, `exit-before-write=N`, `exit-before-sync=N`,
+/// `exit-after-sync=N`. Null when it asks for none; an unknown word ends the program, so that no test runs without its
+/// fault.
 [[nodiscard]] std::shared_ptr<Faults> faults_from_environment();
 
 }  // namespace trunkline::fault

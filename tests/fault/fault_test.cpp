@@ -227,6 +227,7 @@ TEST_CASE("a full disk refuses within the wait and takes messages again by itsel
         while (!node.log->health().accepting && std::chrono::steady_clock::now() - back < 10s) {
             std::this_thread::sleep_for(20ms);
         }
+        INFO(node.log->health().detail);
         REQUIRE(node.log->health().accepting);
         node.publish("after");
         REQUIRE(node.sink.wait(node.token));

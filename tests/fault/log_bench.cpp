@@ -81,7 +81,10 @@ void submit(EmbeddedLog& log, Sink& sink, Token token, const Op& op) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    if (argc < 3) return std::fprintf(stderr, "usage: trunkline_log_bench DIRECTORY online|offline|retained|load [N]\n"), 2;
+    if (argc < 3) {
+        std::fprintf(stderr, "usage: trunkline_log_bench DIRECTORY online|offline|retained|load [MESSAGES]\n");
+        return 2;
+    }
     const std::string_view mode = argv[2];
     const std::uint64_t count = argc > 3 ? std::strtoull(argv[3], nullptr, 10) : 2'000'000;
     store::RocksDbStore::Options options;
@@ -92,7 +95,9 @@ int main(int argc, char** argv) {
     uns::RetainedTree retained;
     StateLimits limits;
     State state(limits, retained, nullptr);
-    if (auto status = state.load(*opened.store); !status.ok()) return std::fprintf(stderr, "%s\n", status.detail.c_str()), 1;
+    if (auto status = state.load(*opened.store); !status.ok()) {
+        return std::fprintf(stderr, "%s\n", status.detail.c_str()), 1;
+    }
     std::printf("opened and loaded in %.2f s: %llu retained, %zu sessions\n",
                 std::chrono::duration<double>(std::chrono::steady_clock::now() - load_begin).count(),
                 static_cast<unsigned long long>(retained.count()), state.session_count());
@@ -121,7 +126,9 @@ int main(int argc, char** argv) {
     // 50 publishers with 100 messages in flight each: 5,000 outstanding, submitted 250 at a time
     const std::string payload(128, 'x');
     std::vector<std::string> topics;
-    for (int i = 0; i < 50; ++i) topics.push_back("acme/munich/packaging/line-1/filler-" + std::to_string(i) + "/temperature");
+    for (int i = 0; i < 50; ++i) {
+        topics.push_back("acme/munich/packaging/line-1/filler-" + std::to_string(i) + "/temperature");
+    }
     constexpr std::uint64_t turn = 250, outstanding = 5000;
     const Token first = token;
     const double cpu = process_cpu_s();
@@ -138,7 +145,8 @@ int main(int argc, char** argv) {
             op.payload = payload;
             std::string topic;
             if (mode == "retained") {
-                topic = "acme/munich/line-" + std::to_string(sent / 1000) + "/cell/unit/device/metric-" + std::to_string(sent % 1000);
+                topic = "acme/munich/line-" + std::to_string(sent / 1000) + "/cell/unit/device/metric-" +
+                        std::to_string(sent % 1000);
                 op.retain = true;
                 op.topic = topic;
             } else {
@@ -149,14 +157,16 @@ int main(int argc, char** argv) {
         log.submit(0, std::move(batch), ++token);
         ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &b);
         submit_cpu += static_cast<double>(b.tv_sec - a.tv_sec) + 1e-9 * static_cast<double>(b.tv_nsec - a.tv_nsec);
-        while ((token - sink.through) * turn >= outstanding) std::this_thread::sleep_for(std::chrono::microseconds(100));
+        while ((token - sink.through) * turn >= outstanding) {
+            std::this_thread::sleep_for(std::chrono::microseconds(100));
+        }
     }
     while (sink.through < token) std::this_thread::sleep_for(std::chrono::microseconds(100));
     const double took = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     const double used = process_cpu_s() - cpu - submit_cpu;
     const auto& stats = log.stats();
-    std::printf("%s: %.0f messages/s, %.2f us CPU a message (log and store), %.2f us to encode; %llu commits, mean %.0f "
-                "operations, mean write %.2f ms; %llu refused, peak RSS %ld MiB\n",
+    std::printf("%s: %.0f messages/s, %.2f us CPU a message (log and store), %.2f us to encode; %llu commits, "
+                "mean %.0f operations, mean write %.2f ms; %llu refused, peak RSS %ld MiB\n",
                 argv[2], static_cast<double>((token - first) * turn) / took, 1e6 * used / static_cast<double>(count),
                 1e6 * submit_cpu / static_cast<double>(count), static_cast<unsigned long long>(stats.commits),
                 static_cast<double>(stats.operations) / static_cast<double>(stats.commits),
@@ -172,8 +182,8 @@ int main(int argc, char** argv) {
         submit(log, sink, ++token, claim);
         log.fetch(1, sink.session, 1, 1, 4 << 20);
         while (sink.delivered < count) std::this_thread::sleep_for(std::chrono::milliseconds(1));
-        std::printf("drained at %.0f messages/s, peak RSS %ld MiB\n",
-                    static_cast<double>(count) / std::chrono::duration<double>(std::chrono::steady_clock::now() - again).count(),
+        const std::chrono::duration<double> drain = std::chrono::steady_clock::now() - again;
+        std::printf("drained at %.0f messages/s, peak RSS %ld MiB\n", static_cast<double>(count) / drain.count(),
                     resident_kib() / 1024);
     } else if (mode == "online") {
         while (sink.delivered < count) std::this_thread::sleep_for(std::chrono::milliseconds(1));

@@ -67,7 +67,7 @@ void World::step() {
         case 1: {
             Publisher& publisher = publishers_[random_.below(publishers_.size())];
             if (!publisher.connected && random_.chance(50)) return connect(publisher);
-            if (!calm_ && publisher.connected && random_.below(40) == 0) return connect(publisher);  // duplicate connect
+            if (!calm_ && publisher.connected && random_.below(40) == 0) return connect(publisher);  // once more
             if (!calm_ && publisher.connected && publisher.open.size() < 8) publish(publisher);
             return;
         }
@@ -168,9 +168,8 @@ void World::on_effects(std::uint32_t index, Effects&& effects) {
         const auto [token, all] = *shard.waiting.begin();
         shard.waiting.erase(shard.waiting.begin());
         for (const auto& [offset, done] : all) {
-            const auto at = std::find_if(effects.refused.begin(), effects.refused.end(), [&, t = token, o = offset](const auto& r) {
-                return r.token == t && r.op_offset == o;
-            });
+            const auto same = [t = token, o = offset](const auto& r) { return r.token == t && r.op_offset == o; };
+            const auto at = std::find_if(effects.refused.begin(), effects.refused.end(), same);
             if (done) done(at == effects.refused.end() ? Refusal::none : at->why);
         }
     }
@@ -249,7 +248,8 @@ void World::publish(Publisher& publisher) {
     message.retain = random_.chance(20);
     if (message.qos == 2) message.packet_id = publisher.next_packet_id++;
     for (Subscriber& subscriber : subscribers_) {
-        if (subscriber.subscribed && uns::matches(subscriber.filter, message.topic)) subscriber.owed.insert(message.uid);
+        const bool matches = uns::matches(subscriber.filter, message.topic);
+        if (subscriber.subscribed && matches) subscriber.owed.insert(message.uid);
     }
     messages_.push_back(message);
     publisher.open.push_back(message.uid);
@@ -348,8 +348,10 @@ void World::on_messages(const broker::Delivery& delivery, std::uint64_t from_n) 
         if (n < from_n) continue;
         // what an earlier connection had acknowledged may have left the queue
         while (connection.expect < n && connection.skip.contains(connection.expect)) ++connection.expect;
-        if (n != connection.expect) violated(subscriber->client + " was to get number " + std::to_string(connection.expect) +
-                                             " and got " + std::to_string(n));
+        if (n != connection.expect) {
+            violated(subscriber->client + " was to get number " + std::to_string(connection.expect) + " and got " +
+                     std::to_string(n));
+        }
         ++connection.expect;
         const auto message = reader.message(*entry);
         if (!message) violated("a damaged message");

@@ -143,7 +143,7 @@ TEST_CASE("what was written is there after opening again, the stamp too", "[pers
     CHECK(opened.store->stamp() == Stamp{2, 40, 99});
 }
 
-TEST_CASE("damage in the middle of the write-ahead log is refused, again and again, with the gap", "[persistence][store]") {
+TEST_CASE("damage in the middle of the write-ahead log is refused, and again, with the gap", "[persistence][store]") {
     TemporaryDirectory directory;
     const std::string crashed = directory.path + "/crashed";
     write_batches(directory.path + "/live", crashed, 20, 0);  // no mark: only the log itself can tell
@@ -212,7 +212,8 @@ TEST_CASE("a mark is whole when writing the next one was cut short", "[persisten
 
 TEST_CASE("stamps are found in damaged bytes, the highest counts", "[persistence][store]") {
     CHECK(!find_last_wal_stamp("nothing"));
-    const std::string bytes = "junk" + encode_wal_stamp({1, 5, 6}, true) + "x" + encode_wal_stamp({1, 4, 2}, false) + "TL-BATCH-STAMP:1";
+    const std::string bytes = "junk" + encode_wal_stamp({1, 5, 6}, true) + "x" + encode_wal_stamp({1, 4, 2}, false) +
+                              "TL-BATCH-STAMP:1";
     auto found = find_last_wal_stamp(bytes);
     REQUIRE(found);
     CHECK(found->stamp == Stamp{1, 5, 6});
