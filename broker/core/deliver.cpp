@@ -236,7 +236,8 @@ void Shard::pump_retained(Client& client, Session& session) {
         std::size_t most = retained_step;
         if (stream.qos > 0) {
             if (!has_quota(client, session)) return;  // an acknowledgement goes on
-            most = std::min<std::size_t>(most, std::min(client.receive_maximum, limits_.max_inflight_out) - session.open_out());
+            most = std::min<std::size_t>(
+                most, std::min(client.receive_maximum, limits_.max_inflight_out) - session.open_out());
         }
         if (scans == scans_per_turn) return want_pump(client);
         const bool more = broker_.retained_.scan(stream.filter, stream.after, most, [&](std::string_view topic,

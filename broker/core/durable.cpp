@@ -132,7 +132,8 @@ void Shard::settle_one(Submission& submission, Pending& pending, Refusal refusal
         case Wait::publish: {
             if (refusal != Refusal::none) {
                 counters.publishes_refused.add();
-                if (client) send_answer(*client, pending.qos, pending.packet_id, Reason::quota_exceeded, explain(refusal));
+                if (client)
+                    send_answer(*client, pending.qos, pending.packet_id, Reason::quota_exceeded, explain(refusal));
                 return;
             }
             const auto op = store::read_publish(submission.ops->bytes().substr(pending.op_offset));
@@ -147,7 +148,8 @@ void Shard::settle_one(Submission& submission, Pending& pending, Refusal refusal
             if (message.qos > 0) distribute(message, router_.find(message.topic));
             if (!client) return;
             if (pending.qos == 1 && client->publishes_unanswered > 0) --client->publishes_unanswered;
-            mqtt::encode_ack(client->out, pending.qos == 1 ? PacketType::puback : PacketType::pubrec, pending.packet_id);
+            mqtt::encode_ack(client->out, pending.qos == 1 ? PacketType::puback : PacketType::pubrec,
+                             pending.packet_id);
             return want_flush(*client);
         }
         case Wait::held_publish: {
@@ -179,7 +181,8 @@ void Shard::settle_one(Submission& submission, Pending& pending, Refusal refusal
             return want_flush(*client);
         case Wait::other:
             // A claim has been answered by its own effect; a drop of what an earlier session left lets its client in.
-            if (pending.client && pending.client->state == ClientState::claiming && pending.client->session->durable == 0) {
+            if (pending.client && pending.client->state == ClientState::claiming &&
+                pending.client->session->durable == 0) {
                 accept(*pending.client, false);
             }
             return;
@@ -221,7 +224,8 @@ void Shard::pump_durable(Client& client, Session& session) {
     }
     if (!out.live && !out.fetching) {
         out.fetching = true;
-        broker_.log_->fetch(index_, session.durable, client.number, std::max(out.expected_n, out.window.next()), fetch_bytes);
+        broker_.log_->fetch(index_, session.durable, client.number, std::max(out.expected_n, out.window.next()),
+                            fetch_bytes);
     }
 }
 
@@ -230,7 +234,8 @@ bool Shard::send_durable(Client& client, Session& session, DurableOut::Chunk& ch
     DurableOut& out = *session.out;
     const std::uint64_t end = chunk.reader.first_n() + chunk.reader.count();
     while (chunk.next_n < end) {
-        if (!has_room(client) || session.open_out() >= std::min(client.receive_maximum, limits_.max_inflight_out)) return false;
+        if (!has_room(client) || session.open_out() >= std::min(client.receive_maximum, limits_.max_inflight_out))
+            return false;
         const auto entry = chunk.reader.next();
         if (!entry) {
             log(Level::error, "queue_chunk_damaged", {{"client_id", session.client_id}});
@@ -244,7 +249,8 @@ bool Shard::send_durable(Client& client, Session& session, DurableOut::Chunk& ch
             continue;
         }
         if (holds(out.resumed_received, n)) {
-            mqtt::encode_ack(client.out, PacketType::pubrel, out.window.push(OutState::wait_pubcomp));  // [MQTT-4.4.0-1]
+            mqtt::encode_ack(client.out, PacketType::pubrel,
+                             out.window.push(OutState::wait_pubcomp));  // [MQTT-4.4.0-1]
             counters.inflight_out.add();
             want_flush(client);
             continue;
@@ -263,7 +269,8 @@ bool Shard::send_durable(Client& client, Session& session, DurableOut::Chunk& ch
         message.payload = op->payload;
         std::vector<std::uint32_t> identifiers(entry->subscription_identifier_count);
         if (!identifiers.empty()) {
-            std::memcpy(identifiers.data(), entry->subscription_identifiers.data(), identifiers.size() * sizeof(std::uint32_t));
+            std::memcpy(identifiers.data(), entry->subscription_identifiers.data(),
+                        identifiers.size() * sizeof(std::uint32_t));
         }
         const DeliveryOptions options{entry->qos, entry->retain, n < out.sent_below, identifiers.data(),
                                       entry->subscription_identifier_count};

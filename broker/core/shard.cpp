@@ -214,7 +214,8 @@ void Shard::check_deadline(Client& client) {
     if (client.keep_alive_s != 0) {  // [MQTT-3.1.2-22]
         const std::int64_t silent = client.last_in_ms + client.keep_alive_s * std::int64_t{1'500};
         if (silent <= now && !client.reading_paused) {
-            return disconnect(client, Reason::keep_alive_timeout, "nothing received for one and a half keep alive periods");
+            return disconnect(client, Reason::keep_alive_timeout,
+                              "nothing received for one and a half keep alive periods");
         }
         due = std::min(due, std::max(silent, now + 1'000));
     }
