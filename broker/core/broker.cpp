@@ -62,9 +62,10 @@ void Broker::visit_clients(std::function<void(const ClientInfo&)> visit, std::fu
 
 void Broker::kick(std::string client_id, std::function<void(bool found)> done) {
     const auto holder = registry_->find(client_id);
-    run_on_shard(holder ? holder->shard : 0, [client_id = std::move(client_id), done = std::move(done)](ShardApi& shard) {
-        done(static_cast<Shard&>(shard).kick(client_id));
-    });
+    run_on_shard(holder ? holder->shard : 0,
+                 [client_id = std::move(client_id), done = std::move(done)](ShardApi& shard) {
+                     done(static_cast<Shard&>(shard).kick(client_id));
+                 });
 }
 
 void Broker::publish(std::string topic, std::string payload, bool retain, std::uint8_t qos) {

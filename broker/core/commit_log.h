@@ -82,7 +82,8 @@ struct Effects {
     std::vector<ClaimResult> claims;
     std::vector<Delivery> deliveries;
     std::vector<FetchResult> fetches;
-    /// (session, owner): the session fell behind; messages after the deliveries so far wait on disk and must be fetched.
+    /// (session, owner): the session fell behind; messages after the deliveries so far wait on disk and must be
+    /// fetched.
     std::vector<std::pair<SessionId, std::uint64_t>> spooled;
     std::vector<WillDue> wills;
     std::vector<std::pair<SessionId, std::string>> ended;  ///< sessions (id, client id) that expired or were dropped

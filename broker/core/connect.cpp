@@ -92,7 +92,8 @@ void Shard::on_connect(Client& client, const mqtt::Frame& frame) {
     }
     if (session.client_id.empty()) {
         if (!client.v5() && (!connect.clean_start || connect.version == mqtt::Version::v31)) {
-            return refuse_connect(client, Reason::client_identifier_not_valid, "an empty client identifier needs a clean session");
+            return refuse_connect(client, Reason::client_identifier_not_valid,
+                                  "an empty client identifier needs a clean session");
         }
         session.client_id = make_client_id(client.number);  // [MQTT-3.1.3-6] [MQTT-3.2.2-16]
         client.more().assigned_id = session.client_id;
@@ -309,7 +310,8 @@ void Shard::accept(Client& client, bool session_present) {
         }
     }
     if (!mqtt::encode(client.out, client.version, packet, client.max_packet_bytes)) {
-        return disconnect(client, Reason::packet_too_large, "the client's Maximum Packet Size has no room for a CONNACK");
+        return disconnect(client, Reason::packet_too_large,
+                          "the client's Maximum Packet Size has no room for a CONNACK");
     }
     want_flush(client);
     watch_deadline(client, now_.steady_ms + 1'000 + client.keep_alive_s * std::int64_t{1'500});
@@ -347,7 +349,8 @@ void Shard::on_disconnect(Client& client, const mqtt::Frame& frame) {
     Session& session = *client.session;
     if (decoded->session_expiry_s) {
         if (session.expiry_s == 0 && *decoded->session_expiry_s != 0) {  // section 3.14.2.2.2
-            return disconnect(client, Reason::protocol_error, "a session without expiry can't be given one by DISCONNECT");
+            return disconnect(client, Reason::protocol_error,
+                              "a session without expiry can't be given one by DISCONNECT");
         }
         session.expiry_s = std::min(*decoded->session_expiry_s, limits_.max_session_expiry_s);
     }

@@ -101,6 +101,9 @@ void Shard::on_committed(Token through, const std::vector<RefusedOp>& refused) {
 void Shard::settle(Submission& submission, const std::vector<RefusedOp>& refused) {
     const std::int64_t waited_us = (now_.steady_ms - submission.submitted_ms) * 1'000;
     std::uint64_t answered = 0;
+    for (const RefusedOp& one : refused) {
+        if (one.token == submission.token) settle_refused(submission, one);
+    }
     for (Pending& pending : submission.pending) {
         Refusal refusal = Refusal::none;
         if (pending.wait == Wait::publish && !refused.empty()) {
@@ -129,13 +132,67 @@ void Shard::settle(Submission& submission, const std::vector<RefusedOp>& refused
     }
 }
 
+void Shard::settle_refused(Submission& submission, const RefusedOp& refused) {
+    const std::string_view bytes = submission.ops->bytes().substr(refused.op_offset);
+    const auto header = store::peek_op(bytes);
+    const auto client_of = [this](std::uint64_t number) {
+        const auto at = clients_.find(number);
+        return at == clients_.end() ? nullptr : at->second;
+    };
+    switch (header->kind) {
+        case store::OpKind::publish: return;  // answered in its turn
+        case store::OpKind::claim: {
+            Client* client = client_of(store::read_claim(bytes)->owner);
+            claims_.erase(store::read_claim(bytes)->owner);
+            if (client && client->state == ClientState::claiming) {
+                refuse_connect(*client, Reason::quota_exceeded, explain(refused.why));
+            }
+            return;
+        }
+        case store::OpKind::subscribe: return refuse_subscription(submission, *store::read_subscribe(bytes));
+        case store::OpKind::acknowledge: {
+            // Not on disk: the messages will be sent again. A fresh start keeps both sides of one mind.
+            Client* client = client_of(store::read_acknowledge(bytes)->owner);
+            if (client) disconnect(*client, Reason::quota_exceeded, explain(refused.why));
+            return;
+        }
+        default: retries_.emplace_back(bytes.substr(0, header->size));  // an ending: it only frees space
+    }
+}
+
+void Shard::refuse_subscription(Submission& submission, const store::SubscribeOp& op) {
+    const auto at = durable_.find(op.session);
+    if (at == durable_.end() || at->second->number != op.owner) return;
+    Session& session = *at->second;
+    for (Pending& pending : submission.pending) {
+        if (pending.client != session.client || pending.wait != Wait::suback) continue;
+        Answer& answer = submission.answers[pending.op_offset];
+        for (Reason& reason : answer.reasons) {
+            if (static_cast<std::uint8_t>(reason) < 0x80) reason = Reason::quota_exceeded;
+        }
+        answer.reason_string = "the subscription could not be stored";
+        answer.retained.clear();
+    }
+    if (ClientSubscription* subscription = session.find(op.filter)) {
+        unroute_subscription(*session.client, *subscription);
+        session.subscriptions.erase(session.subscriptions.begin() + (subscription - session.subscriptions.data()));
+    }
+}
+
+void Shard::retry_refused() {
+    if (retries_.empty()) return;
+    for (const std::string& op : retries_) submission().ops->add_encoded(op);
+    retries_.clear();
+}
+
 void Shard::settle_one(Submission& submission, Pending& pending, Refusal refusal) {
     Client* client = pending.client && pending.client->state == ClientState::connected ? pending.client : nullptr;
     switch (pending.wait) {
         case Wait::publish: {
             if (refusal != Refusal::none) {
                 counters.publishes_refused.add();
-                if (client) send_answer(*client, pending.qos, pending.packet_id, Reason::quota_exceeded, explain(refusal));
+                if (client)
+                    send_answer(*client, pending.qos, pending.packet_id, Reason::quota_exceeded, explain(refusal));
                 return;
             }
             const auto op = store::read_publish(submission.ops->bytes().substr(pending.op_offset));
@@ -150,7 +207,8 @@ void Shard::settle_one(Submission& submission, Pending& pending, Refusal refusal
             if (message.qos > 0) distribute(message, router_.find(message.topic));
             if (!client) return;
             if (pending.qos == 1 && client->publishes_unanswered > 0) --client->publishes_unanswered;
-            mqtt::encode_ack(client->out, pending.qos == 1 ? PacketType::puback : PacketType::pubrec, pending.packet_id);
+            mqtt::encode_ack(client->out, pending.qos == 1 ? PacketType::puback : PacketType::pubrec,
+                             pending.packet_id);
             return want_flush(*client);
         }
         case Wait::held_publish: {
@@ -182,7 +240,8 @@ void Shard::settle_one(Submission& submission, Pending& pending, Refusal refusal
             return want_flush(*client);
         case Wait::other:
             // A claim has been answered by its own effect; a drop of what an earlier session left lets its client in.
-            if (pending.client && pending.client->state == ClientState::claiming && pending.client->session->durable == 0) {
+            if (pending.client && pending.client->state == ClientState::claiming &&
+                pending.client->session->durable == 0) {
                 accept(*pending.client, false);
             }
             return;
@@ -224,7 +283,8 @@ void Shard::pump_durable(Client& client, Session& session) {
     }
     if (!out.live && !out.fetching) {
         out.fetching = true;
-        broker_.log_->fetch(index_, session.durable, client.number, std::max(out.expected_n, out.window.next()), fetch_bytes);
+        broker_.log_->fetch(index_, session.durable, client.number, std::max(out.expected_n, out.window.next()),
+                            fetch_bytes);
     }
 }
 
@@ -247,7 +307,8 @@ bool Shard::send_durable(Client& client, Session& session, DurableOut::Chunk& ch
             continue;
         }
         if (holds(out.resumed_received, n)) {
-            mqtt::encode_ack(client.out, PacketType::pubrel, out.window.push(OutState::wait_pubcomp));  // [MQTT-4.4.0-1]
+            mqtt::encode_ack(client.out, PacketType::pubrel,
+                             out.window.push(OutState::wait_pubcomp));  // [MQTT-4.4.0-1]
             counters.inflight_out.add();
             want_flush(client);
             continue;
@@ -266,7 +327,8 @@ bool Shard::send_durable(Client& client, Session& session, DurableOut::Chunk& ch
         message.payload = op->payload;
         std::vector<std::uint32_t> identifiers(entry->subscription_identifier_count);
         if (!identifiers.empty()) {
-            std::memcpy(identifiers.data(), entry->subscription_identifiers.data(), identifiers.size() * sizeof(std::uint32_t));
+            std::memcpy(identifiers.data(), entry->subscription_identifiers.data(),
+                        identifiers.size() * sizeof(std::uint32_t));
         }
         const DeliveryOptions options{entry->qos, entry->retain, n < out.sent_below, identifiers.data(),
                                       entry->subscription_identifier_count};

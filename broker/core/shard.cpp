@@ -20,7 +20,7 @@ constexpr std::size_t spare_buffer_bytes_max = 256 * 1024;
 Shard::Shard(Broker& broker, std::uint32_t index)
     : broker_(broker), index_(index), limits_(broker.config_.limits), registry_(*broker.registry_),
       filters_(*broker.filters_), router_(*broker.filters_, index),
-      next_number_(broker.first_number_ + (std::uint64_t{index} << 40)), wheel_(wheel_slots) {}
+      next_number_(broker.first_number_ + (std::uint64_t{index} << 40)), outbox_(64), wheel_(wheel_slots) {}
 
 Shard::~Shard() {
     for (auto& [number, client] : clients_) delete client;
@@ -184,6 +184,7 @@ void Shard::on_tick() {
         const std::int64_t behind = std::min<std::int64_t>(second - wheel_s_, wheel_slots);
         wheel_s_ = second - behind;
     }
+    if (wheel_s_ < second) retry_refused();
     while (wheel_s_ < second) {
         ++wheel_s_;
         Slot due;
@@ -214,7 +215,8 @@ void Shard::check_deadline(Client& client) {
     if (client.keep_alive_s != 0) {  // [MQTT-3.1.2-22]
         const std::int64_t silent = client.last_in_ms + client.keep_alive_s * std::int64_t{1'500};
         if (silent <= now && !client.reading_paused) {
-            return disconnect(client, Reason::keep_alive_timeout, "nothing received for one and a half keep alive periods");
+            return disconnect(client, Reason::keep_alive_timeout,
+                              "nothing received for one and a half keep alive periods");
         }
         due = std::min(due, std::max(silent, now + 1'000));
     }

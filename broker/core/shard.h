@@ -176,6 +176,10 @@ private:
     void on_committed(Token through, const std::vector<RefusedOp>& refused);
     void settle(Submission& submission, const std::vector<RefusedOp>& refused);
     void settle_one(Submission& submission, Pending& pending, Refusal refusal);
+    /// What a log without room for them did not take, publishes aside: answered, or kept to be submitted again.
+    void settle_refused(Submission& submission, const RefusedOp& refused);
+    void refuse_subscription(Submission& submission, const store::SubscribeOp& op);
+    void retry_refused();
     void on_delivery(Delivery&& delivery);
     void on_fetched(FetchResult&& fetched);
     void pump_durable(Client& client, Session& session);
@@ -223,6 +227,7 @@ private:
     std::deque<Submission> submissions_;                     // answered from the front; the open one, if any, is last
     bool open_ = false;                                      // the last one is not submitted yet
     Token next_token_ = 1;
+    std::vector<std::string> retries_;                       // operations to submit again, at the next tick
     std::uint64_t unsafe_bytes_ = 0;                         // submitted, not answered
 
     std::vector<std::vector<Forward>> outbox_;               // by shard

@@ -49,8 +49,10 @@ void Shard::on_subscribe(Client& client, const mqtt::Frame& frame) {
         answer.reasons.push_back(static_cast<Reason>(request.options.qos));  // [MQTT-3.8.4-7]
         const auto handling = request.options.retain_handling;
         const bool shared = request.filter.starts_with("$share/");
-        if (!shared && (handling == mqtt::RetainHandling::send || (fresh && handling == mqtt::RetainHandling::send_if_new))) {
-            answer.retained.push_back({std::move(subscription.filter), {}, request.options.qos, subscription.identifier});
+        if (!shared &&
+            (handling == mqtt::RetainHandling::send || (fresh && handling == mqtt::RetainHandling::send_if_new))) {
+            answer.retained.push_back(
+                {std::move(subscription.filter), {}, request.options.qos, subscription.identifier});
         }
     }
     // A retained QoS 0 message went out live before its commit: who subscribes in between waits for the log's turn, so
