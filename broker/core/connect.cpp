@@ -248,6 +248,7 @@ void Shard::claim_from_log(Client& client) {
     op.client_id = session.client_id;
     if (session.will) op.will = *session.will;
     open.ops->add(op);
+    claims_.emplace(client.number, session.expiry_s);
     await(&client, Wait::other);
 }
 

@@ -81,7 +81,7 @@ void Shard::deliver_to_group(const MessageView& message, const Group& group, Mes
         }
         const auto at = clients_.find(member.number);
         if (at == clients_.end() || !at->second->session) continue;
-        if (has_room(*at->second) && (message.qos == 0 || has_quota(*at->second, *at->second->session))) {
+        if (has_room(*at->second) && (message.qos == 0 || quota(*at->second, *at->second->session, at->second->session->window) > 0)) {
             chosen = &member;
             break;
         }
@@ -102,8 +102,9 @@ void Shard::deliver_to_group(const MessageView& message, const Group& group, Mes
     deliver(*at->second->session, message, options, holder, group.filter);
 }
 
-bool Shard::has_quota(const Client& client, const Session& session) const {
-    return session.open_out() < std::min(client.receive_maximum, limits_.max_inflight_out) && !session.window.full();
+std::uint32_t Shard::quota(const Client& client, const Session& session, const OutWindow& window) const {
+    const std::uint32_t most = std::min(client.receive_maximum, limits_.max_inflight_out), open = session.open_out();
+    return open >= most ? 0 : std::min(most - open, window.room());
 }
 
 bool Shard::has_room(const Client& client) const { return client.out.size() < limits_.write_buffer_bytes; }
@@ -116,7 +117,7 @@ void Shard::deliver(Session& session, const MessageView& message, const Delivery
         emit(client, message, options, nullptr, OutState::done);
         return;
     }
-    if (session.queue || !has_quota(client, session) || !has_room(client)) {
+    if (session.queue || quota(client, session, session.window) == 0 || !has_room(client)) {
         return enqueue(session, message, options, holder, shared_filter);
     }
     const std::uint64_t n = session.window.next();
@@ -209,7 +210,7 @@ void Shard::pump(Client& client) {
 void Shard::pump_queue(Client& client, Session& session) {
     std::deque<QueuedMessage>& queue = *session.queue;
     const bool was_full = queue.size() >= limits_.transient_queue_messages;
-    while (!queue.empty() && has_quota(client, session) && has_room(client)) {
+    while (!queue.empty() && quota(client, session, session.window) > 0 && has_room(client)) {
         QueuedMessage next = std::move(queue.front());
         queue.pop_front();
         counters.queued_transient.sub();
@@ -235,9 +236,8 @@ void Shard::pump_retained(Client& client, Session& session) {
         RetainedStream& stream = session.retained.front();
         std::size_t most = retained_step;
         if (stream.qos > 0) {
-            if (!has_quota(client, session)) return;  // an acknowledgement goes on
-            most = std::min<std::size_t>(
-                most, std::min(client.receive_maximum, limits_.max_inflight_out) - session.open_out());
+            most = std::min<std::size_t>(most, quota(client, session, session.window));
+            if (most == 0) return;  // an acknowledgement goes on
         }
         if (scans == scans_per_turn) return want_pump(client);
         const bool more = broker_.retained_.scan(stream.filter, stream.after, most, [&](std::string_view topic,

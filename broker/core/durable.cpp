@@ -65,9 +65,12 @@ void Shard::on_effects(Effects&& effects) {
         if (Session* session = durable_session(id, owner)) session->out->live = false;
     }
     for (ClaimResult& claim : effects.claims) {
+        const auto asked = claims_.find(claim.owner);
+        const std::uint32_t expiry_s = asked == claims_.end() ? 0 : asked->second;
+        if (asked != claims_.end()) claims_.erase(asked);
         const auto at = clients_.find(claim.owner);
         if (at == clients_.end() || at->second->state != ClientState::claiming) {  // left while the log was at it
-            submission().ops->add(store::DetachOp{claim.session, claim.owner, claim.sent_below, 0, true});
+            submission().ops->add(store::DetachOp{claim.session, claim.owner, claim.sent_below, expiry_s, true});
             continue;
         }
         resume(*at->second, std::move(claim));
@@ -98,6 +101,9 @@ void Shard::on_committed(Token through, const std::vector<RefusedOp>& refused) {
 void Shard::settle(Submission& submission, const std::vector<RefusedOp>& refused) {
     const std::int64_t waited_us = (now_.steady_ms - submission.submitted_ms) * 1'000;
     std::uint64_t answered = 0;
+    for (const RefusedOp& one : refused) {
+        if (one.token == submission.token) settle_refused(submission, one);
+    }
     for (Pending& pending : submission.pending) {
         Refusal refusal = Refusal::none;
         if (pending.wait == Wait::publish && !refused.empty()) {
@@ -124,6 +130,59 @@ void Shard::settle(Submission& submission, const std::vector<RefusedOp>& refused
         counters.ack_latency[bucket].add(answered);
         counters.ack_latency_sum_us.add(answered * static_cast<std::uint64_t>(waited_us));
     }
+}
+
+void Shard::settle_refused(Submission& submission, const RefusedOp& refused) {
+    const std::string_view bytes = submission.ops->bytes().substr(refused.op_offset);
+    const auto header = store::peek_op(bytes);
+    const auto client_of = [this](std::uint64_t number) {
+        const auto at = clients_.find(number);
+        return at == clients_.end() ? nullptr : at->second;
+    };
+    switch (header->kind) {
+        case store::OpKind::publish: return;  // answered in its turn
+        case store::OpKind::claim: {
+            Client* client = client_of(store::read_claim(bytes)->owner);
+            claims_.erase(store::read_claim(bytes)->owner);
+            if (client && client->state == ClientState::claiming) {
+                refuse_connect(*client, Reason::quota_exceeded, explain(refused.why));
+            }
+            return;
+        }
+        case store::OpKind::subscribe: return refuse_subscription(submission, *store::read_subscribe(bytes));
+        case store::OpKind::acknowledge: {
+            // Not on disk: the messages will be sent again. A fresh start keeps both sides of one mind.
+            Client* client = client_of(store::read_acknowledge(bytes)->owner);
+            if (client) disconnect(*client, Reason::quota_exceeded, explain(refused.why));
+            return;
+        }
+        default: retries_.emplace_back(bytes.substr(0, header->size));  // an ending: it only frees space
+    }
+}
+
+void Shard::refuse_subscription(Submission& submission, const store::SubscribeOp& op) {
+    const auto at = durable_.find(op.session);
+    if (at == durable_.end() || at->second->number != op.owner) return;
+    Session& session = *at->second;
+    for (Pending& pending : submission.pending) {
+        if (pending.client != session.client || pending.wait != Wait::suback) continue;
+        Answer& answer = submission.answers[pending.op_offset];
+        for (Reason& reason : answer.reasons) {
+            if (static_cast<std::uint8_t>(reason) < 0x80) reason = Reason::quota_exceeded;
+        }
+        answer.reason_string = "the subscription could not be stored";
+        answer.retained.clear();
+    }
+    if (ClientSubscription* subscription = session.find(op.filter)) {
+        unroute_subscription(*session.client, *subscription);
+        session.subscriptions.erase(session.subscriptions.begin() + (subscription - session.subscriptions.data()));
+    }
+}
+
+void Shard::retry_refused() {
+    if (retries_.empty()) return;
+    for (const std::string& op : retries_) submission().ops->add_encoded(op);
+    retries_.clear();
 }
 
 void Shard::settle_one(Submission& submission, Pending& pending, Refusal refusal) {
@@ -234,8 +293,7 @@ bool Shard::send_durable(Client& client, Session& session, DurableOut::Chunk& ch
     DurableOut& out = *session.out;
     const std::uint64_t end = chunk.reader.first_n() + chunk.reader.count();
     while (chunk.next_n < end) {
-        if (!has_room(client) || session.open_out() >= std::min(client.receive_maximum, limits_.max_inflight_out))
-            return false;
+        if (!has_room(client) || quota(client, session, out.window) == 0) return false;
         const auto entry = chunk.reader.next();
         if (!entry) {
             log(Level::error, "queue_chunk_damaged", {{"client_id", session.client_id}});

@@ -20,7 +20,7 @@ constexpr std::size_t spare_buffer_bytes_max = 256 * 1024;
 Shard::Shard(Broker& broker, std::uint32_t index)
     : broker_(broker), index_(index), limits_(broker.config_.limits), registry_(*broker.registry_),
       filters_(*broker.filters_), router_(*broker.filters_, index),
-      next_number_(broker.first_number_ + (std::uint64_t{index} << 40)), wheel_(wheel_slots) {}
+      next_number_(broker.first_number_ + (std::uint64_t{index} << 40)), outbox_(64), wheel_(wheel_slots) {}
 
 Shard::~Shard() {
     for (auto& [number, client] : clients_) delete client;
@@ -184,6 +184,7 @@ void Shard::on_tick() {
         const std::int64_t behind = std::min<std::int64_t>(second - wheel_s_, wheel_slots);
         wheel_s_ = second - behind;
     }
+    if (wheel_s_ < second) retry_refused();
     while (wheel_s_ < second) {
         ++wheel_s_;
         Slot due;

@@ -138,7 +138,8 @@ private:
     /// Encodes one PUBLISH. False when it must not be sent: expired or too large for the client.
     bool emit(Client& client, const MessageView& message, const DeliveryOptions& options, OutWindow* window,
               OutState state);
-    [[nodiscard]] bool has_quota(const Client& client, const Session& session) const;
+    /// How many more QoS 1 and 2 messages may go out on `window` now [MQTT-3.3.4-9].
+    [[nodiscard]] std::uint32_t quota(const Client& client, const Session& session, const OutWindow& window) const;
     [[nodiscard]] bool has_room(const Client& client) const;
     void pump(Client& client);
     void pump_queue(Client& client, Session& session);
@@ -175,6 +176,10 @@ private:
     void on_committed(Token through, const std::vector<RefusedOp>& refused);
     void settle(Submission& submission, const std::vector<RefusedOp>& refused);
     void settle_one(Submission& submission, Pending& pending, Refusal refusal);
+    /// What a log without room for them did not take, publishes aside: answered, or kept to be submitted again.
+    void settle_refused(Submission& submission, const RefusedOp& refused);
+    void refuse_subscription(Submission& submission, const store::SubscribeOp& op);
+    void retry_refused();
     void on_delivery(Delivery&& delivery);
     void on_fetched(FetchResult&& fetched);
     void pump_durable(Client& client, Session& session);
@@ -212,6 +217,7 @@ private:
     std::vector<std::unique_ptr<Client>> graveyard_;         // closed, freed at the end of the turn
     boost::unordered_flat_map<std::uint64_t, Client*> clients_;        // by number
     boost::unordered_flat_map<SessionId, Session*> durable_;           // connected durable sessions
+    boost::unordered_flat_map<std::uint64_t, std::uint32_t> claims_;   // at the log: owner -> session expiry, seconds
     std::vector<Client*> dirty_;                             // have output
     std::vector<Client*> pump_;                              // have more to send next turn
     std::vector<Client*> paused_;                            // not read while the log catches up
@@ -221,6 +227,7 @@ private:
     std::deque<Submission> submissions_;                     // answered from the front; the open one, if any, is last
     bool open_ = false;                                      // the last one is not submitted yet
     Token next_token_ = 1;
+    std::vector<std::string> retries_;                       // operations to submit again, at the next tick
     std::uint64_t unsafe_bytes_ = 0;                         // submitted, not answered
 
     std::vector<std::vector<Forward>> outbox_;               // by shard

@@ -70,7 +70,7 @@ private:
         }
         ++faults_->syncs;
         failpoint(faults_->exit_before_sync);
-        if (faults_->ignore_sync) return IOStatus::OK();
+        if (is_wal_ && faults_->ignore_sync) return IOStatus::OK();
         if (!held_.empty()) {
             if (IOStatus status = target()->Append(held_, options, debug); !status.ok()) return status;
             held_.clear();

@@ -15,7 +15,7 @@ namespace trunkline::fault {
 /// Shared by all files of a store; any thread may change it.
 struct Faults {
     std::atomic<bool> hold_unsynced{false};       ///< appended bytes reach the disk only when they are synced
-    std::atomic<bool> ignore_sync{false};         ///< a sync that lies: with hold_unsynced everything since is lost
+    std::atomic<bool> ignore_sync{false};         ///< syncs of the write-ahead log lie: with hold_unsynced it is lost
     std::atomic<std::int64_t> fail_sync_after{-1};   ///< that many more syncs succeed, then one fails; -1: none
     std::atomic<bool> no_space{false};            ///< appends and creations fail with ENOSPC
     std::atomic<std::int64_t> sync_delay_ms{0};
