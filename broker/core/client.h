@@ -102,6 +102,7 @@ struct Session {
     std::uint64_t queue_bytes = 0;
     std::vector<SharedInflight> shared_inflight;
     std::vector<RetainedStream> retained;
+    std::vector<std::string> retained_owed;   // durable: filters whose retained messages are not all acknowledged yet
     boost::container::flat_set<std::uint16_t> inbound;  // QoS 2 ids between PUBLISH and PUBREL
     std::unique_ptr<store::WillRecord> will;
 

@@ -282,6 +282,11 @@ void Shard::resume(Client& client, ClaimResult&& result) {
         subscription.options = {s.qos, s.no_local, s.retain_as_published,
                                 static_cast<mqtt::RetainHandling>(s.retain_handling)};
         subscription.identifier = s.subscription_identifier;
+        if (s.retain_handling != static_cast<std::uint8_t>(mqtt::RetainHandling::do_not_send) &&
+            !subscription.filter.starts_with("$share/")) {  // the last connection ended before it had them all
+            session.retained_owed.push_back(subscription.filter);
+            session.retained.push_back({subscription.filter, {}, s.qos, s.subscription_identifier});
+        }
         session.subscriptions.push_back(std::move(subscription));
     }
     session.will.reset();  // the log has it

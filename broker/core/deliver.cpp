@@ -255,6 +255,7 @@ void Shard::pump_retained(Client& client, Session& session) {
         });
         if (!more) session.retained.erase(session.retained.begin());
     }
+    retained_settled(session);
 }
 
 void Shard::on_ack(Client& client, const mqtt::Frame& frame) {
@@ -306,6 +307,8 @@ void Shard::complete_out(Client& client, OutWindow& window, std::uint64_t n, boo
     counters.inflight_out.sub();
     if (durable) {
         collect(session, session.out->complete, n);
+    } else if (!session.retained_owed.empty()) {
+        retained_settled(session);
     } else if (!session.shared_inflight.empty()) {
         std::erase_if(session.shared_inflight, [n](const SharedInflight& sent) { return sent.n == n; });
     }

@@ -111,7 +111,7 @@ bool Shard::take_packet_id(Client& client, const mqtt::Publish& packet) {
                        "more QoS 1 and 2 messages under way than the CONNACK's Receive Maximum");
             return false;
         }
-        if (client.publishes_unanswered >= 2U * limits_.receive_maximum) pause_publishers(client);
+        if (client.pending_log >= 2U * limits_.receive_maximum) pause_publishers(client);
     }
     if (packet.qos == 2) session.inbound.insert(packet.packet_id);
     ++client.publishes_unanswered;

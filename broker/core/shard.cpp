@@ -293,7 +293,7 @@ void Shard::resume_publishers() {
     std::vector<Client*> resumed;
     resumed.swap(paused_);
     for (Client* client : resumed) {
-        if (client->publishes_unanswered >= 2U * limits_.receive_maximum) {
+        if (client->pending_log >= 2U * limits_.receive_maximum) {
             paused_.push_back(client);
             continue;
         }

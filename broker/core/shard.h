@@ -176,7 +176,10 @@ private:
     void on_subscribe(Client& client, const mqtt::Frame& frame);
     void on_unsubscribe(Client& client, const mqtt::Frame& frame);
     [[nodiscard]] mqtt::Reason check_filter(const Session& session, std::string_view filter, const char*& what) const;
-    void add_subscription(Client& client, const ClientSubscription& subscription);
+    void add_subscription(Client& client, const ClientSubscription& subscription, bool retained_owed);
+    /// What is stored as Retain Handling says what is still owed: 2 once the retained messages are acknowledged.
+    void store_subscription(const Session& session, const ClientSubscription& subscription, bool retained_owed);
+    void retained_settled(Session& session);
     void route_subscription(Client& client, const ClientSubscription& subscription);
     void unroute_subscription(Client& client, const ClientSubscription& subscription);
     void answer_subscribe(Client& client, const Answer& answer, bool unsubscribe);
