@@ -177,6 +177,7 @@ public:
     bool problem_information = true;          // [MQTT-3.1.2-29]
     bool response_information = false;
     bool expiry_capped = false;               // the session expiry in force is not what the client asked for
+    bool counted = false;                     // in Broker::connections_
     bool keep_alive_replaced = false;         // nor is the keep alive
     std::uint16_t keep_alive_s = 0;           // as in force; 0: none
     std::uint16_t receive_maximum = 65535;    // the client's
