@@ -81,7 +81,8 @@ void Shard::deliver_to_group(const MessageView& message, const Group& group, Mes
         }
         const auto at = clients_.find(member.number);
         if (at == clients_.end() || !at->second->session) continue;
-        if (has_room(*at->second) && (message.qos == 0 || quota(*at->second, *at->second->session, at->second->session->window) > 0)) {
+        if (has_room(*at->second) &&
+            (message.qos == 0 || quota(*at->second, *at->second->session, at->second->session->window) > 0)) {
             chosen = &member;
             break;
         }

@@ -52,7 +52,8 @@ void Shard::on_subscribe(Client& client, const mqtt::Frame& frame) {
         add_subscription(client, subscription, retained);
         answer.reasons.push_back(static_cast<Reason>(request.options.qos));  // [MQTT-3.8.4-7]
         if (retained) {
-            answer.retained.push_back({std::move(subscription.filter), {}, request.options.qos, subscription.identifier});
+            answer.retained.push_back(
+                {std::move(subscription.filter), {}, request.options.qos, subscription.identifier});
         }
     }
     // A retained QoS 0 message went out live before its commit: who subscribes in between waits for the log's turn, so
