@@ -228,8 +228,9 @@ def test_supervisor_hears_of_start_and_stop(env):
 
 @mosquitto_differs("has no admin interface")
 def test_drain(env):
-    """[MQTT-3.14.4-1] [MQTT-3.2.2-7] a drain sends v5 clients away with 0x9C (0x9D when moved) and the reference, closes
-    3.1.1 clients, refuses new ones the same way, and makes the broker not ready, until it ends; sessions stay."""
+    """[MQTT-3.14.4-1] [MQTT-3.2.2-7] a drain sends v5 clients away with 0x9C (0x9D when moved) and the reference,
+    closes 3.1.1 clients, refuses new ones the same way, and makes the broker not ready, until it ends; sessions
+    stay."""
     broker = env.own_broker()
     keep = {"session_expiry_interval": 60}
     five, old = env.connected("five", broker=broker, props=keep), env.connected(version=V311, broker=broker)

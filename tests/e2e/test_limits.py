@@ -1,6 +1,7 @@
-"""What happens at each of the broker's limits (broker/core/limits.h). More of them: topics, user properties of a PUBLISH
-and connections in test_flow, connect_timeout_ms in test_abuse; memory, connections over all shards and transient queues
-in bytes in tests/unit/core/limits_test.cpp; the connect rate in tests/unit/net/admission_test.cpp."""
+"""What happens at each of the broker's limits (broker/core/limits.h). More of them: topics and user properties of a
+PUBLISH in test_flow; disk_warn_percent in test_admin; memory and transient_queue_bytes in
+tests/unit/core/limits_test.cpp and tests/unit/config/resource_watch_test.cpp; the token buckets of connect_rate and
+connect_failures_per_address in tests/unit/net/admission_test.cpp."""
 import time
 
 import mqttcodec as codec
@@ -27,8 +28,8 @@ def closed_unacknowledged(env, broker, topic, payload=b"", **kwargs):
 
 @mosquitto_differs("has other limits")
 def test_packets_identifiers_and_properties(env):
-    """[MQTT-3.2.2-8] max_packet_bytes is announced and one byte more is DISCONNECT 0x95; max_connect_packet_bytes closes;
-    max_client_id_bytes is CONNACK 0x85 (3.1.1: 0x02); user properties in a CONNECT or will CONNACK 0x97."""
+    """[MQTT-3.2.2-8] max_packet_bytes is announced and one byte more is DISCONNECT 0x95; max_connect_packet_bytes
+    closes; max_client_id_bytes is CONNACK 0x85 (3.1.1: 0x02); user properties in a CONNECT or will CONNACK 0x97."""
     broker = env.own_broker(limits={"max_packet_bytes": 2048, "max_connect_packet_bytes": 1024,
                                     "max_client_id_bytes": 23, "max_user_properties": 3,
                                     "max_user_property_bytes": 200, "max_topic_levels": 3})
@@ -156,8 +157,8 @@ def test_transient_queue(env):
 
 @mosquitto_differs("has no such limit")
 def test_durable_queue(env):
-    """queue_messages and queue_bytes: at the limit 0x97 (3.1.1: closed unacknowledged), other sessions' topics go on, and
-    all that was acknowledged comes later, after a restart too."""
+    """queue_messages and queue_bytes: at the limit 0x97 (3.1.1: closed unacknowledged), other topics go on, and all
+    that was acknowledged comes later, after a restart too."""
     broker = env.own_broker(limits={"queue_messages": 30, "queue_bytes": "128 KiB"})
     for client_id in ("many", "large"):
         client = env.connected(client_id, broker=broker, props=KEEP)
@@ -232,8 +233,9 @@ def test_log_backlog(env):
     """log_backlog_bytes: a publisher that outruns the log by far more than the limit is only slowed down."""
     broker = env.own_broker(limits={"log_backlog_bytes": "1 MiB"})
     client = env.connected(broker=broker)
-    client.send(*(codec.publish("big", bytes(100_000), qos=1, packet_id=number, retain=True) for number in range(1, 101)))
-    assert [client.expect(PUBACK).packet_id for _ in range(100)] == list(range(1, 101))
+    numbers = list(range(1, 101))
+    client.send(*(codec.publish("big", bytes(100_000), qos=1, packet_id=number, retain=True) for number in numbers))
+    assert [client.expect(PUBACK).packet_id for _ in numbers] == numbers
     broker.stop()
 
 
