@@ -64,13 +64,16 @@ private:
         const std::chrono::milliseconds delay(faults_->sync_delay_ms.load());
         if (delay.count() > 0) std::this_thread::sleep_for(delay);
         if (faults_->no_space) return IOStatus::NoSpace("simulated");
-        if (auto left = faults_->fail_sync_after.load(); left >= 0) {
+        if (auto left = faults_->fail_sync_after.load(); is_wal_ && left >= 0) {
             faults_->fail_sync_after = left - 1;
-            if (left == 0) return IOStatus::IOError("simulated sync failure");
+            if (left == 0) {
+                std::fputs("fault: a sync fails\n", stderr);
+                return IOStatus::IOError("simulated sync failure");
+            }
         }
         ++faults_->syncs;
         failpoint(faults_->exit_before_sync);
-        if (is_wal_ && faults_->ignore_sync) return IOStatus::OK();
+        if (is_wal_ && lies()) return IOStatus::OK();
         if (!held_.empty()) {
             if (IOStatus status = target()->Append(held_, options, debug); !status.ok()) return status;
             held_.clear();
@@ -78,6 +81,11 @@ private:
         IOStatus status = device();
         failpoint(faults_->exit_after_sync);
         return status;
+    }
+
+    [[nodiscard]] bool lies() const {
+        const std::int64_t after = faults_->ignore_sync_after;
+        return faults_->ignore_sync || (after >= 0 && faults_->syncs > static_cast<std::uint64_t>(after));
     }
 
     void failpoint(std::atomic<std::int64_t>& left) const {
@@ -103,7 +111,8 @@ public:
         plain.use_mmap_writes = false;
         plain.use_direct_writes = false;
         std::unique_ptr<rocksdb::FSWritableFile> file;
-        IOStatus status = target()->NewWritableFile(name, plain, &file, debug);
+        const bool dropped = faults_->drop_mark && name.find("/mark.") != std::string::npos;
+        IOStatus status = target()->NewWritableFile(dropped ? name + ".dropped" : name, plain, &file, debug);
         if (status.ok()) *result = std::make_unique<FaultFile>(std::move(file), faults_, name.ends_with(".log"));
         return status;
     }
@@ -133,6 +142,8 @@ std::shared_ptr<Faults> faults_from_environment() {
         const auto value = std::strtoll(number.c_str(), nullptr, 10);
         if (name == "drop-unsynced") faults->hold_unsynced = true;
         else if (name == "ignore-sync") faults->ignore_sync = true;
+        else if (name == "ignore-sync-after") faults->ignore_sync_after = value;
+        else if (name == "drop-mark") faults->drop_mark = true;
         else if (name == "no-space") faults->no_space = true;
         else if (name == "fail-sync-after") faults->fail_sync_after = value;
         else if (name == "sync-delay-ms") faults->sync_delay_ms = value;

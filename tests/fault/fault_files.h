@@ -16,7 +16,10 @@ namespace trunkline::fault {
 struct Faults {
     std::atomic<bool> hold_unsynced{false};       ///< appended bytes reach the disk only when they are synced
     std::atomic<bool> ignore_sync{false};         ///< syncs of the write-ahead log lie: with hold_unsynced it is lost
-    std::atomic<std::int64_t> fail_sync_after{-1};   ///< that many more syncs succeed, then one fails; -1: none
+    std::atomic<std::int64_t> ignore_sync_after{-1};   ///< the same, from that many syncs on; -1: never
+    std::atomic<bool> drop_mark{false};           ///< the recovery mark is never found again: nothing tells the loss
+    /// That many more syncs of the write-ahead log succeed, then one fails; -1: none.
+    std::atomic<std::int64_t> fail_sync_after{-1};
     std::atomic<bool> no_space{false};            ///< appends and creations fail with ENOSPC
     std::atomic<std::int64_t> sync_delay_ms{0};
     std::atomic<std::uint64_t> syncs{0};
@@ -30,7 +33,7 @@ struct Faults {
                                                               std::shared_ptr<Faults> faults);
 
 /// The faults that the environment asks for, TRUNKLINE_FAULTS: comma separated `drop-unsynced`, `ignore-sync`,
-/// `fail-sync-after=N`, `no-space`, `sync-delay-ms=N`, `exit-before-write=N`, `exit-before-sync=N`,
+/// `ignore-sync-after=N`, `drop-mark`, `fail-sync-after=N`, `no-space`, `sync-delay-ms=N`, `exit-before-write=N`, `exit-before-sync=N`,
 /// `exit-after-sync=N`. Null when it asks for none; an unknown word ends the program, so that no test runs without its
 /// fault.
 [[nodiscard]] std::shared_ptr<Faults> faults_from_environment();
