@@ -1,6 +1,7 @@
 // From CONNECT to the end of a connection (sections 3.1, 3.2, 3.14, 3.15, 4.1, 4.12).
 #include <algorithm>
 #include <charconv>
+#include <utility>
 
 #include "broker/core/log.h"
 #include "broker/core/registry.h"
@@ -84,7 +85,15 @@ void Shard::on_connect(Client& client, const mqtt::Frame& frame) {
     client.expiry_capped = session.expiry_s != connect.session_expiry_s;
 
     if (stopping_) return refuse_connect(client, Reason::server_shutting_down, "the broker is stopping");
-    if (counters.connections.get() >= limits_.max_connections) {
+    if (drain_) {
+        return refuse_connect(client, drain_->moved ? Reason::server_moved : Reason::use_another_server,
+                              "the broker is being drained", drain_->server_reference);
+    }
+    if (broker_.memory_pressure() == Pressure::refuse) {
+        return refuse_connect(client, Reason::quota_exceeded, "the broker is short of memory");
+    }
+    client.counted = true;  // until finish()
+    if (broker_.connections_.fetch_add(1, std::memory_order_relaxed) >= limits_.max_connections) {
         return refuse_connect(client, Reason::quota_exceeded, "limit max_connections reached");
     }
     if (session.client_id.size() > limits_.max_client_id_bytes) {  // [MQTT-3.1.3-8]
@@ -273,6 +282,11 @@ void Shard::resume(Client& client, ClaimResult&& result) {
         subscription.options = {s.qos, s.no_local, s.retain_as_published,
                                 static_cast<mqtt::RetainHandling>(s.retain_handling)};
         subscription.identifier = s.subscription_identifier;
+        if (s.retain_handling != static_cast<std::uint8_t>(mqtt::RetainHandling::do_not_send) &&
+            !subscription.filter.starts_with("$share/")) {  // the last connection ended before it had them all
+            session.retained_owed.push_back(subscription.filter);
+            session.retained.push_back({subscription.filter, {}, s.qos, s.subscription_identifier});
+        }
         session.subscriptions.push_back(std::move(subscription));
     }
     session.will.reset();  // the log has it
@@ -330,11 +344,29 @@ void Shard::accept(Client& client, bool session_present) {
     if (session.out) pump(client);
 }
 
-void Shard::refuse_connect(Client& client, Reason reason, std::string_view what) {
+void Shard::note_failure(const Client& client, Reason reason) {
+    if (!broker_.connect_failed_ || client.state == ClientState::connected) return;
+    switch (reason) {
+        case Reason::malformed_packet:
+        case Reason::protocol_error:
+        case Reason::packet_too_large:
+        case Reason::unsupported_protocol_version:
+        case Reason::client_identifier_not_valid:
+        case Reason::bad_user_name_or_password:
+        case Reason::not_authorized:
+        case Reason::bad_authentication_method:
+        case Reason::keep_alive_timeout: return broker_.connect_failed_(client.peer);
+        default: return;  // our own limits, and what has nothing to do with who it is
+    }
+}
+
+void Shard::refuse_connect(Client& client, Reason reason, std::string_view what, std::string_view server_reference) {
     counters.connects[static_cast<std::size_t>(reason)].add();
+    note_failure(client, reason);
     mqtt::Connack packet;
     packet.reason = reason;  // [MQTT-3.2.2-6]: Session Present stays 0
     if (client.v5() && !what.empty()) packet.reason_string = what;
+    if (client.v5() && !server_reference.empty()) packet.server_reference = server_reference;
     mqtt::encode(client.out, client.version, packet, client.max_packet_bytes);
     log(Level::info, "connect_refused", {{"address", client.peer.to_string()}, {"reason", mqtt::reason_name(reason)},
                                          {"detail", what}});
@@ -362,6 +394,7 @@ void Shard::on_disconnect(Client& client, const mqtt::Frame& frame) {
 void Shard::disconnect(Client& client, Reason reason, std::string_view what, std::string_view server_reference) {
     if (client.state == ClientState::closed) return;
     counters.disconnects[static_cast<std::size_t>(reason)].add();
+    note_failure(client, reason);
     if (client.state == ClientState::connected && client.v5()) {  // [MQTT-3.14.0-1]
         mqtt::Disconnect packet;
         packet.reason = reason;
@@ -372,6 +405,7 @@ void Shard::disconnect(Client& client, Reason reason, std::string_view what, std
         mqtt::Connack packet;
         packet.reason = reason;
         if (client.v5() && !what.empty()) packet.reason_string = what;
+        if (client.v5() && !server_reference.empty()) packet.server_reference = server_reference;
         mqtt::encode(client.out, client.version, packet, client.max_packet_bytes);
     }
     log(Level::info, "client_disconnected",
@@ -387,6 +421,7 @@ void Shard::finish(Client& client, bool with_will) {
     client.state = ClientState::closed;
     client.unlink();
     counters.sockets.sub();
+    if (std::exchange(client.counted, false)) broker_.connections_.fetch_sub(1, std::memory_order_relaxed);
     if (was == ClientState::connected) {
         counters.connections.sub();
         counters.connections_by_version[static_cast<std::size_t>(client.version) - 3].sub();
@@ -401,7 +436,7 @@ void Shard::finish(Client& client, bool with_will) {
     }
     if (client.session) {
         registry_.release(client.session->client_id, client.number);
-        if (client.session->queue && client.session->queue->size() >= limits_.transient_queue_messages) --full_queues_;
+        if (queue_is_full(*client.session)) --full_queues_;
     }
     client.session.reset();
     release_waiters(client);

@@ -114,6 +114,7 @@ void Shard::deliver(Session& session, const MessageView& message, const Delivery
     Client& client = *session.client;
     if (options.qos == 0) {
         if (!has_room(client)) return drop(Drop::qos0_slow_consumer);
+        if (client.blocked && broker_.memory_pressure() == Pressure::refuse) return drop(Drop::memory);
         emit(client, message, options, nullptr, OutState::done);
         return;
     }
@@ -131,10 +132,7 @@ void Shard::deliver(Session& session, const MessageView& message, const Delivery
 
 void Shard::enqueue(Session& session, const MessageView& message, const DeliveryOptions& options, MessagePtr& holder,
                     std::string_view shared_filter) {
-    if (session.queue && (session.queue->size() >= limits_.transient_queue_messages ||
-                          session.queue_bytes >= limits_.transient_queue_bytes)) {
-        return drop(Drop::queue_full);
-    }
+    if (queue_is_full(session)) return drop(Drop::queue_full);
     if (!holder) holder = Message::make(message);
     if (!session.queue) session.queue = new std::deque<QueuedMessage>;
     session.queue->push_back({holder, options.qos, options.retain,
@@ -142,7 +140,7 @@ void Shard::enqueue(Session& session, const MessageView& message, const Delivery
                               std::string(shared_filter)});
     session.queue_bytes += holder->memory_bytes();
     counters.queued_transient.add();
-    if (session.queue->size() == limits_.transient_queue_messages) ++full_queues_;
+    if (queue_is_full(session)) ++full_queues_;
 }
 
 bool Shard::emit(Client& client, const MessageView& message, const DeliveryOptions& options, OutWindow* window,
@@ -209,7 +207,7 @@ void Shard::pump(Client& client) {
 
 void Shard::pump_queue(Client& client, Session& session) {
     std::deque<QueuedMessage>& queue = *session.queue;
-    const bool was_full = queue.size() >= limits_.transient_queue_messages;
+    const bool was_full = queue_is_full(session);
     while (!queue.empty() && quota(client, session, session.window) > 0 && has_room(client)) {
         QueuedMessage next = std::move(queue.front());
         queue.pop_front();
@@ -223,7 +221,7 @@ void Shard::pump_queue(Client& client, Session& session) {
             session.shared_inflight.push_back({n, std::move(next.message), std::move(next.shared_filter)});
         }
     }
-    if (was_full && queue.size() < limits_.transient_queue_messages) --full_queues_;
+    if (was_full && !queue_is_full(session)) --full_queues_;
     if (queue.empty()) {
         delete session.queue;
         session.queue = nullptr;
@@ -257,6 +255,7 @@ void Shard::pump_retained(Client& client, Session& session) {
         });
         if (!more) session.retained.erase(session.retained.begin());
     }
+    retained_settled(session);
 }
 
 void Shard::on_ack(Client& client, const mqtt::Frame& frame) {
@@ -308,6 +307,8 @@ void Shard::complete_out(Client& client, OutWindow& window, std::uint64_t n, boo
     counters.inflight_out.sub();
     if (durable) {
         collect(session, session.out->complete, n);
+    } else if (!session.retained_owed.empty()) {
+        retained_settled(session);
     } else if (!session.shared_inflight.empty()) {
         std::erase_if(session.shared_inflight, [n](const SharedInflight& sent) { return sent.n == n; });
     }

@@ -344,13 +344,18 @@ bool Shard::send_durable(Client& client, Session& session, DurableOut::Chunk& ch
 /// Numbers below `n` that the queue no longer has were acknowledged to the end, or owe a PUBREL alone.
 void Shard::skip_to(Client& client, DurableOut& out, std::uint64_t n) {
     while (out.window.next() < n) {
-        if (holds(out.resumed_received, out.window.next())) {
+        const std::uint64_t missing = out.window.next();
+        if (holds(out.resumed_received, missing)) {
             mqtt::encode_ack(client.out, PacketType::pubrel, out.window.push(OutState::wait_pubcomp));
             counters.inflight_out.add();
             want_flush(client);
-        } else {
-            out.window.push(OutState::done);
+            continue;
         }
+        if (!holds(out.resumed_done, missing)) {  // must not happen: say so rather than let a message vanish
+            log(Level::error, "queue_number_missing", {{"client_id", client.session->client_id},
+                                                       {"number", std::to_string(missing)}});
+        }
+        out.window.push(OutState::done);
     }
 }
 

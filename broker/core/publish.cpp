@@ -18,6 +18,7 @@ void Shard::on_publish(Client& client, const mqtt::Frame& frame) {
     mqtt::Publish& packet = *decoded;
     counters.messages_received[packet.qos].add();
     ++client.messages_in;
+    if (broker_.memory_pressure() != Pressure::none) pause_publishers(client);
     if (packet.subscription_identifiers != 0) {  // [MQTT-3.3.4-6]
         return disconnect(client, Reason::protocol_error, "a client's PUBLISH carries a subscription identifier");
     }
@@ -110,7 +111,7 @@ bool Shard::take_packet_id(Client& client, const mqtt::Publish& packet) {
                        "more QoS 1 and 2 messages under way than the CONNACK's Receive Maximum");
             return false;
         }
-        if (client.publishes_unanswered >= 2U * limits_.receive_maximum) pause_publishers(client);
+        if (client.pending_log >= 2U * limits_.receive_maximum) pause_publishers(client);
     }
     if (packet.qos == 2) session.inbound.insert(packet.packet_id);
     ++client.publishes_unanswered;
@@ -200,9 +201,7 @@ void Shard::publish(Client& client, const mqtt::Publish& packet, Route& route, c
 
 bool Shard::queues_have_room(const Route& route, const MessageView& message) const {
     return std::none_of(route.targets.begin(), route.targets.end(), [&](const Target& target) {
-        return target.session->queue && target.session->durable == 0 && std::min(target.qos, message.qos) > 0 &&
-               (target.session->queue->size() >= limits_.transient_queue_messages ||
-                target.session->queue_bytes >= limits_.transient_queue_bytes);
+        return target.session->durable == 0 && std::min(target.qos, message.qos) > 0 && queue_is_full(*target.session);
     });
 }
 

@@ -185,6 +185,7 @@ void Shard::on_tick() {
         wheel_s_ = second - behind;
     }
     if (wheel_s_ < second) retry_refused();
+    resume_publishers();
     while (wheel_s_ < second) {
         ++wheel_s_;
         Slot due;
@@ -288,10 +289,11 @@ void Shard::pause_publishers(Client& client) {
 
 void Shard::resume_publishers() {
     if (paused_.empty() || unsafe_bytes_ > limits_.log_backlog_bytes / 2) return;
+    if (broker_.memory_pressure() != Pressure::none) return;
     std::vector<Client*> resumed;
     resumed.swap(paused_);
     for (Client* client : resumed) {
-        if (client->publishes_unanswered >= 2U * limits_.receive_maximum) {
+        if (client->pending_log >= 2U * limits_.receive_maximum) {
             paused_.push_back(client);
             continue;
         }
@@ -350,6 +352,20 @@ void Shard::say_goodbye(const std::string& server_reference) {
             disconnect(*client, Reason::use_another_server, "the broker is being drained", server_reference);
         }
     }
+}
+
+std::uint64_t Shard::drain(const Drain& drain) {
+    drain_ = drain;
+    std::vector<Client*> all;
+    for (const auto& [number, client] : clients_) all.push_back(client);
+    std::uint64_t gone = 0;
+    for (Client* client : all) {
+        if (client->state == ClientState::closed || client->state == ClientState::fresh) continue;  // told at CONNECT
+        gone += client->state == ClientState::connected;
+        disconnect(*client, drain.moved ? Reason::server_moved : Reason::use_another_server,
+                   "the broker is being drained", drain.server_reference);
+    }
+    return gone;
 }
 
 void Shard::when_safe(std::function<void()> done) {

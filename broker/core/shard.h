@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -46,6 +47,9 @@ public:
     bool kick(std::string_view client_id);
     void publish_own(std::string_view topic, std::string_view payload, bool retain, std::uint8_t qos);
     void say_goodbye(const std::string& server_reference);
+    /// Sends everyone elsewhere and refuses who comes; returns how many were connected.
+    std::uint64_t drain(const Drain& drain);
+    void end_drain() { drain_.reset(); }
     /// Calls `done` when everything submitted so far is safe.
     void when_safe(std::function<void()> done);
 
@@ -91,7 +95,10 @@ private:
     void claim_from_log(Client& client);
     void resume(Client& client, ClaimResult&& result);
     void accept(Client& client, bool session_present);
-    void refuse_connect(Client& client, mqtt::Reason reason, std::string_view what);
+    void refuse_connect(Client& client, mqtt::Reason reason, std::string_view what,
+                        std::string_view server_reference = {});
+    /// Tells of connections that the peer itself brought to their end before they were accepted.
+    void note_failure(const Client& client, mqtt::Reason reason);
     void on_disconnect(Client& client, const mqtt::Frame& frame);
     /// Ends the connection from our side: DISCONNECT with `reason` where v5 has one.
     void disconnect(Client& client, mqtt::Reason reason, std::string_view what, std::string_view server_reference = {});
@@ -122,6 +129,10 @@ private:
                      std::string_view what);
     void publish_internal(const MessageView& message, SessionId will_of);
     void on_pubrel(Client& client, const mqtt::Ack& ack);
+    [[nodiscard]] bool queue_is_full(const Session& session) const {
+        return session.queue && (session.queue->size() >= limits_.transient_queue_messages ||
+                                 session.queue_bytes >= limits_.transient_queue_bytes);
+    }
     [[nodiscard]] bool queues_have_room(const Route& route, const MessageView& message) const;
 
     // deliver.cpp
@@ -165,7 +176,10 @@ private:
     void on_subscribe(Client& client, const mqtt::Frame& frame);
     void on_unsubscribe(Client& client, const mqtt::Frame& frame);
     [[nodiscard]] mqtt::Reason check_filter(const Session& session, std::string_view filter, const char*& what) const;
-    void add_subscription(Client& client, const ClientSubscription& subscription);
+    void add_subscription(Client& client, const ClientSubscription& subscription, bool retained_owed);
+    /// What is stored as Retain Handling says what is still owed: 2 once the retained messages are acknowledged.
+    void store_subscription(const Session& session, const ClientSubscription& subscription, bool retained_owed);
+    void retained_settled(Session& session);
     void route_subscription(Client& client, const ClientSubscription& subscription);
     void unroute_subscription(Client& client, const ClientSubscription& subscription);
     void answer_subscribe(Client& client, const Answer& answer, bool unsubscribe);
@@ -213,6 +227,7 @@ private:
     Now now_;
     std::uint64_t next_number_;
     bool stopping_ = false;
+    std::optional<Drain> drain_;
 
     std::vector<std::unique_ptr<Client>> graveyard_;         // closed, freed at the end of the turn
     boost::unordered_flat_map<std::uint64_t, Client*> clients_;        // by number
