@@ -48,6 +48,15 @@ Reason reason_of(auth::Outcome outcome) {
     }
 }
 
+/// The nearest reason that the packet may carry [MQTT-3.2.2-8] [MQTT-3.14.2-1].
+Reason for_connack(Reason reason) {
+    if (mqtt::reason_allowed(mqtt::PacketType::connack, reason)) return reason;
+    return reason == Reason::server_shutting_down ? Reason::server_unavailable : Reason::unspecified_error;
+}
+Reason for_disconnect(Reason reason) {
+    return mqtt::reason_allowed(mqtt::PacketType::disconnect, reason) ? reason : Reason::not_authorized;
+}
+
 }  // namespace
 
 void Shard::on_connect(Client& client, const mqtt::Frame& frame) {
@@ -235,8 +244,8 @@ void Shard::claim_from_log(Client& client) {
     Submission& open = submission();
     if (client.clean_start && session.expiry_s == 0) {  // nothing is to outlive it: only the old session must go
         session.durable = 0;
-        open.ops->add(store::DropOp{0, 0, session.client_id});
-        await(&client, Wait::other);
+        const std::uint32_t offset = open.ops->add(store::DropOp{0, 0, session.client_id});
+        await(&client, Wait::claim).op_offset = offset;
         return;
     }
     store::ClaimOp op;
@@ -246,8 +255,8 @@ void Shard::claim_from_log(Client& client) {
     op.expiry_s = session.expiry_s;
     op.client_id = session.client_id;
     if (session.will) op.will = *session.will;
-    open.ops->add(op);
-    await(&client, Wait::other);
+    const std::uint32_t offset = open.ops->add(op);
+    await(&client, Wait::claim).op_offset = offset;
 }
 
 void Shard::resume(Client& client, ClaimResult&& result) {
@@ -316,9 +325,8 @@ void Shard::accept(Client& client, bool session_present) {
     if (client.extra && !client.extra->early.empty()) {
         const std::string early = std::move(client.extra->early);
         client.extra->early.clear();
-        const std::size_t used = on_bytes(client, early);
+        client.extra->early = early.substr(consume(client, early));
         if (client.state == ClientState::closed) return;
-        if (used < early.size()) client.extra->early = early.substr(used);
     }
     if (client.reading_paused && client.transport) {
         client.reading_paused = false;
@@ -330,7 +338,7 @@ void Shard::accept(Client& client, bool session_present) {
 void Shard::refuse_connect(Client& client, Reason reason, std::string_view what) {
     counters.connects[static_cast<std::size_t>(reason)].add();
     mqtt::Connack packet;
-    packet.reason = reason;  // [MQTT-3.2.2-6]: Session Present stays 0
+    packet.reason = for_connack(reason);  // [MQTT-3.2.2-6]: Session Present stays 0
     if (client.v5() && !what.empty()) packet.reason_string = what;
     mqtt::encode(client.out, client.version, packet, client.max_packet_bytes);
     log(Level::info, "connect_refused", {{"address", client.peer.to_string()}, {"reason", mqtt::reason_name(reason)},
@@ -360,13 +368,13 @@ void Shard::disconnect(Client& client, Reason reason, std::string_view what, std
     counters.disconnects[static_cast<std::size_t>(reason)].add();
     if (client.state == ClientState::connected && client.v5()) {  // [MQTT-3.14.0-1]
         mqtt::Disconnect packet;
-        packet.reason = reason;
+        packet.reason = for_disconnect(reason);
         if (client.problem_information && !what.empty()) packet.reason_string = what;
         if (!server_reference.empty()) packet.server_reference = server_reference;
         mqtt::encode(client.out, client.version, packet, client.max_packet_bytes);
     } else if (client.state == ClientState::authenticating || client.state == ClientState::claiming) {
         mqtt::Connack packet;
-        packet.reason = reason;
+        packet.reason = for_connack(reason);
         if (client.v5() && !what.empty()) packet.reason_string = what;
         mqtt::encode(client.out, client.version, packet, client.max_packet_bytes);
     }
@@ -397,7 +405,7 @@ void Shard::finish(Client& client, bool with_will) {
     }
     if (client.session) {
         registry_.release(client.session->client_id, client.number);
-        if (client.session->queue && client.session->queue->size() >= limits_.transient_queue_messages) --full_queues_;
+        if (is_full(*client.session)) --full_queues_;
     }
     client.session.reset();
     release_waiters(client);

@@ -12,6 +12,7 @@ using mqtt::Reason;
 
 namespace {
 constexpr std::size_t retained_step = 256;   // messages visited under one lock of the retained tree
+constexpr std::size_t retained_first = 16;   // while their size is not known
 constexpr std::size_t scans_per_turn = 8;    // so that one stream does not hold up the shard
 }  // namespace
 
@@ -130,10 +131,7 @@ void Shard::deliver(Session& session, const MessageView& message, const Delivery
 
 void Shard::enqueue(Session& session, const MessageView& message, const DeliveryOptions& options, MessagePtr& holder,
                     std::string_view shared_filter) {
-    if (session.queue && (session.queue->size() >= limits_.transient_queue_messages ||
-                          session.queue_bytes >= limits_.transient_queue_bytes)) {
-        return drop(Drop::queue_full);
-    }
+    if (is_full(session)) return drop(Drop::queue_full);
     if (!holder) holder = Message::make(message);
     if (!session.queue) session.queue = new std::deque<QueuedMessage>;
     session.queue->push_back({holder, options.qos, options.retain,
@@ -141,7 +139,7 @@ void Shard::enqueue(Session& session, const MessageView& message, const Delivery
                               std::string(shared_filter)});
     session.queue_bytes += holder->memory_bytes();
     counters.queued_transient.add();
-    if (session.queue->size() == limits_.transient_queue_messages) ++full_queues_;
+    if (is_full(session)) ++full_queues_;
 }
 
 bool Shard::emit(Client& client, const MessageView& message, const DeliveryOptions& options, OutWindow* window,
@@ -208,7 +206,7 @@ void Shard::pump(Client& client) {
 
 void Shard::pump_queue(Client& client, Session& session) {
     std::deque<QueuedMessage>& queue = *session.queue;
-    const bool was_full = queue.size() >= limits_.transient_queue_messages;
+    const bool was_full = is_full(session);
     while (!queue.empty() && has_quota(client, session) && has_room(client)) {
         QueuedMessage next = std::move(queue.front());
         queue.pop_front();
@@ -222,7 +220,7 @@ void Shard::pump_queue(Client& client, Session& session) {
             session.shared_inflight.push_back({n, std::move(next.message), std::move(next.shared_filter)});
         }
     }
-    if (was_full && queue.size() < limits_.transient_queue_messages) --full_queues_;
+    if (was_full && !is_full(session)) --full_queues_;
     if (queue.empty()) {
         delete session.queue;
         session.queue = nullptr;
@@ -233,10 +231,13 @@ void Shard::pump_retained(Client& client, Session& session) {
     for (std::size_t scans = 0; !session.retained.empty(); ++scans) {
         if (!has_room(client)) return;  // on_writable() or the turn's end goes on
         RetainedStream& stream = session.retained.front();
-        std::size_t most = retained_step;
+        // As many as the write buffer takes if all are as large as the largest so far.
+        const std::size_t fit = 1 + (limits_.write_buffer_bytes - client.out.size()) / stream.largest_bytes;
+        std::size_t most = stream.after.empty() ? retained_first : std::min(retained_step, fit);
         if (stream.qos > 0) {
             if (!has_quota(client, session)) return;  // an acknowledgement goes on
             most = std::min<std::size_t>(most, std::min(client.receive_maximum, limits_.max_inflight_out) - session.open_out());
+            most = std::min<std::size_t>(most, session.window.room());
         }
         if (scans == scans_per_turn) return want_pump(client);
         const bool more = broker_.retained_.scan(stream.filter, stream.after, most, [&](std::string_view topic,
@@ -253,6 +254,7 @@ void Shard::pump_retained(Client& client, Session& session) {
             const OutState state = message.qos == 1 ? OutState::wait_puback : OutState::wait_pubrec;
             emit(client, message, options, message.qos ? &session.window : nullptr, state);
             stream.after = topic;
+            stream.largest_bytes = std::max(stream.largest_bytes, topic.size() + kept->memory_bytes());
         });
         if (!more) session.retained.erase(session.retained.begin());
     }

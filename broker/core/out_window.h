@@ -30,6 +30,7 @@ public:
     [[nodiscard]] std::uint64_t next() const { return next_; }   ///< the number that goes out next
     [[nodiscard]] std::uint32_t open() const { return open_; }   ///< exchanges under way
     [[nodiscard]] bool full() const { return next_ - base_ >= modulus; }
+    [[nodiscard]] std::uint64_t room() const { return modulus - (next_ - base_); }
 
     /// The next number goes out (or, with done, never will). Returns its packet identifier.
     std::uint16_t push(OutState state) {

@@ -106,7 +106,8 @@ bool Shard::take_packet_id(Client& client, const mqtt::Publish& packet) {
             disconnect(client, Reason::receive_maximum_exceeded, "more QoS 1 and 2 messages under way than the CONNACK's Receive Maximum");
             return false;
         }
-        if (client.publishes_unanswered >= 2U * limits_.receive_maximum) pause_publishers(client);
+        // Not while it is the client's turn to speak: its PUBREL could never come.
+        if (client.pending_log > 0 && client.publishes_unanswered >= 2U * limits_.receive_maximum) pause_publishers(client);
     }
     if (packet.qos == 2) session.inbound.insert(packet.packet_id);
     ++client.publishes_unanswered;
@@ -193,9 +194,7 @@ void Shard::publish(Client& client, const mqtt::Publish& packet, Route& route, c
 
 bool Shard::queues_have_room(const Route& route, const MessageView& message) const {
     return std::none_of(route.targets.begin(), route.targets.end(), [&](const Target& target) {
-        return target.session->queue && target.session->durable == 0 && std::min(target.qos, message.qos) > 0 &&
-               (target.session->queue->size() >= limits_.transient_queue_messages ||
-                target.session->queue_bytes >= limits_.transient_queue_bytes);
+        return target.session->durable == 0 && std::min(target.qos, message.qos) > 0 && is_full(*target.session);
     });
 }
 
@@ -290,8 +289,11 @@ void Shard::on_pubrel(Client& client, const mqtt::Ack& ack) {
     const bool known = session.inbound.erase(ack.packet_id) > 0;
     if (known && client.publishes_unanswered > 0) --client.publishes_unanswered;
     if (known && session.durable != 0) {  // the id is free for a new message once that is on disk
-        submission().ops->add(store::ReleaseInboundOp{session.durable, client.number, ack.packet_id});
-        await(&client, Wait::pubcomp).packet_id = ack.packet_id;
+        const std::uint32_t offset =
+            submission().ops->add(store::ReleaseInboundOp{session.durable, client.number, ack.packet_id});
+        Pending& pending = await(&client, Wait::pubcomp);
+        pending.packet_id = ack.packet_id;
+        pending.op_offset = offset;
         return;
     }
     if (known && client.pending_log > 0) {

@@ -51,14 +51,15 @@ public:
 
 private:
     // What waits for the log's answer, in the order it must leave in.
-    enum class Wait : std::uint8_t { publish, held_publish, refusal, suback, unsuback, pubrel, pubcomp, other };
+    enum class Wait : std::uint8_t { publish, held_publish, refusal, suback, unsuback, pubrel, pubcomp, claim };
+    static constexpr std::uint32_t no_op = 0xFFFFFFFF;
     struct Pending {
         Client* client = nullptr;             // null: nobody waits for an answer
-        Wait wait = Wait::other;
+        Wait wait = Wait::publish;
         std::uint8_t qos = 0;
         mqtt::Reason reason = mqtt::Reason::success;
         std::uint16_t packet_id = 0;
-        std::uint32_t op_offset = 0;          // of the publish; for subacks the index into Submission::answers
+        std::uint32_t op_offset = no_op;      // of the operation; for subacks the index into Submission::answers
         MessagePtr message;                   // held_publish
     };
     struct Answer {                           // SUBACK or UNSUBACK, and what begins with it
@@ -66,6 +67,12 @@ private:
         std::vector<mqtt::Reason> reasons;
         std::string reason_string;
         std::vector<RetainedStream> retained;
+        struct Op {                           // of the durable session
+            std::uint32_t offset = 0;
+            std::uint32_t reason = 0;         // index into `reasons`
+            std::string fresh_filter;         // a subscription that was not there before
+        };
+        std::vector<Op> ops;
     };
     struct Submission {
         Token token = 0;
@@ -138,6 +145,10 @@ private:
     /// Encodes one PUBLISH. False when it must not be sent: expired or too large for the client.
     bool emit(Client& client, const MessageView& message, const DeliveryOptions& options, OutWindow* window,
               OutState state);
+    [[nodiscard]] bool is_full(const Session& session) const {
+        return session.queue && (session.queue->size() >= limits_.transient_queue_messages ||
+                                 session.queue_bytes >= limits_.transient_queue_bytes);
+    }
     [[nodiscard]] bool has_quota(const Client& client, const Session& session) const;
     [[nodiscard]] bool has_room(const Client& client) const;
     void pump(Client& client);
@@ -164,7 +175,9 @@ private:
     void on_subscribe(Client& client, const mqtt::Frame& frame);
     void on_unsubscribe(Client& client, const mqtt::Frame& frame);
     [[nodiscard]] mqtt::Reason check_filter(const Session& session, std::string_view filter, const char*& what) const;
-    void add_subscription(Client& client, const ClientSubscription& subscription);
+    /// Returns the offset of the operation in the open batch, or no_op.
+    std::uint32_t add_subscription(Client& client, const ClientSubscription& subscription);
+    void remove_subscription(Client& client, ClientSubscription& subscription);
     void route_subscription(Client& client, const ClientSubscription& subscription);
     void unroute_subscription(Client& client, const ClientSubscription& subscription);
     void answer_subscribe(Client& client, const Answer& answer, bool unsubscribe);
@@ -172,9 +185,11 @@ private:
 
     // durable.cpp
     void on_effects(Effects&& effects);
-    void on_committed(Token through, const std::vector<RefusedOp>& refused);
-    void settle(Submission& submission, const std::vector<RefusedOp>& refused);
-    void settle_one(Submission& submission, Pending& pending, Refusal refusal);
+    using Refused = std::vector<RefusedOp>;   // ascending by token and offset
+    void on_committed(Token through, const Refused& refused);
+    void settle(Submission& submission, const Refused& refused);
+    void settle_one(Submission& submission, Pending& pending, const Refused& refused);
+    void settle_answer(Client& client, Answer& answer, bool unsubscribe, Token token, const Refused& refused);
     void on_delivery(Delivery&& delivery);
     void on_fetched(FetchResult&& fetched);
     void pump_durable(Client& client, Session& session);
@@ -190,6 +205,8 @@ private:
     void publish_will_due(WillDue&& due);
 
     // shard.cpp
+    /// Takes whole packets off the front; returns the bytes used.
+    std::size_t consume(Client& client, std::string_view bytes);
     void handle(Client& client, const mqtt::Frame& frame);
     void watch_deadline(Client& client, std::int64_t due_ms);
     void check_deadline(Client& client);
