@@ -340,8 +340,9 @@ void Shard::accept(Client& client, bool session_present) {
         }
     }
     if (!mqtt::encode(client.out, client.version, packet, client.max_packet_bytes)) {
-        return disconnect(client, Reason::packet_too_large,
-                          "the client's Maximum Packet Size has no room for a CONNACK");
+        counters.disconnects[static_cast<std::size_t>(Reason::packet_too_large)].add();
+        close_transport(client);  // no DISCONNECT without a CONNACK [MQTT-3.14.0-1]
+        return finish(client, true);
     }
     want_flush(client);
     watch_deadline(client, now_.steady_ms + std::min(1'000 + client.keep_alive_s * std::int64_t{1'500},
