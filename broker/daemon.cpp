@@ -108,11 +108,10 @@ std::string Daemon::start_admin() {
         .store = [this] { return store_numbers(); },
         .listeners = [this] { return listener_numbers(); },
         .commits = [this] { return commit_numbers(); },
-        .alarms =
-            [this] {
-                return std::vector<admin::Alarm>{{"disk", resources_->disk_alarm()},
-                                                 {"memory", resources_->memory_alarm()}};
-            },
+        .alarms = [this] {
+            return std::vector<admin::Alarm>{{"disk", resources_->disk_alarm()},
+                                             {"memory", resources_->memory_alarm()}};
+        },
         .config_json = [this] { return config_text(); },
         .version = version,
         .started_wall_ms = admin::wall_ms(),

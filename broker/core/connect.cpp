@@ -16,6 +16,8 @@ using mqtt::Reason;
 namespace {
 
 constexpr std::uint32_t never = 0xFFFFFFFF;
+constexpr const char* too_many_user_properties =
+    "more user properties than the limit max_user_properties or max_user_property_bytes";
 
 std::string forwarded(std::string_view properties) {
     std::string out;
@@ -107,8 +109,10 @@ void Shard::on_connect(Client& client, const mqtt::Frame& frame) {
         session.client_id = make_client_id(client.number);  // [MQTT-3.1.3-6] [MQTT-3.2.2-16]
         client.more().assigned_id = session.client_id;
     }
-    if (connect.user_properties.size() > limits_.max_user_properties) {
-        return refuse_connect(client, Reason::quota_exceeded, "more user properties than the limit");
+    std::uint64_t user_bytes = 0;
+    for (const auto& [name, value] : connect.user_properties) user_bytes += 5 + name.size() + value.size();
+    if (connect.user_properties.size() > limits_.max_user_properties || user_bytes > limits_.max_user_property_bytes) {
+        return refuse_connect(client, Reason::quota_exceeded, too_many_user_properties);
     }
     if (connect.will) {
         const Verdict verdict = check_will(*connect.will);
@@ -121,6 +125,10 @@ void Shard::on_connect(Client& client, const mqtt::Frame& frame) {
 Shard::Verdict Shard::check_will(const mqtt::Will& will) const {
     if (will.has_payload_format && will.payload_is_utf8 && !mqtt::is_valid_utf8_payload(will.payload)) {
         return {Reason::payload_format_invalid, "the will's payload is not the UTF-8 it is said to be"};
+    }
+    const auto user = mqtt::user_property_size(will.properties);
+    if (user.count > limits_.max_user_properties || user.bytes > limits_.max_user_property_bytes) {
+        return {Reason::quota_exceeded, too_many_user_properties};
     }
     return judge_topic(will.topic);
 }
@@ -328,7 +336,8 @@ void Shard::accept(Client& client, bool session_present) {
                           "the client's Maximum Packet Size has no room for a CONNACK");
     }
     want_flush(client);
-    watch_deadline(client, now_.steady_ms + 1'000 + client.keep_alive_s * std::int64_t{1'500});
+    watch_deadline(client, now_.steady_ms + std::min(1'000 + client.keep_alive_s * std::int64_t{1'500},
+                                                     limits_.write_stall_s * std::int64_t{1'000}));
     if (log_enabled(Level::debug)) log(Level::debug, "client_connected", {{"client_id", session.client_id}});
     if (client.extra && !client.extra->early.empty()) {
         const std::string early = std::move(client.extra->early);
