@@ -69,6 +69,8 @@ std::string Daemon::start() {
     const std::uint32_t shards = shard_count(config_);
     wakers_ = std::make_unique<net::ShardWakers>(shards);
     broker_ = std::make_unique<Broker>(config_, shards, [this](std::uint32_t shard) { wakers_->wake(shard); });
+    broker_->on_connect_failure([this](const PeerAddress& peer) { net_->connect_failed(peer); });
+    resources_ = std::make_unique<ResourceWatch>(*broker_);
     state_ = std::make_unique<State>(state_limits(config_.limits), broker_->retained(), broker_.get());
     if (const auto status = state_->load(*store_); !status.ok()) {
         return "the store in " + config_.data_dir + " cannot be loaded: " + status.detail;
@@ -106,6 +108,10 @@ std::string Daemon::start_admin() {
         .store = [this] { return store_numbers(); },
         .listeners = [this] { return listener_numbers(); },
         .commits = [this] { return commit_numbers(); },
+        .alarms = [this] {
+            return std::vector<admin::Alarm>{{"disk", resources_->disk_alarm()},
+                                             {"memory", resources_->memory_alarm()}};
+        },
         .config_json = [this] { return config_text(); },
         .version = version,
         .started_wall_ms = admin::wall_ms(),
@@ -144,6 +150,8 @@ admin::CommitNumbers Daemon::commit_numbers() const {
     numbers.messages = stats.operations;
     numbers.bytes = stats.operation_bytes;
     numbers.commit_sum_us = stats.commit_us;
+    numbers.queued_messages = stats.queued_messages;
+    numbers.sessions_offline = stats.sessions_offline;
     double duration_s = static_cast<double>(CommitStats::first_duration_us) / 1e6;
     double batch = static_cast<double>(CommitStats::first_batch);
     for (std::size_t i = 0; i < CommitStats::buckets; ++i) {
@@ -187,6 +195,14 @@ void Daemon::reload() {
     readiness_.last_reload_ok = ok;
     log(ok ? Level::info : Level::error, "config_reloaded", {{"result", ok ? "taken" : "kept what was in force"}});
     notify_supervisor("READY=1");
+}
+
+void Daemon::look_around() {
+    const std::int64_t now_ms = admin::steady_ms();
+    if (now_ms < next_look_ms_) return;
+    next_look_ms_ = now_ms + ResourceWatch::interval_ms;
+    const CommitStats& stats = log_->stats();
+    resources_->look({read_memory_use(), stats.disk_free.load(), stats.disk_size.load()}, now_ms);
 }
 
 void Daemon::begin_stop() {

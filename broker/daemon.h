@@ -15,6 +15,7 @@
 #include "broker/net/net_server.h"
 #include "broker/net/shard_wakers.h"
 #include "broker/options.h"
+#include "broker/resource_watch.h"
 #include "persistence/rocksdb_store.h"
 
 namespace trunkline::broker {
@@ -29,6 +30,8 @@ public:
     [[nodiscard]] std::string start();
     /// Reads the configuration and certificates again; what is wrong is logged and changes nothing.
     void reload();
+    /// Memory and disk against their limits. Call every 100 ms or so.
+    void look_around();
     /// Clients get DISCONNECT 0x8B, what is under way becomes durable, everything ends. Calls `poll` every 50 ms while
     /// it waits: a true result gives up. Returns false when it gave up.
     template <class Poll>
@@ -52,6 +55,7 @@ private:
     const Options options_;
     std::atomic<bool> failed_{false};
     std::atomic<bool> goodbyes_done_{false};
+    std::int64_t next_look_ms_ = 0;     // monotonic
     mutable std::mutex config_mutex_;   // of config_: administration reads it while a reload writes
 
     // In order of dependence: each is destroyed before what it uses.
@@ -59,6 +63,7 @@ private:
     std::unique_ptr<store::RocksDbStore> store_;
     std::unique_ptr<net::ShardWakers> wakers_;
     std::unique_ptr<Broker> broker_;
+    std::unique_ptr<ResourceWatch> resources_;
     std::unique_ptr<State> state_;
     std::unique_ptr<EmbeddedLog> log_;
     std::unique_ptr<admin::Sources> sources_;

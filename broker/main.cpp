@@ -63,6 +63,7 @@ void serve(Daemon& daemon, const sigset_t& signals) {
         const int number = wait_signal(signals, 100);
         if (daemon.failed()) end_now(exit_store_failed);
         if (number == SIGHUP) daemon.reload();
+        daemon.look_around();
         if (number == SIGTERM || number == SIGINT) return;
         if (beat_ms != 0 && Clock::now() >= next_beat) {
             notify_supervisor("WATCHDOG=1");

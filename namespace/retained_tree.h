@@ -31,7 +31,9 @@ public:
     static boost::intrusive_ptr<const RetainedMessage> make(const Fields& fields);
 
     [[nodiscard]] Fields fields() const;
-    [[nodiscard]] std::size_t memory_bytes() const { return sizeof(RetainedMessage) + properties_size_ + payload_size_; }
+    [[nodiscard]] std::size_t memory_bytes() const {
+        return sizeof(RetainedMessage) + properties_size_ + payload_size_;
+    }
 
     friend void intrusive_ptr_add_ref(const RetainedMessage* message) {
         message->references_.fetch_add(1, std::memory_order_relaxed);
@@ -75,8 +77,8 @@ public:
     bool scan(std::string_view filter, std::string_view after, std::size_t most, const Visit& visit) const;
 
     /// Visits the children of one level: name, whether it has children, its value or null. At most `most`, after the
-    /// child `after`. Without `path` the first levels; the path "" is the empty first level of topics such as "/a". Without `after`
-    /// from the first child. Returns true when there are more.
+    /// child `after`. Without `path` the first levels; the path "" is the empty first level of topics such as "/a".
+    /// Without `after` from the first child. Returns true when there are more.
     using VisitChild = std::function<void(std::string_view level, bool has_children, const RetainedPtr& message)>;
     bool children(std::optional<std::string_view> path, std::optional<std::string_view> after, std::size_t most,
                   const VisitChild& visit) const;

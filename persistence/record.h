@@ -129,6 +129,13 @@ public:
     std::uint32_t add(const WillSentOp& op);
     std::uint32_t add(const RestartOp& op);
     std::uint32_t add(const DropRetainedOp& op);
+    /// One whole operation, encoded before.
+    std::uint32_t add_encoded(std::string_view op) {
+        const auto offset = static_cast<std::uint32_t>(bytes_.size());
+        bytes_.append(op);
+        ++count_;
+        return offset;
+    }
 
     [[nodiscard]] std::string_view bytes() const { return bytes_; }
     [[nodiscard]] std::uint32_t count() const { return count_; }

@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::uint64_t page_max = 10'000;
 constexpr std::uint64_t page_default = 1'000;
+constexpr std::size_t server_reference_bytes_max = 1'024;
 constexpr std::size_t retained_page_bytes_max = 8 << 20;
 
 const Parameter limit_parameter{"limit", "query", "integer", false, "entries in a page, 1 to 10000, 1000 unless told"};
@@ -37,6 +38,27 @@ Json listeners_json(const Sources& sources) {
     return list;
 }
 
+/// Names of the alarms that are on.
+Json alarms_json(const Sources& sources) {
+    Json list = Json::array();
+    if (!sources.alarms) return list;
+    for (const Alarm& alarm : sources.alarms()) {
+        if (alarm.on) list.push_back(alarm.name);
+    }
+    return list;
+}
+
+/// Printable ASCII: what host names, addresses and ports are made of.
+bool is_server_reference(std::string_view text) {
+    return text.size() <= server_reference_bytes_max &&
+           std::all_of(text.begin(), text.end(), [](char c) { return c >= ' ' && c <= '~'; });
+}
+
+Json drain_json(const std::optional<broker::Drain>& drain) {
+    if (!drain) return {{"draining", false}};
+    return {{"draining", true}, {"server_reference", drain->server_reference}, {"moved", drain->moved}};
+}
+
 Json status_json(const ApiContext& context) {
     const Sources& sources = context.sources;
     broker::Broker& broker = sources.broker;
@@ -50,6 +72,8 @@ Json status_json(const ApiContext& context) {
                  {"node", broker.config().node}, {"durability", strict ? "strict" : "relaxed"},
                  {"started_at_ms", sources.started_wall_ms},
                  {"uptime_s", (steady_ms() - sources.started_steady_ms) / 1'000}};
+    json["alarms"] = alarms_json(sources);
+    json["drain"] = drain_json(broker.draining());
     json["clients"] = connects_json(totals);
     json["sessions_durable"] = broker.durable_session_count();
     json["subscriptions"] = broker.subscription_count();
@@ -262,13 +286,41 @@ void post_publish(const ApiContext& context, const Request& request, const Reply
     reply(json_response({{"topic", *topic}, {"accepted", true}}, 202));
 }
 
+void post_drain(const ApiContext& context, const Request& request, const Reply& reply) {
+    const Json body = request.body.empty() ? Json::object() : Json::parse(request.body, nullptr, false);
+    if (!body.is_object()) return reply(problem(400, "bad-body", "The body is no JSON object", ""));
+    for (const auto& [name, value] : body.items()) {
+        if (name != "server_reference" && name != "moved") {
+            return reply(bad_parameter(name, "unknown; server_reference, moved"));
+        }
+    }
+    const Json reference = body.value("server_reference", Json(""));
+    const Json moved = body.value("moved", Json(false));
+    if (!reference.is_string() || !is_server_reference(reference.get<std::string>())) {
+        return reply(bad_parameter("server_reference", "host:port, or several separated by spaces, up to 1024 bytes"));
+    }
+    if (!moved.is_boolean()) return reply(bad_parameter("moved", "true or false"));
+    const broker::Drain drain{reference.get<std::string>(), moved.get<bool>()};
+    context.sources.broker.drain(drain, [drain, reply](std::uint64_t clients) {
+        Json json = drain_json(drain);
+        json["disconnected"] = clients;
+        reply(json_response(json));
+    });
+}
+
+void delete_drain(const ApiContext& context, const Request&, const Reply& reply) {
+    context.sources.broker.end_drain([reply] { reply(json_response(drain_json(std::nullopt))); });
+}
+
 void add_probes(Router& router, const ApiContext& context) {
     router.add({"GET", "/healthz", "The process lives", Route::Access::open, {}, "application/json",
                 [](const Request&, const Reply& reply) { reply(json_response({{"status", "ok"}})); }});
     router.add({"GET", "/readyz", "Clients are served; 503 with reasons when not", Route::Access::open, {},
                 "application/json", [context](const Request&, const Reply& reply) {
                     const auto reasons = context.readiness.reasons(context.sources.broker);
-                    if (reasons.empty()) return reply(json_response({{"status", "ready"}}));
+                    if (reasons.empty()) {
+                        return reply(json_response({{"status", "ready"}, {"alarms", alarms_json(context.sources)}}));
+                    }
                     std::string detail;
                     for (const std::string& reason : reasons) detail += (detail.empty() ? "" : "; ") + reason;
                     reply(problem(503, "not-ready", "Not ready", detail));
@@ -329,6 +381,15 @@ void add_messages(Router& router, const ApiContext& context) {
     router.add(std::move(publish));
 }
 
+void add_drain(Router& router, const ApiContext& context) {
+    Route drain{"POST", "/api/v1/drain", "Sends every client to another broker and refuses new ones",
+                Route::Access::token, {}, "application/json", bind(context, post_drain)};
+    drain.body_description = "server_reference (host:port, optional), moved (false; true: reason 0x9D instead of 0x9C)";
+    router.add(std::move(drain));
+    router.add({"DELETE", "/api/v1/drain", "Clients are welcome again", Route::Access::token, {}, "application/json",
+                bind(context, delete_drain)});
+}
+
 }  // namespace
 
 Router make_router(ApiContext context) {
@@ -341,6 +402,7 @@ Router make_router(ApiContext context) {
     add_namespace(router, context);
     add_clients(router, context);
     add_messages(router, context);
+    add_drain(router, context);
     router.add({"GET", "/api/v1/config", "The configuration in force, secrets masked", Route::Access::token, {},
                 "application/json", [context](const Request&, const Reply& reply) {
                     Response response;

@@ -130,6 +130,7 @@ void add_clients(Families& out, const Snapshot& now) {
     out.gauge("sessions", "Sessions that outlive their connection, and those that do not.");
     out.value(now.durable_sessions, {{"state", "durable"}});
     out.value(totals.connections, {{"state", "connected"}});
+    if (now.commits) out.value(now.commits->sessions_offline, {{"state", "offline"}});
     out.gauge("subscriptions", "Subscriptions.").value(now.subscriptions);
     out.gauge("inflight_messages", "Messages sent and not acknowledged.").value(totals.inflight_out);
     out.gauge("tls_certificate_expiry_timestamp_seconds", "End of a listener's certificate.");
@@ -145,6 +146,7 @@ void add_store(Families& out, const Snapshot& now) {
     out.gauge("durable_accepting", "1: durable messages are taken.").value(now.health.accepting ? 1 : 0);
     out.gauge("queued_messages", "Messages that wait for their subscriber.");
     out.value(now.totals.queued_transient, {{"kind", "transient"}});
+    if (now.commits) out.value(now.commits->queued_messages, {{"kind", "durable"}});
     if (now.commits) {
         const CommitNumbers& commits = *now.commits;
         out.histogram("commit_seconds", "Writing and syncing a batch.", commits.time_bounds_s, 1, commits.time_buckets,
@@ -181,6 +183,9 @@ public:
         out.gauge("ready", "1: clients are served, as /readyz says.").value(now_.ready ? 1 : 0);
         out.gauge("config_last_reload_success", "1: the last reload of the configuration was taken.")
             .value(now_.last_reload_ok ? 1 : 0);
+        out.gauge("draining", "1: clients are sent to another broker.").value(now_.draining ? 1 : 0);
+        out.gauge("alarms", "1: disk or memory is beyond the limit that warns.");
+        for (const Alarm& alarm : now_.alarms) out.value(alarm.on ? 1 : 0, {{"alarm", alarm.name}});
         add_traffic(out, now_.totals);
         add_clients(out, now_);
         add_store(out, now_);

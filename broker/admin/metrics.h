@@ -20,6 +20,8 @@ struct Snapshot {
     std::vector<ListenerNumbers> listeners;
     std::uint64_t durable_sessions = 0, subscriptions = 0, retained_messages = 0, retained_bytes = 0;
     broker::Health health;
+    std::vector<Alarm> alarms;
+    bool draining = false;
     std::optional<CommitNumbers> commits;
     std::optional<StoreNumbers> store;
     ProcessStats process;

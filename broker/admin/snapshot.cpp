@@ -22,6 +22,8 @@ Snapshot take_snapshot(const Sources& sources, const Readiness& readiness) {
     now.retained_messages = broker.retained().count();
     now.retained_bytes = broker.retained().bytes();
     now.health = broker.log().health();
+    if (sources.alarms) now.alarms = sources.alarms();
+    now.draining = broker.draining().has_value();
     if (sources.commits) now.commits = sources.commits();
     if (sources.store) now.store = sources.store();
     now.process = process_stats();

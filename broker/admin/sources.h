@@ -30,7 +30,12 @@ struct CommitNumbers {
     std::uint64_t commits = 0, messages = 0, bytes = 0, commit_sum_us = 0;
     std::vector<double> time_bounds_s, batch_bounds;
     std::vector<std::uint64_t> time_buckets, batch_buckets;   ///< not cumulative, one more than the bounds
-    std::uint64_t queued_messages = 0;
+    std::uint64_t queued_messages = 0, sessions_offline = 0;  ///< of the durable state, about a second old
+};
+
+struct Alarm {
+    std::string name;
+    bool on = false;
 };
 
 struct Sources {
@@ -38,6 +43,7 @@ struct Sources {
     std::function<StoreNumbers()> store;
     std::function<std::vector<ListenerNumbers>()> listeners;
     std::function<CommitNumbers()> commits;
+    std::function<std::vector<Alarm>()> alarms;
     std::function<std::string()> config_json;     ///< the effective configuration, secrets masked
     std::string version;
     std::int64_t started_wall_ms = 0, started_steady_ms = 0;
@@ -58,6 +64,7 @@ public:
             const std::lock_guard lock(mutex_);
             if (!reason_.empty()) all.push_back(reason_);
         }
+        if (broker.draining()) all.push_back("being drained");
         if (const broker::Health health = broker.log().health(); !health.accepting) {
             all.push_back(health.detail.empty() ? "durable messages are refused" : health.detail);
         }

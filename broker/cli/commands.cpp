@@ -62,6 +62,9 @@ void print_status(const Tool& tool, const Json& json) {
               << printable(text_of(json, "node")) << ", trunkline " << printable(text_of(json, "version")) << ", up "
               << duration_text(static_cast<std::int64_t>(number_of(json, "uptime_s"))) << '\n';
     for (const Json& reason : json["reasons"]) std::cout << "  ! " << printable(reason.get<std::string>()) << '\n';
+    for (const Json& alarm : json.value("alarms", Json::array())) {
+        std::cout << "  ! alarm: " << printable(alarm.get<std::string>()) << '\n';
+    }
     if (text_of(json, "durability") == "relaxed") {
         std::cout << "  ! durability is relaxed: acknowledged messages may be lost; set durability: strict\n";
     }
@@ -291,6 +294,29 @@ int clients_kick(const Tool& tool, const std::string& id) {
     const Json json = request(tool.server, "DELETE", "/api/v1/clients/" + percent_encode(id));
     if (tool.out.format() == Format::table) {
         std::cout << "disconnected " << printable(id) << '\n';
+    } else {
+        tool.out.value(json);
+    }
+    return exit_ok;
+}
+
+int drain(const Tool& tool, const std::string& reference, bool moved) {
+    const Json body = {{"server_reference", reference}, {"moved", moved}};
+    const Json json = request(tool.server, "POST", "/api/v1/drain",
+                              body.dump(-1, ' ', false, Json::error_handler_t::replace));
+    if (tool.out.format() == Format::table) {
+        std::cout << "draining: " << number_of(json, "disconnected") << " clients were sent to "
+                  << printable(reference) << '\n';
+    } else {
+        tool.out.value(json);
+    }
+    return exit_ok;
+}
+
+int drain_end(const Tool& tool) {
+    const Json json = request(tool.server, "DELETE", "/api/v1/drain");
+    if (tool.out.format() == Format::table) {
+        std::cout << "clients are welcome again\n";
     } else {
         tool.out.value(json);
     }

@@ -23,6 +23,9 @@ int watch(const Tool& tool, const std::string& filter, std::uint64_t count);
 int clients_list(const Tool& tool);
 int clients_show(const Tool& tool, const std::string& id);
 int clients_kick(const Tool& tool, const std::string& id);
+/// Sends all clients to `reference` (HOST:PORT), for good when `moved`.
+int drain(const Tool& tool, const std::string& reference, bool moved);
+int drain_end(const Tool& tool);
 int retained_list(const Tool& tool, const std::string& filter);
 int retained_remove(const Tool& tool, const std::string& filter, bool dry_run);
 

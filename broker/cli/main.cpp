@@ -34,10 +34,10 @@ Tool make_tool(const Common& common) {
 struct CommandLine {
     Common common;
     std::function<int(const Tool&)> action;
-    std::string path, topic, filter, id;
+    std::string path, topic, filter, id, reference;
     std::uint32_t depth = 64;
     std::uint64_t count = 0;
-    bool stats = false, dry_run = false;
+    bool stats = false, dry_run = false, moved = false, end = false;
     Publication publication;
 
     void add_common(CLI::App& app);
@@ -87,6 +87,15 @@ void CommandLine::add_clients(CLI::App& app) {
     auto* kick = clients->add_subcommand("kick", "disconnect one");
     kick->add_option("ID", id, "client identifier")->required();
     on(kick, [this](const Tool& tool) { return clients_kick(tool, id); });
+    auto* drain_command = app.add_subcommand("drain", "send all clients to another broker and refuse new ones");
+    auto* where = drain_command->add_option("SERVER", reference, "where to: HOST:PORT");
+    auto* moved_flag = drain_command->add_flag("--moved", moved, "for good (reason 0x9D instead of 0x9C)");
+    drain_command->add_flag("--end", end, "stop draining")->excludes(where)->excludes(moved_flag);
+    on(drain_command, [this](const Tool& tool) {
+        if (end) return drain_end(tool);
+        if (reference.empty()) throw Failure(exit_usage, "name the broker that clients are to use, or --end");
+        return drain(tool, reference, moved);
+    });
 }
 
 void CommandLine::add_messages(CLI::App& app) {

@@ -62,9 +62,10 @@ void Broker::visit_clients(std::function<void(const ClientInfo&)> visit, std::fu
 
 void Broker::kick(std::string client_id, std::function<void(bool found)> done) {
     const auto holder = registry_->find(client_id);
-    run_on_shard(holder ? holder->shard : 0, [client_id = std::move(client_id), done = std::move(done)](ShardApi& shard) {
-        done(static_cast<Shard&>(shard).kick(client_id));
-    });
+    run_on_shard(holder ? holder->shard : 0,
+                 [client_id = std::move(client_id), done = std::move(done)](ShardApi& shard) {
+                     done(static_cast<Shard&>(shard).kick(client_id));
+                 });
 }
 
 void Broker::publish(std::string topic, std::string payload, bool retain, std::uint8_t qos) {
@@ -84,6 +85,40 @@ void Broker::shut_down(std::string server_reference, std::function<void()> done)
             });
         });
     }
+}
+
+void Broker::drain(Drain drain, std::function<void(std::uint64_t clients)> done) {
+    struct Progress {
+        std::atomic<std::uint32_t> left;
+        std::atomic<std::uint64_t> clients{0};
+    };
+    const auto progress = std::make_shared<Progress>();
+    progress->left = shard_count();
+    const std::lock_guard lock(drain_mutex_);  // held over the posts: all shards see two calls in the same order
+    drain_ = drain;
+    for (std::uint32_t i = 0; i < shard_count(); ++i) {
+        run_on_shard(i, [drain, progress, done](ShardApi& shard) {
+            progress->clients += static_cast<Shard&>(shard).drain(drain);
+            if (progress->left.fetch_sub(1) == 1) done(progress->clients);
+        });
+    }
+}
+
+void Broker::end_drain(std::function<void()> done) {
+    const auto left = std::make_shared<std::atomic<std::uint32_t>>(shard_count());
+    const std::lock_guard lock(drain_mutex_);
+    drain_.reset();
+    for (std::uint32_t i = 0; i < shard_count(); ++i) {
+        run_on_shard(i, [left, done](ShardApi& shard) {
+            static_cast<Shard&>(shard).end_drain();
+            if (left->fetch_sub(1) == 1) done();
+        });
+    }
+}
+
+std::optional<Drain> Broker::draining() const {
+    const std::lock_guard lock(drain_mutex_);
+    return drain_;
 }
 
 void Broker::post(std::uint32_t shard, Effects&& effects) {

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,6 +15,7 @@
 #include "broker/core/commit_log.h"
 #include "broker/core/config.h"
 #include "broker/core/counters.h"
+#include "broker/core/memory_pressure.h"
 #include "broker/core/shard_api.h"
 #include "namespace/retained_tree.h"
 
@@ -40,6 +43,13 @@ struct ClientInfo {
     std::uint64_t write_buffer_bytes = 0;
 };
 
+/// Clients are sent elsewhere. `server_reference` as section 4.11 has it: one or more `host[:port]`, separated by
+/// spaces; empty: none is named.
+struct Drain {
+    std::string server_reference;
+    bool moved = false;                    // for good: 0x9D Server moved instead of 0x9C Use another server
+};
+
 class Broker : public EffectSink, public StateListener {
 public:
     /// `wake(shard)` makes the loop of a shard call on_mail() soon; it is called from any thread.
@@ -50,6 +60,11 @@ public:
     void attach(CommitLog& log);
     /// Before any shard runs: who may connect. Without a call clients may be anonymous as the configuration says.
     void attach(std::unique_ptr<auth::Authenticator> authenticator);
+    /// Before any shard runs: `failed(peer)` is called, on any shard's thread, for each connection that ends before its
+    /// CONNECT is accepted through the peer's own fault.
+    void on_connect_failure(std::function<void(const PeerAddress& peer)> failed) {
+        connect_failed_ = std::move(failed);
+    }
     [[nodiscard]] CommitLog& log() const { return *log_; }
     [[nodiscard]] uns::RetainedTree& retained() { return retained_; }
     [[nodiscard]] const Config& config() const { return config_; }
@@ -72,6 +87,16 @@ public:
     /// durable sessions are detached in order; `done` when the log has it all.
     void shut_down(std::string server_reference, std::function<void()> done);
 
+    /// Thread safe. What the shards do about memory, see Pressure; takes effect within a tick.
+    void set_memory_pressure(Pressure pressure) { pressure_.store(pressure, std::memory_order_relaxed); }
+    [[nodiscard]] Pressure memory_pressure() const { return pressure_.load(std::memory_order_relaxed); }
+    /// Thread safe. From here on every CONNECT is refused and every client is sent away, with 0x9C or 0x9D and the
+    /// reference; `done(clients)` on the last shard's thread, with how many there were. Again: with the new reference.
+    void drain(Drain drain, std::function<void(std::uint64_t clients)> done);
+    /// Thread safe. Clients are welcome again; `done` on the last shard's thread.
+    void end_drain(std::function<void()> done);
+    [[nodiscard]] std::optional<Drain> draining() const;
+
     // EffectSink and StateListener, called by the log's thread
     void post(std::uint32_t shard, Effects&& effects) override;
     void session_added(std::string_view client_id) override;
@@ -91,6 +116,11 @@ private:
     uns::RetainedTree retained_;
     /// Retained QoS 0 messages that were delivered live and are not in the retained tree yet.
     std::atomic<std::uint64_t> retained_under_way_{0};
+    std::atomic<std::uint64_t> connections_{0};   // of all shards; a CONNECT counts while it is being judged
+    alignas(64) std::atomic<Pressure> pressure_{Pressure::none};  // read for each PUBLISH: apart from what changes
+    std::function<void(const PeerAddress&)> connect_failed_;
+    mutable std::mutex drain_mutex_;
+    std::optional<Drain> drain_;                  // for administration; the shards have their own
     std::unique_ptr<Registry> registry_;
     std::unique_ptr<FilterIndex> filters_;
     std::vector<std::unique_ptr<Shard>> shards_;

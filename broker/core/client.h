@@ -103,6 +103,7 @@ struct Session {
     std::uint64_t queue_bytes = 0;
     std::vector<SharedInflight> shared_inflight;
     std::vector<RetainedStream> retained;
+    std::vector<std::string> retained_owed;   // durable: filters whose retained messages are not all acknowledged yet
     boost::container::flat_set<std::uint16_t> inbound;  // QoS 2 ids between PUBLISH and PUBREL
     std::unique_ptr<store::WillRecord> will;
 
@@ -177,6 +178,7 @@ public:
     bool problem_information = true;          // [MQTT-3.1.2-29]
     bool response_information = false;
     bool expiry_capped = false;               // the session expiry in force is not what the client asked for
+    bool counted = false;                     // in Broker::connections_
     bool keep_alive_replaced = false;         // nor is the keep alive
     std::uint16_t keep_alive_s = 0;           // as in force; 0: none
     std::uint16_t receive_maximum = 65535;    // the client's

@@ -50,7 +50,6 @@ struct ClaimResult {
     SessionId session = 0;
     bool present = false;                         ///< Session Present
     bool live = false;                            ///< nothing queued: messages come by themselves
-    std::uint32_t expiry_s = 0;                   ///< as claimed
     std::uint64_t cursor = 0;                     ///< lowest delivery number not acknowledged
     std::uint64_t next_n = 0;                     ///< the number the next message will get
     std::uint64_t sent_below = 0;                 ///< numbers below may have been sent before
@@ -83,7 +82,8 @@ struct Effects {
     std::vector<ClaimResult> claims;
     std::vector<Delivery> deliveries;
     std::vector<FetchResult> fetches;
-    /// (session, owner): the session fell behind; messages after the deliveries so far wait on disk and must be fetched.
+    /// (session, owner): the session fell behind; messages after the deliveries so far wait on disk and must be
+    /// fetched.
     std::vector<std::pair<SessionId, std::uint64_t>> spooled;
     std::vector<WillDue> wills;
     std::vector<std::pair<SessionId, std::string>> ended;  ///< sessions (id, client id) that expired or were dropped

@@ -45,7 +45,7 @@ struct AdminConfig {
 struct Config {
     std::string node = "trunkline";
     std::string data_dir = "./trunkline-data";
-    std::uint32_t workers = 0;               // shards; 0: one less than the cores, at least one: the log has a thread too
+    std::uint32_t workers = 0;  // shards; 0: one less than the cores, at least one: the log has a thread too
     std::vector<ListenerConfig> listeners;
     AdminConfig admin;
     std::string model_file;

@@ -1,6 +1,7 @@
 // From CONNECT to the end of a connection (sections 3.1, 3.2, 3.14, 3.15, 4.1, 4.12).
 #include <algorithm>
 #include <charconv>
+#include <utility>
 
 #include "broker/core/log.h"
 #include "broker/core/registry.h"
@@ -15,6 +16,8 @@ using mqtt::Reason;
 namespace {
 
 constexpr std::uint32_t never = 0xFFFFFFFF;
+constexpr const char* too_many_user_properties =
+    "more user properties than the limit max_user_properties or max_user_property_bytes";
 
 std::string forwarded(std::string_view properties) {
     std::string out;
@@ -93,7 +96,15 @@ void Shard::on_connect(Client& client, const mqtt::Frame& frame) {
     client.expiry_capped = session.expiry_s != connect.session_expiry_s;
 
     if (stopping_) return refuse_connect(client, Reason::server_shutting_down, "the broker is stopping");
-    if (counters.connections.get() >= limits_.max_connections) {
+    if (drain_) {
+        return refuse_connect(client, drain_->moved ? Reason::server_moved : Reason::use_another_server,
+                              "the broker is being drained", drain_->server_reference);
+    }
+    if (broker_.memory_pressure() == Pressure::refuse) {
+        return refuse_connect(client, Reason::quota_exceeded, "the broker is short of memory");
+    }
+    client.counted = true;  // until finish()
+    if (broker_.connections_.fetch_add(1, std::memory_order_relaxed) >= limits_.max_connections) {
         return refuse_connect(client, Reason::quota_exceeded, "limit max_connections reached");
     }
     if (session.client_id.size() > limits_.max_client_id_bytes) {  // [MQTT-3.1.3-8]
@@ -101,13 +112,16 @@ void Shard::on_connect(Client& client, const mqtt::Frame& frame) {
     }
     if (session.client_id.empty()) {
         if (!client.v5() && (!connect.clean_start || connect.version == mqtt::Version::v31)) {
-            return refuse_connect(client, Reason::client_identifier_not_valid, "an empty client identifier needs a clean session");
+            return refuse_connect(client, Reason::client_identifier_not_valid,
+                                  "an empty client identifier needs a clean session");
         }
         session.client_id = make_client_id(client.number);  // [MQTT-3.1.3-6] [MQTT-3.2.2-16]
         client.more().assigned_id = session.client_id;
     }
-    if (connect.user_properties.size() > limits_.max_user_properties) {
-        return refuse_connect(client, Reason::quota_exceeded, "more user properties than the limit");
+    std::uint64_t user_bytes = 0;
+    for (const auto& [name, value] : connect.user_properties) user_bytes += 5 + name.size() + value.size();
+    if (connect.user_properties.size() > limits_.max_user_properties || user_bytes > limits_.max_user_property_bytes) {
+        return refuse_connect(client, Reason::quota_exceeded, too_many_user_properties);
     }
     if (connect.will) {
         const Verdict verdict = check_will(*connect.will);
@@ -120,6 +134,10 @@ void Shard::on_connect(Client& client, const mqtt::Frame& frame) {
 Shard::Verdict Shard::check_will(const mqtt::Will& will) const {
     if (will.has_payload_format && will.payload_is_utf8 && !mqtt::is_valid_utf8_payload(will.payload)) {
         return {Reason::payload_format_invalid, "the will's payload is not the UTF-8 it is said to be"};
+    }
+    const auto user = mqtt::user_property_size(will.properties);
+    if (user.count > limits_.max_user_properties || user.bytes > limits_.max_user_property_bytes) {
+        return {Reason::quota_exceeded, too_many_user_properties};
     }
     return judge_topic(will.topic);
 }
@@ -244,8 +262,8 @@ void Shard::claim_from_log(Client& client) {
     Submission& open = submission();
     if (client.clean_start && session.expiry_s == 0) {  // nothing is to outlive it: only the old session must go
         session.durable = 0;
-        const std::uint32_t offset = open.ops->add(store::DropOp{0, 0, session.client_id});
-        await(&client, Wait::claim).op_offset = offset;
+        open.ops->add(store::DropOp{0, 0, session.client_id});
+        await(&client, Wait::other);
         return;
     }
     store::ClaimOp op;
@@ -255,8 +273,9 @@ void Shard::claim_from_log(Client& client) {
     op.expiry_s = session.expiry_s;
     op.client_id = session.client_id;
     if (session.will) op.will = *session.will;
-    const std::uint32_t offset = open.ops->add(op);
-    await(&client, Wait::claim).op_offset = offset;
+    open.ops->add(op);
+    claims_.emplace(client.number, session.expiry_s);
+    await(&client, Wait::other);
 }
 
 void Shard::resume(Client& client, ClaimResult&& result) {
@@ -280,6 +299,11 @@ void Shard::resume(Client& client, ClaimResult&& result) {
         subscription.options = {s.qos, s.no_local, s.retain_as_published,
                                 static_cast<mqtt::RetainHandling>(s.retain_handling)};
         subscription.identifier = s.subscription_identifier;
+        if (s.retain_handling != static_cast<std::uint8_t>(mqtt::RetainHandling::do_not_send) &&
+            !subscription.filter.starts_with("$share/")) {  // the last connection ended before it had them all
+            session.retained_owed.push_back(subscription.filter);
+            session.retained.push_back({subscription.filter, {}, s.qos, s.subscription_identifier});
+        }
         session.subscriptions.push_back(std::move(subscription));
     }
     session.will.reset();  // the log has it
@@ -322,7 +346,8 @@ void Shard::accept(Client& client, bool session_present) {
         return finish(client, true);
     }
     want_flush(client);
-    watch_deadline(client, now_.steady_ms + 1'000 + client.keep_alive_s * std::int64_t{1'500});
+    watch_deadline(client, now_.steady_ms + std::min(1'000 + client.keep_alive_s * std::int64_t{1'500},
+                                                     limits_.write_stall_s * std::int64_t{1'000}));
     if (log_enabled(Level::debug)) log(Level::debug, "client_connected", {{"client_id", session.client_id}});
     if (client.extra && !client.extra->early.empty()) {
         const std::string early = std::move(client.extra->early);
@@ -337,11 +362,29 @@ void Shard::accept(Client& client, bool session_present) {
     if (session.out) pump(client);
 }
 
-void Shard::refuse_connect(Client& client, Reason reason, std::string_view what) {
+void Shard::note_failure(const Client& client, Reason reason) {
+    if (!broker_.connect_failed_ || client.state == ClientState::connected) return;
+    switch (reason) {
+        case Reason::malformed_packet:
+        case Reason::protocol_error:
+        case Reason::packet_too_large:
+        case Reason::unsupported_protocol_version:
+        case Reason::client_identifier_not_valid:
+        case Reason::bad_user_name_or_password:
+        case Reason::not_authorized:
+        case Reason::bad_authentication_method:
+        case Reason::keep_alive_timeout: return broker_.connect_failed_(client.peer);
+        default: return;  // our own limits, and what has nothing to do with who it is
+    }
+}
+
+void Shard::refuse_connect(Client& client, Reason reason, std::string_view what, std::string_view server_reference) {
     counters.connects[static_cast<std::size_t>(reason)].add();
+    note_failure(client, reason);
     mqtt::Connack packet;
     packet.reason = for_connack(reason);  // [MQTT-3.2.2-6]: Session Present stays 0
     if (client.v5() && !what.empty()) packet.reason_string = what;
+    if (client.v5() && !server_reference.empty()) packet.server_reference = server_reference;
     mqtt::encode(client.out, client.version, packet, client.max_packet_bytes);
     log(Level::info, "connect_refused", {{"address", client.peer.to_string()}, {"reason", mqtt::reason_name(reason)},
                                          {"detail", what}});
@@ -356,7 +399,8 @@ void Shard::on_disconnect(Client& client, const mqtt::Frame& frame) {
     Session& session = *client.session;
     if (decoded->session_expiry_s) {
         if (session.expiry_s == 0 && *decoded->session_expiry_s != 0) {  // section 3.14.2.2.2
-            return disconnect(client, Reason::protocol_error, "a session without expiry can't be given one by DISCONNECT");
+            return disconnect(client, Reason::protocol_error,
+                              "a session without expiry can't be given one by DISCONNECT");
         }
         session.expiry_s = std::min(*decoded->session_expiry_s, limits_.max_session_expiry_s);
     }
@@ -368,6 +412,7 @@ void Shard::on_disconnect(Client& client, const mqtt::Frame& frame) {
 void Shard::disconnect(Client& client, Reason reason, std::string_view what, std::string_view server_reference) {
     if (client.state == ClientState::closed) return;
     counters.disconnects[static_cast<std::size_t>(reason)].add();
+    note_failure(client, reason);
     if (client.state == ClientState::connected && client.v5()) {  // [MQTT-3.14.0-1]
         mqtt::Disconnect packet;
         packet.reason = for_disconnect(reason);
@@ -378,6 +423,7 @@ void Shard::disconnect(Client& client, Reason reason, std::string_view what, std
         mqtt::Connack packet;
         packet.reason = for_connack(reason);
         if (client.v5() && !what.empty()) packet.reason_string = what;
+        if (client.v5() && !server_reference.empty()) packet.server_reference = server_reference;
         mqtt::encode(client.out, client.version, packet, client.max_packet_bytes);
     }
     log(Level::info, "client_disconnected",
@@ -393,6 +439,7 @@ void Shard::finish(Client& client, bool with_will) {
     client.state = ClientState::closed;
     client.unlink();
     counters.sockets.sub();
+    if (std::exchange(client.counted, false)) broker_.connections_.fetch_sub(1, std::memory_order_relaxed);
     if (was == ClientState::connected) {
         counters.connections.sub();
         counters.connections_by_version[static_cast<std::size_t>(client.version) - 3].sub();
@@ -407,7 +454,7 @@ void Shard::finish(Client& client, bool with_will) {
     }
     if (client.session) {
         registry_.release(client.session->client_id, client.number);
-        if (is_full(*client.session)) --full_queues_;
+        if (queue_is_full(*client.session)) --full_queues_;
     }
     client.session.reset();
     release_waiters(client);

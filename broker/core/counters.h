@@ -10,8 +10,12 @@ namespace trunkline::broker {
 /// A counter with one writer: an add costs a load and a store, no locked instruction.
 class Counter {
 public:
-    void add(std::uint64_t n = 1) { value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed); }
-    void sub(std::uint64_t n = 1) { value_.store(value_.load(std::memory_order_relaxed) - n, std::memory_order_relaxed); }
+    void add(std::uint64_t n = 1) {
+        value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+    }
+    void sub(std::uint64_t n = 1) {
+        value_.store(value_.load(std::memory_order_relaxed) - n, std::memory_order_relaxed);
+    }
     void set(std::uint64_t n) { value_.store(n, std::memory_order_relaxed); }
     [[nodiscard]] std::uint64_t get() const { return value_.load(std::memory_order_relaxed); }
 

@@ -82,7 +82,8 @@ void Shard::deliver_to_group(const MessageView& message, const Group& group, Mes
         }
         const auto at = clients_.find(member.number);
         if (at == clients_.end() || !at->second->session) continue;
-        if (has_room(*at->second) && (message.qos == 0 || has_quota(*at->second, *at->second->session))) {
+        if (has_room(*at->second) &&
+            (message.qos == 0 || quota(*at->second, *at->second->session, at->second->session->window) > 0)) {
             chosen = &member;
             break;
         }
@@ -103,8 +104,9 @@ void Shard::deliver_to_group(const MessageView& message, const Group& group, Mes
     deliver(*at->second->session, message, options, holder, group.filter);
 }
 
-bool Shard::has_quota(const Client& client, const Session& session) const {
-    return session.open_out() < std::min(client.receive_maximum, limits_.max_inflight_out) && !session.window.full();
+std::uint32_t Shard::quota(const Client& client, const Session& session, const OutWindow& window) const {
+    const std::uint32_t most = std::min(client.receive_maximum, limits_.max_inflight_out), open = session.open_out();
+    return open >= most ? 0 : std::min(most - open, window.room());
 }
 
 bool Shard::has_room(const Client& client) const { return client.out.size() < limits_.write_buffer_bytes; }
@@ -114,10 +116,11 @@ void Shard::deliver(Session& session, const MessageView& message, const Delivery
     Client& client = *session.client;
     if (options.qos == 0) {
         if (!has_room(client)) return drop(Drop::qos0_slow_consumer);
+        if (client.blocked && broker_.memory_pressure() == Pressure::refuse) return drop(Drop::memory);
         emit(client, message, options, nullptr, OutState::done);
         return;
     }
-    if (session.queue || !has_quota(client, session) || !has_room(client)) {
+    if (session.queue || quota(client, session, session.window) == 0 || !has_room(client)) {
         return enqueue(session, message, options, holder, shared_filter);
     }
     const std::uint64_t n = session.window.next();
@@ -131,7 +134,7 @@ void Shard::deliver(Session& session, const MessageView& message, const Delivery
 
 void Shard::enqueue(Session& session, const MessageView& message, const DeliveryOptions& options, MessagePtr& holder,
                     std::string_view shared_filter) {
-    if (is_full(session)) return drop(Drop::queue_full);
+    if (queue_is_full(session)) return drop(Drop::queue_full);
     if (!holder) holder = Message::make(message);
     if (!session.queue) session.queue = new std::deque<QueuedMessage>;
     session.queue->push_back({holder, options.qos, options.retain,
@@ -139,7 +142,7 @@ void Shard::enqueue(Session& session, const MessageView& message, const Delivery
                               std::string(shared_filter)});
     session.queue_bytes += holder->memory_bytes();
     counters.queued_transient.add();
-    if (is_full(session)) ++full_queues_;
+    if (queue_is_full(session)) ++full_queues_;
 }
 
 bool Shard::emit(Client& client, const MessageView& message, const DeliveryOptions& options, OutWindow* window,
@@ -206,8 +209,8 @@ void Shard::pump(Client& client) {
 
 void Shard::pump_queue(Client& client, Session& session) {
     std::deque<QueuedMessage>& queue = *session.queue;
-    const bool was_full = is_full(session);
-    while (!queue.empty() && has_quota(client, session) && has_room(client)) {
+    const bool was_full = queue_is_full(session);
+    while (!queue.empty() && quota(client, session, session.window) > 0 && has_room(client)) {
         QueuedMessage next = std::move(queue.front());
         queue.pop_front();
         counters.queued_transient.sub();
@@ -220,7 +223,7 @@ void Shard::pump_queue(Client& client, Session& session) {
             session.shared_inflight.push_back({n, std::move(next.message), std::move(next.shared_filter)});
         }
     }
-    if (was_full && !is_full(session)) --full_queues_;
+    if (was_full && !queue_is_full(session)) --full_queues_;
     if (queue.empty()) {
         delete session.queue;
         session.queue = nullptr;
@@ -235,9 +238,8 @@ void Shard::pump_retained(Client& client, Session& session) {
         const std::size_t fit = 1 + (limits_.write_buffer_bytes - client.out.size()) / stream.largest_bytes;
         std::size_t most = stream.after.empty() ? retained_first : std::min(retained_step, fit);
         if (stream.qos > 0) {
-            if (!has_quota(client, session)) return;  // an acknowledgement goes on
-            most = std::min<std::size_t>(most, std::min(client.receive_maximum, limits_.max_inflight_out) - session.open_out());
-            most = std::min<std::size_t>(most, session.window.room());
+            most = std::min<std::size_t>(most, quota(client, session, session.window));
+            if (most == 0) return;  // an acknowledgement goes on
         }
         if (scans == scans_per_turn) return want_pump(client);
         const bool more = broker_.retained_.scan(stream.filter, stream.after, most, [&](std::string_view topic,
@@ -258,6 +260,7 @@ void Shard::pump_retained(Client& client, Session& session) {
         });
         if (!more) session.retained.erase(session.retained.begin());
     }
+    retained_settled(session);
 }
 
 void Shard::on_ack(Client& client, const mqtt::Frame& frame) {
@@ -309,6 +312,8 @@ void Shard::complete_out(Client& client, OutWindow& window, std::uint64_t n, boo
     counters.inflight_out.sub();
     if (durable) {
         collect(session, session.out->complete, n);
+    } else if (!session.retained_owed.empty()) {
+        retained_settled(session);
     } else if (!session.shared_inflight.empty()) {
         std::erase_if(session.shared_inflight, [n](const SharedInflight& sent) { return sent.n == n; });
     }

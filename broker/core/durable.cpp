@@ -19,13 +19,6 @@ bool holds(const std::vector<store::Range>& ranges, std::uint64_t n) {
     return std::any_of(ranges.begin(), ranges.end(), [n](const store::Range& r) { return n >= r.from && n < r.to; });
 }
 
-Refusal refusal_of(const std::vector<RefusedOp>& refused, Token token, std::uint32_t offset) {
-    const auto at = std::lower_bound(refused.begin(), refused.end(), std::pair(token, offset), [](const auto& r, auto key) {
-        return std::pair(r.token, r.op_offset) < key;
-    });
-    return at != refused.end() && at->token == token && at->op_offset == offset ? at->why : Refusal::none;
-}
-
 const char* explain(Refusal refusal) {
     switch (refusal) {
         case Refusal::queue_full: return "the queue of a durable subscriber is full";
@@ -72,10 +65,11 @@ void Shard::on_effects(Effects&& effects) {
         if (Session* session = durable_session(id, owner)) session->out->live = false;
     }
     for (ClaimResult& claim : effects.claims) {
+        const auto asked = claims_.find(claim.owner);
+        const std::uint32_t expiry_s = asked == claims_.end() ? 0 : asked->second;
+        if (asked != claims_.end()) claims_.erase(asked);
         const auto at = clients_.find(claim.owner);
         if (at == clients_.end() || at->second->state != ClientState::claiming) {  // left while the log was at it
-            // What was there before stays; a session that nobody was told of goes.
-            const std::uint32_t expiry_s = claim.present ? claim.expiry_s : 0;
             submission().ops->add(store::DetachOp{claim.session, claim.owner, claim.sent_below, expiry_s, true});
             continue;
         }
@@ -97,7 +91,7 @@ void Shard::on_effects(Effects&& effects) {
     resume_publishers();
 }
 
-void Shard::on_committed(Token through, const Refused& refused) {
+void Shard::on_committed(Token through, const std::vector<RefusedOp>& refused) {
     while (!submissions_.empty() && submissions_.front().token <= through) {
         if (submissions_.size() == 1 && open_) break;
         Submission done = std::move(submissions_.front());
@@ -107,12 +101,22 @@ void Shard::on_committed(Token through, const Refused& refused) {
     }
 }
 
-void Shard::settle(Submission& submission, const Refused& refused) {
+void Shard::settle(Submission& submission, const std::vector<RefusedOp>& refused) {
     const std::int64_t waited_us = (now_.steady_ms - submission.submitted_ms) * 1'000;
     std::uint64_t answered = 0;
+    for (const RefusedOp& one : refused) {
+        if (one.token == submission.token) settle_refused(submission, one);
+    }
     for (Pending& pending : submission.pending) {
+        Refusal refusal = Refusal::none;
+        if (pending.wait == Wait::publish && !refused.empty()) {
+            const auto at = std::find_if(refused.begin(), refused.end(), [&](const RefusedOp& r) {
+                return r.token == submission.token && r.op_offset == pending.op_offset;
+            });
+            if (at != refused.end()) refusal = at->why;
+        }
         answered += pending.wait == Wait::publish;
-        settle_one(submission, pending, refused);
+        settle_one(submission, pending, refusal);
         Client* client = pending.client;
         pending.client = nullptr;
         if (client && --client->pending_log == 0 && client->state == ClientState::closed) {
@@ -131,15 +135,67 @@ void Shard::settle(Submission& submission, const Refused& refused) {
     }
 }
 
-void Shard::settle_one(Submission& submission, Pending& pending, const Refused& refused) {
-    const bool asks = !refused.empty() && pending.wait != Wait::suback && pending.wait != Wait::unsuback;
-    const Refusal refusal = asks ? refusal_of(refused, submission.token, pending.op_offset) : Refusal::none;
+void Shard::settle_refused(Submission& submission, const RefusedOp& refused) {
+    const std::string_view bytes = submission.ops->bytes().substr(refused.op_offset);
+    const auto header = store::peek_op(bytes);
+    const auto client_of = [this](std::uint64_t number) {
+        const auto at = clients_.find(number);
+        return at == clients_.end() ? nullptr : at->second;
+    };
+    switch (header->kind) {
+        case store::OpKind::publish: return;  // answered in its turn
+        case store::OpKind::claim: {
+            Client* client = client_of(store::read_claim(bytes)->owner);
+            claims_.erase(store::read_claim(bytes)->owner);
+            if (client && client->state == ClientState::claiming) {
+                refuse_connect(*client, Reason::quota_exceeded, explain(refused.why));
+            }
+            return;
+        }
+        case store::OpKind::subscribe: return refuse_subscription(submission, *store::read_subscribe(bytes));
+        case store::OpKind::acknowledge: {
+            // Not on disk: the messages will be sent again. A fresh start keeps both sides of one mind.
+            Client* client = client_of(store::read_acknowledge(bytes)->owner);
+            if (client) disconnect(*client, Reason::quota_exceeded, explain(refused.why));
+            return;
+        }
+        default: retries_.emplace_back(bytes.substr(0, header->size));  // an ending: it only frees space
+    }
+}
+
+void Shard::refuse_subscription(Submission& submission, const store::SubscribeOp& op) {
+    const auto at = durable_.find(op.session);
+    if (at == durable_.end() || at->second->number != op.owner) return;
+    Session& session = *at->second;
+    for (Pending& pending : submission.pending) {
+        if (pending.client != session.client || pending.wait != Wait::suback) continue;
+        Answer& answer = submission.answers[pending.op_offset];
+        for (Reason& reason : answer.reasons) {
+            if (static_cast<std::uint8_t>(reason) < 0x80) reason = Reason::quota_exceeded;
+        }
+        answer.reason_string = "the subscription could not be stored";
+        answer.retained.clear();
+    }
+    if (ClientSubscription* subscription = session.find(op.filter)) {
+        unroute_subscription(*session.client, *subscription);
+        session.subscriptions.erase(session.subscriptions.begin() + (subscription - session.subscriptions.data()));
+    }
+}
+
+void Shard::retry_refused() {
+    if (retries_.empty()) return;
+    for (const std::string& op : retries_) submission().ops->add_encoded(op);
+    retries_.clear();
+}
+
+void Shard::settle_one(Submission& submission, Pending& pending, Refusal refusal) {
     Client* client = pending.client && pending.client->state == ClientState::connected ? pending.client : nullptr;
     switch (pending.wait) {
         case Wait::publish: {
             if (refusal != Refusal::none) {
                 counters.publishes_refused.add();
-                if (client) send_answer(*client, pending.qos, pending.packet_id, Reason::quota_exceeded, explain(refusal));
+                if (client)
+                    send_answer(*client, pending.qos, pending.packet_id, Reason::quota_exceeded, explain(refusal));
                 return;
             }
             const auto op = store::read_publish(submission.ops->bytes().substr(pending.op_offset));
@@ -154,7 +210,8 @@ void Shard::settle_one(Submission& submission, Pending& pending, const Refused& 
             if (message.qos > 0) distribute(message, router_.find(message.topic));
             if (!client) return;
             if (pending.qos == 1 && client->publishes_unanswered > 0) --client->publishes_unanswered;
-            mqtt::encode_ack(client->out, pending.qos == 1 ? PacketType::puback : PacketType::pubrec, pending.packet_id);
+            mqtt::encode_ack(client->out, pending.qos == 1 ? PacketType::puback : PacketType::pubrec,
+                             pending.packet_id);
             return want_flush(*client);
         }
         case Wait::held_publish: {
@@ -169,11 +226,10 @@ void Shard::settle_one(Submission& submission, Pending& pending, const Refused& 
         case Wait::suback:
         case Wait::unsuback:
             if (!client) return;
-            return settle_answer(*client, submission.answers[pending.op_offset], pending.wait == Wait::unsuback,
-                                 submission.token, refused);
+            answer_subscribe(*client, submission.answers[pending.op_offset], pending.wait == Wait::unsuback);
+            return begin_retained(*client, std::move(submission.answers[pending.op_offset].retained));
         case Wait::pubrel: {
             if (!client || !client->session->out) return;
-            if (refusal != Refusal::none) return disconnect(*client, Reason::quota_exceeded, explain(refusal));
             OutWindow& window = client->session->out->window;
             const auto n = window.find(pending.packet_id);
             if (!n || window.state(*n) != OutState::pubrec_committing) return;
@@ -183,33 +239,16 @@ void Shard::settle_one(Submission& submission, Pending& pending, const Refused& 
         }
         case Wait::pubcomp:
             if (!client) return;
-            // Without an answer the client repeats its PUBREL on its next connection.
-            if (refusal != Refusal::none) return disconnect(*client, Reason::quota_exceeded, explain(refusal));
             mqtt::encode_ack(client->out, PacketType::pubcomp, pending.packet_id);
             return want_flush(*client);
-        case Wait::claim:
-            if (!pending.client || pending.client->state != ClientState::claiming) return;
-            if (refusal != Refusal::none) return refuse_connect(*pending.client, Reason::quota_exceeded, explain(refusal));
+        case Wait::other:
             // A claim has been answered by its own effect; a drop of what an earlier session left lets its client in.
-            if (pending.client->session->durable == 0) accept(*pending.client, false);
+            if (pending.client && pending.client->state == ClientState::claiming &&
+                pending.client->session->durable == 0) {
+                accept(*pending.client, false);
+            }
             return;
     }
-}
-
-void Shard::settle_answer(Client& client, Answer& answer, bool unsubscribe, Token token, const Refused& refused) {
-    for (const Answer::Op& op : answer.ops) {
-        const Refusal refusal = refused.empty() ? Refusal::none : refusal_of(refused, token, op.offset);
-        if (refusal == Refusal::none) continue;
-        if (unsubscribe) return disconnect(client, Reason::quota_exceeded, explain(refusal));  // the log has it still
-        counters.refused_by_reason[static_cast<std::size_t>(Reason::quota_exceeded)].add();
-        answer.reasons[op.reason] = Reason::quota_exceeded;
-        answer.reason_string = explain(refusal);
-        if (ClientSubscription* s = op.fresh_filter.empty() ? nullptr : client.session->find(op.fresh_filter)) {
-            remove_subscription(client, *s);
-        }
-    }
-    answer_subscribe(client, answer, unsubscribe);
-    begin_retained(client, std::move(answer.retained));
 }
 
 Session* Shard::durable_session(SessionId id, std::uint64_t owner) {
@@ -247,7 +286,8 @@ void Shard::pump_durable(Client& client, Session& session) {
     }
     if (!out.live && !out.fetching) {
         out.fetching = true;
-        broker_.log_->fetch(index_, session.durable, client.number, std::max(out.expected_n, out.window.next()), fetch_bytes);
+        broker_.log_->fetch(index_, session.durable, client.number, std::max(out.expected_n, out.window.next()),
+                            fetch_bytes);
     }
 }
 
@@ -256,10 +296,7 @@ bool Shard::send_durable(Client& client, Session& session, DurableOut::Chunk& ch
     DurableOut& out = *session.out;
     const std::uint64_t end = chunk.reader.first_n() + chunk.reader.count();
     while (chunk.next_n < end) {
-        if (!has_room(client) || session.open_out() >= std::min(client.receive_maximum, limits_.max_inflight_out)) {
-            return false;
-        }
-        if (chunk.next_n >= out.window.base() + OutWindow::modulus) return false;  // an old one is not acknowledged
+        if (!has_room(client) || quota(client, session, out.window) == 0) return false;
         const auto entry = chunk.reader.next();
         if (!entry) {
             log(Level::error, "queue_chunk_damaged", {{"client_id", session.client_id}});
@@ -273,7 +310,8 @@ bool Shard::send_durable(Client& client, Session& session, DurableOut::Chunk& ch
             continue;
         }
         if (holds(out.resumed_received, n)) {
-            mqtt::encode_ack(client.out, PacketType::pubrel, out.window.push(OutState::wait_pubcomp));  // [MQTT-4.4.0-1]
+            mqtt::encode_ack(client.out, PacketType::pubrel,
+                             out.window.push(OutState::wait_pubcomp));  // [MQTT-4.4.0-1]
             counters.inflight_out.add();
             want_flush(client);
             continue;
@@ -293,7 +331,8 @@ bool Shard::send_durable(Client& client, Session& session, DurableOut::Chunk& ch
         message.payload = op->payload;
         std::vector<std::uint32_t> identifiers(entry->subscription_identifier_count);
         if (!identifiers.empty()) {
-            std::memcpy(identifiers.data(), entry->subscription_identifiers.data(), identifiers.size() * sizeof(std::uint32_t));
+            std::memcpy(identifiers.data(), entry->subscription_identifiers.data(),
+                        identifiers.size() * sizeof(std::uint32_t));
         }
         const DeliveryOptions options{entry->qos, entry->retain, n < out.sent_below, identifiers.data(),
                                       entry->subscription_identifier_count};
@@ -309,13 +348,18 @@ bool Shard::send_durable(Client& client, Session& session, DurableOut::Chunk& ch
 /// Numbers below `n` that the queue no longer has were acknowledged to the end, or owe a PUBREL alone.
 void Shard::skip_to(Client& client, DurableOut& out, std::uint64_t n) {
     while (out.window.next() < n) {
-        if (holds(out.resumed_received, out.window.next())) {
+        const std::uint64_t missing = out.window.next();
+        if (holds(out.resumed_received, missing)) {
             mqtt::encode_ack(client.out, PacketType::pubrel, out.window.push(OutState::wait_pubcomp));
             counters.inflight_out.add();
             want_flush(client);
-        } else {
-            out.window.push(OutState::done);
+            continue;
         }
+        if (!holds(out.resumed_done, missing)) {  // must not happen: say so rather than let a message vanish
+            log(Level::error, "queue_number_missing", {{"client_id", client.session->client_id},
+                                                       {"number", std::to_string(missing)}});
+        }
+        out.window.push(OutState::done);
     }
 }
 
@@ -340,12 +384,10 @@ void Shard::submit_acks(Session& session) {
     op.owner = session.number;
     op.complete.swap(out.complete);
     op.received.swap(out.received);
-    const std::uint32_t offset = submission().ops->add(op);
+    submission().ops->add(op);
     for (const store::Range& range : op.received) {
         for (std::uint64_t n = range.from; n < range.to; ++n) {
-            Pending& pending = await(session.client, Wait::pubrel);
-            pending.packet_id = out.window.id_of(n);
-            pending.op_offset = offset;
+            await(session.client, Wait::pubrel).packet_id = out.window.id_of(n);
         }
     }
 }

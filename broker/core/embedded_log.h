@@ -25,7 +25,8 @@ struct CommitStats {
     std::atomic<std::uint64_t> commits{0}, operations{0}, operation_bytes{0}, refused{0}, commit_us{0};
     std::array<std::atomic<std::uint64_t>, buckets> duration{};   ///< of the write with its sync
     std::array<std::atomic<std::uint64_t>, buckets> batch{};      ///< operations in a batch
-    std::atomic<std::uint64_t> store_bytes{0}, disk_free{0}, disk_size{0}, sessions{0};
+    std::atomic<std::uint64_t> store_bytes{0}, disk_free{0}, disk_size{0};
+    std::atomic<std::uint64_t> sessions{0}, sessions_offline{0}, queued_messages{0};   ///< once a second, as the disk
 };
 
 /// The log's thread owns state and store; submit(), fetch() and health() come from any thread.

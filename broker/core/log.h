@@ -17,8 +17,8 @@ enum class Level : std::uint8_t { error, warn, info, debug };
 
 using LogField = std::pair<std::string_view, std::string_view>;
 
-/// Thread safe. `event` is a fixed lower_snake_case name such as "client_connected": lines are rate limited by it, so it
-/// must not be built from outside input. Fields carry no payloads and no secrets; values may hold any bytes.
+/// Thread safe. `event` is a fixed lower_snake_case name such as "client_connected": lines are rate limited by it, so
+/// it must not be built from outside input. Fields carry no payloads and no secrets; values may hold any bytes.
 void log(Level level, std::string_view event, std::initializer_list<LogField> fields = {});
 
 /// False when a line of this level would go nowhere: lets a caller skip building its values.
@@ -30,8 +30,8 @@ struct LogSink {
     virtual void write(Level level, std::string_view event, std::initializer_list<LogField> fields) = 0;
 };
 
-/// Sets the process's sink; null: none. The sink must outlive all use of log(): set it before the threads start and take
-/// it away after they ended.
+/// Sets the process's sink; null: none. The sink must outlive all use of log(): set it before the threads start and
+/// take it away after they ended.
 void set_log_sink(LogSink* sink);
 /// Lines above this level are not written. Thread safe, may change while running.
 void set_log_level(Level level);

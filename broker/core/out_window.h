@@ -29,12 +29,12 @@ public:
     [[nodiscard]] std::uint64_t base() const { return base_; }   ///< lowest number not done
     [[nodiscard]] std::uint64_t next() const { return next_; }   ///< the number that goes out next
     [[nodiscard]] std::uint32_t open() const { return open_; }   ///< exchanges under way
-    [[nodiscard]] bool full() const { return next_ - base_ >= modulus; }
-    [[nodiscard]] std::uint64_t room() const { return modulus - (next_ - base_); }
+    /// How many more may go out before an identifier would be in use twice.
+    [[nodiscard]] std::uint32_t room() const { return modulus - static_cast<std::uint32_t>(next_ - base_); }
 
     /// The next number goes out (or, with done, never will). Returns its packet identifier.
     std::uint16_t push(OutState state) {
-        assert(!full());
+        assert(room() > 0);
         if (next_ - base_ >= states_.size()) grow();
         at(next_) = state;
         const std::uint16_t id = id_of(next_++);

@@ -18,6 +18,7 @@ void Shard::on_publish(Client& client, const mqtt::Frame& frame) {
     mqtt::Publish& packet = *decoded;
     counters.messages_received[packet.qos].add();
     ++client.messages_in;
+    if (broker_.memory_pressure() != Pressure::none) pause_publishers(client);
     if (packet.subscription_identifiers != 0) {  // [MQTT-3.3.4-6]
         return disconnect(client, Reason::protocol_error, "a client's PUBLISH carries a subscription identifier");
     }
@@ -31,7 +32,8 @@ void Shard::on_publish(Client& client, const mqtt::Frame& frame) {
     if (verdict.reason != Reason::success) {
         counters.publishes_refused.add();
         if (packet.qos == 0) {
-            if (verdict.reason == Reason::payload_format_invalid) return disconnect(client, verdict.reason, verdict.what);
+            if (verdict.reason == Reason::payload_format_invalid)
+                return disconnect(client, verdict.reason, verdict.what);
             counters.refused_by_reason[static_cast<std::size_t>(verdict.reason)].add();
             return;
         }
@@ -69,7 +71,8 @@ void Shard::on_publish(Client& client, const mqtt::Frame& frame) {
 
 bool Shard::resolve_alias(Client& client, mqtt::Publish& packet, Route*& route) {
     if (packet.topic_alias > limits_.topic_alias_maximum) {  // [MQTT-3.3.2-9]
-        disconnect(client, Reason::topic_alias_invalid, "the topic alias is above the Topic Alias Maximum of the CONNACK");
+        disconnect(client, Reason::topic_alias_invalid,
+                   "the topic alias is above the Topic Alias Maximum of the CONNACK");
         return false;
     }
     if (!client.aliases) client.aliases = std::make_unique<Aliases>();
@@ -94,7 +97,8 @@ bool Shard::take_packet_id(Client& client, const mqtt::Publish& packet) {
     if (packet.qos == 2) {
         if (session.inbound.contains(packet.packet_id)) {  // a repetition [MQTT-4.3.3-10]
             if (client.pending_log > 0) {
-                await(&client, Wait::refusal) = {&client, Wait::refusal, 2, Reason::success, packet.packet_id, 0, nullptr};
+                await(&client, Wait::refusal) = {
+                    &client, Wait::refusal, 2, Reason::success, packet.packet_id, 0, nullptr};
             } else {
                 send_answer(client, 2, packet.packet_id, Reason::success, {});
             }
@@ -103,11 +107,11 @@ bool Shard::take_packet_id(Client& client, const mqtt::Publish& packet) {
     }
     if (client.publishes_unanswered >= limits_.receive_maximum) {
         if (client.v5()) {  // [MQTT-3.3.4-7]
-            disconnect(client, Reason::receive_maximum_exceeded, "more QoS 1 and 2 messages under way than the CONNACK's Receive Maximum");
+            disconnect(client, Reason::receive_maximum_exceeded,
+                       "more QoS 1 and 2 messages under way than the CONNACK's Receive Maximum");
             return false;
         }
-        // Not while it is the client's turn to speak: its PUBREL could never come.
-        if (client.pending_log > 0 && client.publishes_unanswered >= 2U * limits_.receive_maximum) pause_publishers(client);
+        if (client.pending_log >= 2U * limits_.receive_maximum) pause_publishers(client);
     }
     if (packet.qos == 2) session.inbound.insert(packet.packet_id);
     ++client.publishes_unanswered;
@@ -115,7 +119,8 @@ bool Shard::take_packet_id(Client& client, const mqtt::Publish& packet) {
 }
 
 Shard::Verdict Shard::judge_topic(std::string_view topic) const {
-    if (topic.size() > limits_.max_topic_bytes) return {Reason::topic_name_invalid, "topic name longer than the limit max_topic_bytes"};
+    if (topic.size() > limits_.max_topic_bytes)
+        return {Reason::topic_name_invalid, "topic name longer than the limit max_topic_bytes"};
     if (uns::level_count(topic) > limits_.max_topic_levels) {
         return {Reason::topic_name_invalid, "topic name has more levels than the limit max_topic_levels"};
     }
@@ -140,7 +145,8 @@ Shard::Verdict Shard::judge(const mqtt::Publish& packet, bool known_topic) const
     }
     const auto user = mqtt::user_property_size(packet.properties);
     if (user.count > limits_.max_user_properties || user.bytes > limits_.max_user_property_bytes) {
-        return {Reason::quota_exceeded, "more user properties than the limit max_user_properties or max_user_property_bytes"};
+        return {Reason::quota_exceeded,
+                "more user properties than the limit max_user_properties or max_user_property_bytes"};
     }
     return {};
 }
@@ -169,7 +175,8 @@ void Shard::publish(Client& client, const mqtt::Publish& packet, Route& route, c
         return;
     }
     if (full_queues_ > 0 && !queues_have_room(route, message)) {
-        return answer_publish(client, packet.qos, packet.packet_id, Reason::quota_exceeded, "a subscriber's queue is full");
+        return answer_publish(client, packet.qos, packet.packet_id, Reason::quota_exceeded,
+                              "a subscriber's queue is full");
     }
     if (client.pending_log > 0) {  // nothing overtakes what is on its way through the log
         Pending& held = await(&client, Wait::held_publish);
@@ -194,7 +201,7 @@ void Shard::publish(Client& client, const mqtt::Publish& packet, Route& route, c
 
 bool Shard::queues_have_room(const Route& route, const MessageView& message) const {
     return std::none_of(route.targets.begin(), route.targets.end(), [&](const Target& target) {
-        return target.session->durable == 0 && std::min(target.qos, message.qos) > 0 && is_full(*target.session);
+        return target.session->durable == 0 && std::min(target.qos, message.qos) > 0 && queue_is_full(*target.session);
     });
 }
 
@@ -289,11 +296,8 @@ void Shard::on_pubrel(Client& client, const mqtt::Ack& ack) {
     const bool known = session.inbound.erase(ack.packet_id) > 0;
     if (known && client.publishes_unanswered > 0) --client.publishes_unanswered;
     if (known && session.durable != 0) {  // the id is free for a new message once that is on disk
-        const std::uint32_t offset =
-            submission().ops->add(store::ReleaseInboundOp{session.durable, client.number, ack.packet_id});
-        Pending& pending = await(&client, Wait::pubcomp);
-        pending.packet_id = ack.packet_id;
-        pending.op_offset = offset;
+        submission().ops->add(store::ReleaseInboundOp{session.durable, client.number, ack.packet_id});
+        await(&client, Wait::pubcomp).packet_id = ack.packet_id;
         return;
     }
     if (known && client.pending_log > 0) {

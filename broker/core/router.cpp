@@ -7,7 +7,8 @@ namespace trunkline::broker {
 
 void Router::subscribe(Session& session, const ClientSubscription& subscription) {
     auto& entries = tree_.insert(subscription.filter).value.entries;
-    const auto same = std::find_if(entries.begin(), entries.end(), [&](const Local& e) { return e.session == &session; });
+    const auto same =
+        std::find_if(entries.begin(), entries.end(), [&](const Local& e) { return e.session == &session; });
     if (same != entries.end()) {
         *same = {&session, subscription.options, subscription.identifier};  // [MQTT-3.8.4-3]
         index_.remove(shard_, subscription.filter);
@@ -22,7 +23,8 @@ void Router::unsubscribe(Session& session, std::string_view filter) {
     auto* node = tree_.find(filter);
     assert(node);
     auto& entries = node->value.entries;
-    const auto mine = std::find_if(entries.begin(), entries.end(), [&](const Local& e) { return e.session == &session; });
+    const auto mine =
+        std::find_if(entries.begin(), entries.end(), [&](const Local& e) { return e.session == &session; });
     assert(mine != entries.end());
     entries.erase(mine);
     tree_.prune(*node);
@@ -71,7 +73,8 @@ void Router::compute(Route& route) {
                      [](const Local& a, const Local& b) { return a.session->number < b.session->number; });
     for (const Local& local : found_) {
         if (route.targets.empty() || route.targets.back().session != local.session) {
-            route.targets.push_back({local.session, 0, false, false, static_cast<std::uint32_t>(route.identifiers.size()), 0});
+            route.targets.push_back(
+                {local.session, 0, false, false, static_cast<std::uint32_t>(route.identifiers.size()), 0});
         }
         Target& target = route.targets.back();
         target.qos = std::max(target.qos, local.options.qos);

@@ -68,7 +68,7 @@ private:
     };
     void compute(Route& route);
 
-    static constexpr std::size_t max_routes = 262'144;
+    static constexpr std::size_t max_routes = 65'536;
     FilterIndex& index_;
     const std::uint32_t shard_;
     uns::TopicTree<Locals> tree_;

@@ -20,7 +20,7 @@ constexpr std::size_t spare_buffer_bytes_max = 256 * 1024;
 Shard::Shard(Broker& broker, std::uint32_t index)
     : broker_(broker), index_(index), limits_(broker.config_.limits), registry_(*broker.registry_),
       filters_(*broker.filters_), router_(*broker.filters_, index),
-      next_number_(broker.first_number_ + (std::uint64_t{index} << 40)), wheel_(wheel_slots) {}
+      next_number_(broker.first_number_ + (std::uint64_t{index} << 40)), outbox_(64), wheel_(wheel_slots) {}
 
 Shard::~Shard() {
     for (Submission& submission : submissions_) {  // closed clients that still wait are known to nobody else
@@ -195,6 +195,8 @@ void Shard::on_tick() {
         const std::int64_t behind = std::min<std::int64_t>(second - wheel_s_, wheel_slots);
         wheel_s_ = second - behind;
     }
+    if (wheel_s_ < second) retry_refused();
+    resume_publishers();
     while (wheel_s_ < second) {
         ++wheel_s_;
         Slot due;
@@ -225,7 +227,8 @@ void Shard::check_deadline(Client& client) {
     if (client.keep_alive_s != 0) {  // [MQTT-3.1.2-22]
         const std::int64_t silent = client.last_in_ms + client.keep_alive_s * std::int64_t{1'500};
         if (silent <= now && !client.reading_paused) {
-            return disconnect(client, Reason::keep_alive_timeout, "nothing received for one and a half keep alive periods");
+            return disconnect(client, Reason::keep_alive_timeout,
+                              "nothing received for one and a half keep alive periods");
         }
         due = std::min(due, std::max(silent, now + 1'000));
     }
@@ -297,10 +300,11 @@ void Shard::pause_publishers(Client& client) {
 
 void Shard::resume_publishers() {
     if (paused_.empty() || unsafe_bytes_ > limits_.log_backlog_bytes / 2) return;
+    if (broker_.memory_pressure() != Pressure::none) return;
     std::vector<Client*> resumed;
     resumed.swap(paused_);
     for (Client* client : resumed) {
-        if (client->pending_log > 0 && client->publishes_unanswered >= 2U * limits_.receive_maximum) {
+        if (client->pending_log >= 2U * limits_.receive_maximum) {
             paused_.push_back(client);
             continue;
         }
@@ -359,6 +363,20 @@ void Shard::say_goodbye(const std::string& server_reference) {
             disconnect(*client, Reason::use_another_server, "the broker is being drained", server_reference);
         }
     }
+}
+
+std::uint64_t Shard::drain(const Drain& drain) {
+    drain_ = drain;
+    std::vector<Client*> all;
+    for (const auto& [number, client] : clients_) all.push_back(client);
+    std::uint64_t gone = 0;
+    for (Client* client : all) {
+        if (client->state == ClientState::closed || client->state == ClientState::fresh) continue;  // told at CONNECT
+        gone += client->state == ClientState::connected;
+        disconnect(*client, drain.moved ? Reason::server_moved : Reason::use_another_server,
+                   "the broker is being drained", drain.server_reference);
+    }
+    return gone;
 }
 
 void Shard::when_safe(std::function<void()> done) {

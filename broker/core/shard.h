@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -46,20 +47,22 @@ public:
     bool kick(std::string_view client_id);
     void publish_own(std::string_view topic, std::string_view payload, bool retain, std::uint8_t qos);
     void say_goodbye(const std::string& server_reference);
+    /// Sends everyone elsewhere and refuses who comes; returns how many were connected.
+    std::uint64_t drain(const Drain& drain);
+    void end_drain() { drain_.reset(); }
     /// Calls `done` when everything submitted so far is safe.
     void when_safe(std::function<void()> done);
 
 private:
     // What waits for the log's answer, in the order it must leave in.
-    enum class Wait : std::uint8_t { publish, held_publish, refusal, suback, unsuback, pubrel, pubcomp, claim };
-    static constexpr std::uint32_t no_op = 0xFFFFFFFF;
+    enum class Wait : std::uint8_t { publish, held_publish, refusal, suback, unsuback, pubrel, pubcomp, other };
     struct Pending {
         Client* client = nullptr;             // null: nobody waits for an answer
-        Wait wait = Wait::publish;
+        Wait wait = Wait::other;
         std::uint8_t qos = 0;
         mqtt::Reason reason = mqtt::Reason::success;
         std::uint16_t packet_id = 0;
-        std::uint32_t op_offset = no_op;      // of the operation; for subacks the index into Submission::answers
+        std::uint32_t op_offset = 0;          // of the publish; for subacks the index into Submission::answers
         MessagePtr message;                   // held_publish
     };
     struct Answer {                           // SUBACK or UNSUBACK, and what begins with it
@@ -67,12 +70,6 @@ private:
         std::vector<mqtt::Reason> reasons;
         std::string reason_string;
         std::vector<RetainedStream> retained;
-        struct Op {                           // of the durable session
-            std::uint32_t offset = 0;
-            std::uint32_t reason = 0;         // index into `reasons`
-            std::string fresh_filter;         // a subscription that was not there before
-        };
-        std::vector<Op> ops;
     };
     struct Submission {
         Token token = 0;
@@ -98,7 +95,10 @@ private:
     void claim_from_log(Client& client);
     void resume(Client& client, ClaimResult&& result);
     void accept(Client& client, bool session_present);
-    void refuse_connect(Client& client, mqtt::Reason reason, std::string_view what);
+    void refuse_connect(Client& client, mqtt::Reason reason, std::string_view what,
+                        std::string_view server_reference = {});
+    /// Tells of connections that the peer itself brought to their end before they were accepted.
+    void note_failure(const Client& client, mqtt::Reason reason);
     void on_disconnect(Client& client, const mqtt::Frame& frame);
     /// Ends the connection from our side: DISCONNECT with `reason` where v5 has one.
     void disconnect(Client& client, mqtt::Reason reason, std::string_view what, std::string_view server_reference = {});
@@ -129,6 +129,10 @@ private:
                      std::string_view what);
     void publish_internal(const MessageView& message, SessionId will_of);
     void on_pubrel(Client& client, const mqtt::Ack& ack);
+    [[nodiscard]] bool queue_is_full(const Session& session) const {
+        return session.queue && (session.queue->size() >= limits_.transient_queue_messages ||
+                                 session.queue_bytes >= limits_.transient_queue_bytes);
+    }
     [[nodiscard]] bool queues_have_room(const Route& route, const MessageView& message) const;
 
     // deliver.cpp
@@ -145,11 +149,8 @@ private:
     /// Encodes one PUBLISH. False when it must not be sent: expired or too large for the client.
     bool emit(Client& client, const MessageView& message, const DeliveryOptions& options, OutWindow* window,
               OutState state);
-    [[nodiscard]] bool is_full(const Session& session) const {
-        return session.queue && (session.queue->size() >= limits_.transient_queue_messages ||
-                                 session.queue_bytes >= limits_.transient_queue_bytes);
-    }
-    [[nodiscard]] bool has_quota(const Client& client, const Session& session) const;
+    /// How many more QoS 1 and 2 messages may go out on `window` now [MQTT-3.3.4-9].
+    [[nodiscard]] std::uint32_t quota(const Client& client, const Session& session, const OutWindow& window) const;
     [[nodiscard]] bool has_room(const Client& client) const;
     void pump(Client& client);
     void pump_queue(Client& client, Session& session);
@@ -175,9 +176,10 @@ private:
     void on_subscribe(Client& client, const mqtt::Frame& frame);
     void on_unsubscribe(Client& client, const mqtt::Frame& frame);
     [[nodiscard]] mqtt::Reason check_filter(const Session& session, std::string_view filter, const char*& what) const;
-    /// Returns the offset of the operation in the open batch, or no_op.
-    std::uint32_t add_subscription(Client& client, const ClientSubscription& subscription);
-    void remove_subscription(Client& client, ClientSubscription& subscription);
+    void add_subscription(Client& client, const ClientSubscription& subscription, bool retained_owed);
+    /// What is stored as Retain Handling says what is still owed: 2 once the retained messages are acknowledged.
+    void store_subscription(const Session& session, const ClientSubscription& subscription, bool retained_owed);
+    void retained_settled(Session& session);
     void route_subscription(Client& client, const ClientSubscription& subscription);
     void unroute_subscription(Client& client, const ClientSubscription& subscription);
     void answer_subscribe(Client& client, const Answer& answer, bool unsubscribe);
@@ -185,11 +187,13 @@ private:
 
     // durable.cpp
     void on_effects(Effects&& effects);
-    using Refused = std::vector<RefusedOp>;   // ascending by token and offset
-    void on_committed(Token through, const Refused& refused);
-    void settle(Submission& submission, const Refused& refused);
-    void settle_one(Submission& submission, Pending& pending, const Refused& refused);
-    void settle_answer(Client& client, Answer& answer, bool unsubscribe, Token token, const Refused& refused);
+    void on_committed(Token through, const std::vector<RefusedOp>& refused);
+    void settle(Submission& submission, const std::vector<RefusedOp>& refused);
+    void settle_one(Submission& submission, Pending& pending, Refusal refusal);
+    /// What a log without room for them did not take, publishes aside: answered, or kept to be submitted again.
+    void settle_refused(Submission& submission, const RefusedOp& refused);
+    void refuse_subscription(Submission& submission, const store::SubscribeOp& op);
+    void retry_refused();
     void on_delivery(Delivery&& delivery);
     void on_fetched(FetchResult&& fetched);
     void pump_durable(Client& client, Session& session);
@@ -225,10 +229,12 @@ private:
     Now now_;
     std::uint64_t next_number_;
     bool stopping_ = false;
+    std::optional<Drain> drain_;
 
     std::vector<std::unique_ptr<Client>> graveyard_;         // closed, freed at the end of the turn
     boost::unordered_flat_map<std::uint64_t, Client*> clients_;        // by number
     boost::unordered_flat_map<SessionId, Session*> durable_;           // connected durable sessions
+    boost::unordered_flat_map<std::uint64_t, std::uint32_t> claims_;   // at the log: owner -> session expiry, seconds
     std::vector<Client*> dirty_;                             // have output
     std::vector<Client*> pump_;                              // have more to send next turn
     std::vector<Client*> paused_;                            // not read while the log catches up
@@ -238,6 +244,7 @@ private:
     std::deque<Submission> submissions_;                     // answered from the front; the open one, if any, is last
     bool open_ = false;                                      // the last one is not submitted yet
     Token next_token_ = 1;
+    std::vector<std::string> retries_;                       // operations to submit again, at the next tick
     std::uint64_t unsafe_bytes_ = 0;                         // submitted, not answered
 
     std::vector<std::vector<Forward>> outbox_;               // by shard

@@ -95,6 +95,9 @@ public:
     [[nodiscard]] const store::StoreStatus& failure() const { return failure_; }
 
     [[nodiscard]] std::size_t session_count() const { return sessions_.size(); }
+    [[nodiscard]] std::size_t connected_count() const { return connected_; }
+    /// Of all sessions: not acknowledged.
+    [[nodiscard]] std::uint64_t queued_messages() const { return queued_; }
     /// Null when there is none. For tests and administration, on the log's thread.
     [[nodiscard]] const DurableSession* find_session(SessionId id) const;
     [[nodiscard]] const DurableSession* find_session(std::string_view client_id) const;
@@ -245,6 +248,8 @@ private:
     std::deque<LogRecord> log_;
     std::uint64_t log_bytes_ = 0;
     std::uint64_t retained_count_ = 0, retained_bytes_ = 0;
+    std::uint64_t queued_ = 0;            // sums over sessions_
+    std::size_t connected_ = 0;
     std::priority_queue<RetainedExpiry, std::vector<RetainedExpiry>, std::greater<>> retained_expiries_;
 
     // of the batch under way, until release()

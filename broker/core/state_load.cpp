@@ -139,6 +139,7 @@ StoreStatus State::load_sessions() {
         session.id = store::load_be64(key.data());
         const auto flags = in.take<std::uint8_t>();
         session.connected = (flags & session_connected) != 0;
+        connected_ += session.connected;
         session.owner = in.take<std::uint64_t>();
         session.shard = in.take<std::uint32_t>();
         session.expiry_s = in.take<std::uint32_t>();
@@ -174,6 +175,7 @@ StoreStatus State::load_sessions() {
         take_ranges(in, session.complete);
         take_ranges(in, session.received);
         ++cursors;
+        queued_ += session.queued_messages();
         return in.done() ? true : damaged(Table::cursors, session.client_id);
     });
     if (status.ok() && damage.ok() && cursors != sessions_.size()) damaged(Table::cursors, "some session (missing)");
@@ -301,7 +303,8 @@ void State::clear() {
     wills_.clear();
     filter_count_ = 0;
     log_.clear();
-    log_bytes_ = 0;
+    log_bytes_ = queued_ = 0;
+    connected_ = 0;
     stamp_ = {};
     time_ms_ = 0;
     next_session_ = 1;

@@ -65,6 +65,7 @@ void State::publish(std::string_view bytes) {
         store::put_owed(session.fresh.entries, live_offset, {owed.qos, owed.retain, owed.shared}, owed.identifiers);
         ++session.fresh.count;
         ++session.next_n;
+        ++queued_;
         session.fresh.bytes += bytes.size();
         session.queued_bytes += bytes.size();
         session.has_shared |= owed.shared;
@@ -84,6 +85,7 @@ void State::owe(const Owed& owed, std::string_view bytes) {
     store::put_owed(gathered.entries, offset, {owed.qos, owed.retain, owed.shared}, owed.identifiers);
     ++gathered.count;
     ++session.next_n;
+    ++queued_;
     gathered.bytes += bytes.size();
     session.queued_bytes += bytes.size();
     session.has_shared |= owed.shared;

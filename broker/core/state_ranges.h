@@ -17,9 +17,11 @@ public:
                                             [](const store::Range& r, std::uint64_t n) { return r.to < n; });
         auto last = first;
         for (; last != ranges_.end() && last->from <= range.to; ++last) {
+            total_ -= last->to - last->from;
             range.from = std::min(range.from, last->from);
             range.to = std::max(range.to, last->to);
         }
+        total_ += range.to - range.from;
         if (first == last) {
             ranges_.insert(first, range);
         } else {
@@ -30,9 +32,11 @@ public:
 
     void remove_below(std::uint64_t n) {
         std::size_t gone = 0;
-        while (gone < ranges_.size() && ranges_[gone].to <= n) ++gone;
+        for (; gone < ranges_.size() && ranges_[gone].to <= n; ++gone) total_ -= ranges_[gone].to - ranges_[gone].from;
         ranges_.erase(ranges_.begin(), ranges_.begin() + static_cast<std::ptrdiff_t>(gone));
-        if (!ranges_.empty()) ranges_.front().from = std::max(ranges_.front().from, n);
+        if (ranges_.empty() || ranges_.front().from >= n) return;
+        total_ -= n - ranges_.front().from;
+        ranges_.front().from = n;
     }
 
     [[nodiscard]] bool contains(std::uint64_t n) const {
@@ -42,17 +46,17 @@ public:
     }
 
     /// How many numbers there are.
-    [[nodiscard]] std::uint64_t total() const {
-        std::uint64_t sum = 0;
-        for (const store::Range& range : ranges_) sum += range.to - range.from;
-        return sum;
-    }
+    [[nodiscard]] std::uint64_t total() const { return total_; }
     [[nodiscard]] const std::vector<store::Range>& ranges() const { return ranges_; }
     [[nodiscard]] bool empty() const { return ranges_.empty(); }
-    void clear() { ranges_.clear(); }
+    void clear() {
+        ranges_.clear();
+        total_ = 0;
+    }
 
 private:
     std::vector<store::Range> ranges_;
+    std::uint64_t total_ = 0;
 };
 
 }  // namespace trunkline::broker

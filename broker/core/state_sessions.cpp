@@ -40,6 +40,7 @@ void State::claim(const store::ClaimOp& op) {
     session->will = op.will;
     session->owner = op.owner;
     session->shard = op.shard;
+    if (!session->connected) ++connected_;
     session->connected = true;
     session->expiry_s = op.expiry_s;
     session->live = session->cursor == session->next_n;
@@ -55,7 +56,6 @@ ClaimResult State::describe(const Session& session) const {
     result.owner = session.owner;
     result.session = session.id;
     result.live = session.live;
-    result.expiry_s = session.expiry_s;
     result.cursor = session.cursor;
     result.next_n = session.next_n;
     result.sent_below = session.sent_below;
@@ -92,6 +92,7 @@ void State::detach(const store::DetachOp& op) {
 
 /// Starts the timers of a session that has no connection any more.
 void State::disconnect(Session& session) {
+    if (session.connected) --connected_;
     session.connected = false;
     session.live = false;
     session.deliver_fresh = false;
@@ -162,6 +163,8 @@ void State::erase_session(Session& session) {
     writes_->remove(Table::inbound, key);
     if (session.queue_keys > 0) writes_->remove_range(Table::queues, key, number_key(session.id + 1));
     for (const Piece& piece : session.young) close_section(piece.position);
+    if (session.connected) --connected_;
+    queued_ -= session.queued_messages();
     if (session.touched) std::erase(touched_, &session);
     notices_.push_back([id = session.client_id](StateListener& to) { to.session_removed(id); });
     by_client_.erase(session.client_id);
@@ -252,6 +255,7 @@ void State::acknowledge(const store::AcknowledgeOp& op) {
     const auto clamp = [session](store::Range range) {
         return store::Range{std::max(range.from, session->cursor), std::min(range.to, session->next_n)};
     };
+    const std::uint64_t before = session->queued_messages();
     for (const store::Range& range : op.received) session->received.add(clamp(range));
     for (const store::Range& range : op.complete) session->complete.add(clamp(range));
     const auto& complete = session->complete.ranges();
@@ -261,6 +265,7 @@ void State::acknowledge(const store::AcknowledgeOp& op) {
         session->received.remove_below(session->cursor);
         session->sent_below = std::max(session->sent_below, session->cursor);
     }
+    queued_ -= before - session->queued_messages();
     touch(*session, Session::numbers);
 }
 

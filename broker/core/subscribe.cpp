@@ -44,17 +44,16 @@ void Shard::on_subscribe(Client& client, const mqtt::Frame& frame) {
             continue;
         }
         const bool fresh = session.find(request.filter) == nullptr;
-        ClientSubscription subscription{std::string(request.filter), request.options, decoded->subscription_identifier};
-        const std::uint32_t offset = add_subscription(client, subscription);
-        if (offset != no_op) {
-            answer.ops.push_back({offset, static_cast<std::uint32_t>(answer.reasons.size()),
-                                  fresh ? subscription.filter : std::string()});
-        }
-        answer.reasons.push_back(static_cast<Reason>(request.options.qos));  // [MQTT-3.8.4-7]
         const auto handling = request.options.retain_handling;
-        const bool shared = request.filter.starts_with("$share/");
-        if (!shared && (handling == mqtt::RetainHandling::send || (fresh && handling == mqtt::RetainHandling::send_if_new))) {
-            answer.retained.push_back({std::move(subscription.filter), {}, request.options.qos, subscription.identifier});
+        const bool retained = !request.filter.starts_with("$share/") &&
+                              (handling == mqtt::RetainHandling::send ||
+                               (fresh && handling == mqtt::RetainHandling::send_if_new));
+        ClientSubscription subscription{std::string(request.filter), request.options, decoded->subscription_identifier};
+        add_subscription(client, subscription, retained);
+        answer.reasons.push_back(static_cast<Reason>(request.options.qos));  // [MQTT-3.8.4-7]
+        if (retained) {
+            answer.retained.push_back(
+                {std::move(subscription.filter), {}, request.options.qos, subscription.identifier});
         }
     }
     // A retained QoS 0 message went out live before its commit: who subscribes in between waits for the log's turn, so
@@ -70,7 +69,7 @@ void Shard::on_subscribe(Client& client, const mqtt::Frame& frame) {
     submissions_.back().answers.push_back(std::move(answer));
 }
 
-std::uint32_t Shard::add_subscription(Client& client, const ClientSubscription& subscription) {
+void Shard::add_subscription(Client& client, const ClientSubscription& subscription, bool retained_owed) {
     Session& session = *client.session;
     if (ClientSubscription* old = session.find(subscription.filter)) {  // [MQTT-3.8.4-3]
         const bool shared = subscription.filter.starts_with("$share/");
@@ -85,24 +84,33 @@ std::uint32_t Shard::add_subscription(Client& client, const ClientSubscription& 
         session.subscriptions.push_back(subscription);
         route_subscription(client, subscription);
     }
-    if (session.durable == 0) return no_op;
+    if (session.durable == 0) return;
+    store_subscription(session, subscription, retained_owed);
+    std::erase(session.retained_owed, subscription.filter);
+}
+
+void Shard::store_subscription(const Session& session, const ClientSubscription& subscription, bool retained_owed) {
     store::SubscribeOp op;
     op.session = session.durable;
-    op.owner = client.number;
+    op.owner = session.number;
     op.qos = subscription.options.qos;
     op.no_local = subscription.options.no_local;
     op.retain_as_published = subscription.options.retain_as_published;
-    op.retain_handling = static_cast<std::uint8_t>(subscription.options.retain_handling);
+    const auto handling = retained_owed ? mqtt::RetainHandling::send : mqtt::RetainHandling::do_not_send;
+    op.retain_handling = static_cast<std::uint8_t>(handling);
     op.subscription_identifier = subscription.identifier;
     op.filter = subscription.filter;
-    return submission().ops->add(op);
+    submission().ops->add(op);
 }
 
-void Shard::remove_subscription(Client& client, ClientSubscription& subscription) {
-    Session& session = *client.session;
-    unroute_subscription(client, subscription);
-    std::erase_if(session.retained, [&](const RetainedStream& r) { return r.filter == subscription.filter; });
-    session.subscriptions.erase(session.subscriptions.begin() + (&subscription - session.subscriptions.data()));
+void Shard::retained_settled(Session& session) {
+    if (session.retained_owed.empty() || !session.retained.empty() || session.window.open() > 0) return;
+    for (const std::string& filter : session.retained_owed) {
+        if (const ClientSubscription* subscription = session.find(filter)) {
+            store_subscription(session, *subscription, false);
+        }
+    }
+    session.retained_owed.clear();
 }
 
 void Shard::route_subscription(Client& client, const ClientSubscription& subscription) {
@@ -145,6 +153,7 @@ void Shard::begin_retained(Client& client, std::vector<RetainedStream>&& streams
     for (RetainedStream& stream : streams) {
         if (!client.session->find(stream.filter)) continue;  // unsubscribed meanwhile [MQTT-3.10.4-2]
         std::erase_if(retained, [&](const RetainedStream& r) { return r.filter == stream.filter; });
+        if (client.session->durable != 0) client.session->retained_owed.push_back(stream.filter);
         retained.push_back(std::move(stream));
     }
     pump_retained(client, *client.session);
@@ -165,11 +174,11 @@ void Shard::on_unsubscribe(Client& client, const mqtt::Frame& frame) {
             answer.reasons.push_back(valid ? Reason::no_subscription_existed : Reason::topic_filter_invalid);
             continue;
         }
-        remove_subscription(client, *subscription);
-        if (session.durable != 0) {
-            const store::UnsubscribeOp op{session.durable, client.number, filter};
-            answer.ops.push_back({submission().ops->add(op), static_cast<std::uint32_t>(answer.reasons.size()), {}});
-        }
+        unroute_subscription(client, *subscription);
+        std::erase_if(session.retained, [&](const RetainedStream& r) { return r.filter == filter; });
+        std::erase(session.retained_owed, filter);
+        if (session.durable != 0) submission().ops->add(store::UnsubscribeOp{session.durable, client.number, filter});
+        session.subscriptions.erase(session.subscriptions.begin() + (subscription - session.subscriptions.data()));
         answer.reasons.push_back(Reason::success);
     }
     if (session.durable == 0) return answer_subscribe(client, answer, true);

@@ -5,8 +5,9 @@
 their own state over reconnects as the specification asks. The oracle is outside the broker: what it acknowledged
 (PUBACK, PUBREC). Checked: nothing acknowledged is lost to any subscriber, no QoS 2 message comes twice, each topic's
 messages come in order, no session is forgotten, retained values are not older than what was acknowledged, and the
-broker serves again within --restart-seconds of its start. Prints a line a round and a verdict; exit code 1 on any
-violation.
+broker serves again within --restart-seconds of its start. With trunkline_fault as the broker the same rounds are power
+cuts (--env TRUNKLINE_FAULTS=drop-unsynced) or ends at chosen points of a commit (--signal FAILPOINT). Prints a line a
+round and a verdict; exit code 1 on any violation.
 """
 import argparse
 import asyncio
@@ -38,7 +39,7 @@ class Ledger:
         self.last_acknowledged = {}                    # topic -> highest of them
         self.qos = {}                                  # topic -> QoS of its publisher
         self.violations = []
-        self.acknowledged_count = self.delivered_count = self.refused_count = 0
+        self.acknowledged_count = self.delivered_count = self.refused_count = self.lost_count = 0
 
     def acknowledge(self, topic, sequence):
         if sequence not in self.acknowledged[topic]:
@@ -266,6 +267,9 @@ class Subscriber(Peer):
                 for sequence in numbers if sequence not in self.counts[topic]]
 
 
+FAILPOINTS = ("exit-before-write", "exit-before-sync", "exit-after-sync", "fail-sync-after")
+
+
 class Run:
     """One broker, its clients, and the rounds."""
 
@@ -284,7 +288,7 @@ class Run:
             make("narrow-2", ["kill/1/a", "kill/3/b", "kill/4/a"], 2, V5, "online", receive_maximum=small),
             make("flapping-2", ["kill/+/a"], 2, V5, "flapping", receive_maximum=medium),
             make("offline-1", ["kill/+/b"], 1, V311, "offline"), make("offline-2", ["kill/#"], 2, V5, "offline")]
-        self.tasks = []
+        self.tasks, self.ends, self.failpoint = [], collections.Counter(), ""
 
     @property
     def peers(self):
@@ -303,6 +307,10 @@ class Run:
             except (OSError, asyncio.TimeoutError):
                 pass
             if not self.broker.alive():
+                if self.settings.signal == "FAILPOINT":   # it may lie in the first commits
+                    await self.failpoint_reached()
+                    self.launch()
+                    continue
                 raise RuntimeError(f"the broker exited with {self.broker.process.returncode}: {self.broker.tail()}")
             await asyncio.sleep(0.005)
 
@@ -315,6 +323,23 @@ class Run:
             await asyncio.sleep(0.02)
         return True
 
+    def launch(self):
+        """Starts the broker; FAILPOINT: with a point drawn at which it will end, and perhaps unsynced data dropped."""
+        if self.settings.signal == "FAILPOINT":
+            self.failpoint = self.random.choice(FAILPOINTS)
+            drop = "drop-unsynced," if self.failpoint == "fail-sync-after" or self.random.random() < 0.5 else ""
+            self.broker.environment["TRUNKLINE_FAULTS"] = f"{drop}{self.failpoint}={self.random.randint(3, 400)}"
+        self.broker.launch()
+
+    async def failpoint_reached(self):
+        """Waits until the broker has ended itself, and judges how."""
+        if not await self.until(lambda: not self.broker.alive(), 30):
+            raise RuntimeError(f"{self.broker.environment['TRUNKLINE_FAULTS']} did not end the broker")
+        code = self.broker.process.returncode
+        if not 0 < code < 128 if self.failpoint == "fail-sync-after" else code != 137:
+            self.ledger.violation(f"exit code {code} at {self.failpoint}: {self.broker.tail()}")
+        self.ends[self.failpoint] += 1
+
     async def all_rounds(self):
         await asyncio.get_running_loop().run_in_executor(None, self.broker.start)
         self.tasks = [asyncio.create_task(peer.keep_connected(lambda: self.broker.ports["mqtt"]))
@@ -323,6 +348,10 @@ class Run:
             subscriber.wanted = True
         if not await self.until(lambda: all(item.subscribed for item in self.subscribers), 10):
             raise RuntimeError("not all subscribers could subscribe")
+        if self.settings.signal == "FAILPOINT":   # the sessions are there: from now on it ends itself
+            self.broker.kill()
+            self.launch()
+            await self.serving()
         for publisher in self.publishers:
             publisher.wanted = publisher.running = True
         for number in range(1, self.settings.rounds + 1):
@@ -352,6 +381,8 @@ class Run:
             await asyncio.get_running_loop().run_in_executor(None, self.broker.stop)
         elif self.settings.signal == "KILL":
             self.broker.kill()
+        elif self.settings.signal == "FAILPOINT":
+            await self.failpoint_reached()
         under_way = sum(len(publisher.open) for publisher in self.publishers)
         early = 0
         while self.settings.signal == "KILL" and self.random.random() < 0.15 and early < 3:   # also while it recovers
@@ -360,8 +391,11 @@ class Run:
             self.broker.kill()
             early += 1
         started = time.monotonic()
+        if number == self.settings.rounds and self.settings.signal == "FAILPOINT":
+            self.settings.signal = "KILL"   # what is settled now needs a broker that stays
+            del self.broker.environment["TRUNKLINE_FAULTS"]
         if not self.broker.alive():
-            self.broker.launch()
+            self.launch()
         await asyncio.wait_for(self.serving(), 60)
         seconds = time.monotonic() - started
         if seconds > self.settings.restart_seconds:
@@ -387,6 +421,7 @@ class Run:
         await asyncio.sleep(1)   # whatever comes twice, comes now
         for subscriber in self.subscribers:
             missing = subscriber.missing()
+            self.ledger.lost_count += len(missing)
             if missing:
                 self.ledger.violation(f"{subscriber.client_id}: {len(missing)} acknowledged messages lost, such as "
                                       f"{sorted(missing)[:5]}")
@@ -415,8 +450,9 @@ def main():
     parser.add_argument("--seed", type=int, default=None, help="of the moments of the kills (default: from the clock)")
     parser.add_argument("--round-seconds", type=float, default=2.0, help="longest time between two kills")
     parser.add_argument("--restart-seconds", type=float, default=5.0, help="allowed until it serves again")
-    parser.add_argument("--signal", choices=("KILL", "TERM", "NONE"), default="KILL",
-                        help="TERM: clean stops, the same demands; NONE: only all connections are broken")
+    parser.add_argument("--signal", choices=("KILL", "TERM", "NONE", "FAILPOINT"), default="KILL",
+                        help="TERM: clean stops, the same demands; NONE: only all connections are broken; FAILPOINT: "
+                             "trunkline_fault ends itself before a write, before or after a sync, or when one fails")
     parser.add_argument("--window", type=int, default=16, help="messages under way per publisher")
     parser.add_argument("--wrap", default="", metavar="CMD", help="command line to run the broker under")
     parser.add_argument("--env", action="append", default=[], metavar="KEY=VALUE", help="environment of the broker")
@@ -433,8 +469,10 @@ def main():
     finally:
         run.broker.remove()
     ledger = run.ledger
-    print(f"{settings.rounds} rounds, seed {settings.seed}: {ledger.acknowledged_count} messages acknowledged, "
-          f"{ledger.refused_count} refused, {ledger.delivered_count} deliveries, {len(ledger.violations)} violations: "
+    ends = "".join(f"{count} {name}, " for name, count in run.ends.items())
+    print(f"{settings.rounds} rounds, {ends}seed {settings.seed}: {ledger.acknowledged_count} messages acknowledged, "
+          f"{ledger.refused_count} refused, {ledger.delivered_count} deliveries, {ledger.lost_count} lost, "
+          f"{len(ledger.violations)} violations: "
           f"{'FAILED' if ledger.violations else 'passed'}")
     return 1 if ledger.violations or not ledger.acknowledged_count else 0
 

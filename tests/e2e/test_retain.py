@@ -201,3 +201,24 @@ def test_dollar_sys_is_not_for_clients(env):
     assert client.expect(codec.PUBACK, packet_id=number).reason in (0x87, 0x90)
     client.subscribe("$SYS/broker/" + env.unique)
     client.expect_nothing(0.2)
+
+
+def test_unacknowledged_retained_messages_come_again(env):
+    """[MQTT-4.4.0-1] a persistent session that goes away before it acknowledged the retained messages of its
+    subscription gets them when it returns, without subscribing again; once it has acknowledged all, none."""
+    publisher = env.connected()
+    for index in range(3):
+        publisher.publish(env.topic(str(index)), b"kept", qos=1, retain=True)
+    props = {"session_expiry_interval": 60}
+    client = env.connected(env.id(), props=props)
+    client.subscribe(env.topic("#"), qos=1)
+    for _ in range(3):
+        client.message(payload=b"kept", ack=False)
+    client.drop()
+    client = env.connected(env.id(), clean=False, props=props)
+    kept = {client.message(payload=b"kept", retain=True).topic for _ in range(3)}
+    assert kept == {env.topic(str(i)) for i in range(3)}
+    client.ping()
+    client.drop()
+    client = env.connected(env.id(), clean=False, props=props)
+    client.expect_nothing(0.3)

@@ -8,6 +8,7 @@ once, in order per topic. --no-sync makes every sync a lie: then the run must fa
 Exit 0: nothing lost. 1: something was.
 """
 import argparse
+import collections
 import os
 import random
 import shutil
@@ -58,28 +59,23 @@ class Publisher:
 
     def __init__(self, name, qos, port):
         self.topic, self.qos, self.sequence = f"cut/{name}", qos, 0
-        self.acknowledged, self.open = [], {}
+        self.acknowledged, self.open, self.done = [], {}, collections.deque()
         self.client = mqtt.Client(client_id=name, clean_session=False)
         self.client.max_inflight_messages_set(20)
         self.client.reconnect_delay_set(1, 1)
-        self.client.on_publish = self.on_publish
-        self.lock = threading.Lock()
+        self.client.on_publish = lambda client, userdata, mid: self.done.append(mid)
         self.client.connect("127.0.0.1", port)
         self.client.loop_start()
 
-    def on_publish(self, client, userdata, mid):
-        with self.lock:
-            sequence = self.open.pop(mid, None)
-            if sequence is not None:
-                self.acknowledged.append(sequence)
+    def collect(self):
+        while self.done:
+            self.acknowledged.append(self.open.pop(self.done.popleft()))
 
     def publish(self):
-        with self.lock:
-            if len(self.open) >= 20:
-                return
+        self.collect()
+        if len(self.open) < 20:
             self.sequence += 1
-            info = self.client.publish(self.topic, str(self.sequence), qos=self.qos)
-            self.open[info.mid] = self.sequence
+            self.open[self.client.publish(self.topic, str(self.sequence), qos=self.qos).mid] = self.sequence
 
     def stop(self):
         self.client.loop_stop()
@@ -148,6 +144,8 @@ def main():
             until = time.monotonic() + 10
             while any(p.open for p in publishers) and time.monotonic() < until:
                 time.sleep(0.1)
+                for p in publishers:
+                    p.collect()
             for p in publishers:
                 p.stop()
             got = drain(broker.port)

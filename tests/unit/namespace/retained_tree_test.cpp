@@ -16,7 +16,8 @@ std::vector<std::string> scan_all(const RetainedTree& tree, const char* filter, 
     std::vector<std::string> found;
     std::string after;
     for (bool more = true; more;) {
-        more = tree.scan(filter, after, step, [&](std::string_view topic, const RetainedPtr&) { found.emplace_back(topic); });
+        more = tree.scan(filter, after, step,
+                         [&](std::string_view topic, const RetainedPtr&) { found.emplace_back(topic); });
         if (more) after = found.back();
     }
     return found;
@@ -51,7 +52,8 @@ TEST_CASE("a scan in steps visits what matches once, for any filter and step", "
         topics.insert(topic);
         tree.set(topic, message("x"));
     }
-    for (const char* filter : {"#", "+", "+/#", "a/#", "a/+", "+/b/+", "a/b/ab", "/#", "+/+/+/+/+", "$x/#", "+/a/#", "c/+/b/#"}) {
+    for (const char* filter :
+         {"#", "+", "+/#", "a/#", "a/+", "+/b/+", "a/b/ab", "/#", "+/+/+/+/+", "$x/#", "+/a/#", "c/+/b/#"}) {
         std::vector<std::string> expected;
         for (const auto& topic : topics) {
             if (matches(filter, topic)) expected.push_back(topic);

@@ -7,12 +7,12 @@ using namespace trunkline::uns;
 TEST_CASE("filters match topics as section 4.7 says", "[namespace]") {
     struct Row { const char* filter; const char* topic; bool match; };
     const Row rows[] = {
-        {"a/b/c", "a/b/c", true},    {"a/b/c", "a/b", false},      {"a/b", "a/b/c", false},   {"a/+/c", "a/b/c", true},
-        {"a/+/c", "a//c", true},     {"a/+", "a", false},          {"a/+", "a/", true},       {"+", "a", true},
-        {"+", "/a", false},          {"/+", "/a", true},           {"+/+", "/a", true},       {"#", "a/b/c", true},
-        {"#", "/", true},            {"a/#", "a", true},           {"a/#", "a/b/c", true},    {"a/#", "ab", false},
-        {"#", "$SYS/x", false},      {"+/x", "$SYS/x", false},     {"$SYS/#", "$SYS/x", true}, {"$SYS/+", "$SYS/x", true},
-        {"a/+/#", "a/b", true},      {"a/+/#", "a", false},        {"A/b", "a/b", false},     {"+/+/#", "a/b/c/d", true},
+        {"a/b/c", "a/b/c", true}, {"a/b/c", "a/b", false},  {"a/b", "a/b/c", false},    {"a/+/c", "a/b/c", true},
+        {"a/+/c", "a//c", true},  {"a/+", "a", false},      {"a/+", "a/", true},        {"+", "a", true},
+        {"+", "/a", false},       {"/+", "/a", true},       {"+/+", "/a", true},        {"#", "a/b/c", true},
+        {"#", "/", true},         {"a/#", "a", true},       {"a/#", "a/b/c", true},     {"a/#", "ab", false},
+        {"#", "$SYS/x", false},   {"+/x", "$SYS/x", false}, {"$SYS/#", "$SYS/x", true}, {"$SYS/+", "$SYS/x", true},
+        {"a/+/#", "a/b", true},   {"a/+/#", "a", false},    {"A/b", "a/b", false},      {"+/+/#", "a/b/c/d", true},
     };
     for (const Row& row : rows) {
         INFO(row.filter << " against " << row.topic);

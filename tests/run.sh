@@ -1,0 +1,244 @@
+#!/usr/bin/env bash
+# Installs what the tests need, builds, and runs everything that CI runs. The last line counts the steps.
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 2
+
+usage() {
+    cat <<'TEXT'
+usage: tests/run.sh [--quick] [--only STEP[,STEP...]] [--list] [--fuzz-seconds N] [--sim-seeds N] [--kill-rounds N]
+
+  --quick            the release build with its unit and end-to-end tests, nothing slow
+  --only STEPS       these steps alone, in the order of the list; what they need must have been built
+  --list             the steps, and how long each may take at most
+  --fuzz-seconds N   for each fuzz target (default 20)
+  --sim-seeds N      of the deterministic simulator (default 5000)
+  --kill-rounds N    of kill -9 under load (default 20)
+
+Logs stay in build/test-logs, one a step. Exit code 1 when a step failed.
+TEXT
+}
+
+logs=build/test-logs
+export TRUNKLINE_FUZZ_SECONDS=${TRUNKLINE_FUZZ_SECONDS:-20}
+export TRUNKLINE_SIM_SEEDS=${TRUNKLINE_SIM_SEEDS:-5000}
+export TRUNKLINE_KILL_ROUNDS=${TRUNKLINE_KILL_ROUNDS:-20}
+
+# name, seconds it may take, and whether --quick runs it.
+steps='
+packages             1200 quick
+build-release        1500 quick
+include-directions     60 quick
+normative              60 quick
+unit                  600 quick
+quickstart            120 quick
+e2e                   900 quick
+e2e-two-workers       900
+kill9                 600
+power-cut             600
+sim                   900
+bench-smoke           120
+build-asan           1500
+asan-unit             900
+asan-e2e              900
+build-tsan           1500
+tsan-unit             900
+tsan-e2e              900
+build-fuzz            900
+fuzz                 3600
+'
+sanitized_targets=(trunkline trunkline_tests trunkline_net_tests trunkline_admin_tests trunkline_fault_tests)
+export ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1
+export UBSAN_OPTIONS=print_stacktrace=1
+export TSAN_OPTIONS=second_deadlock_stack=1:suppressions=$PWD/tests/tsan.supp
+
+# ---------------------------------------------------------------- the steps
+
+# build PRESET [TARGET...]
+build() {
+    local preset=$1
+    shift
+    cmake --preset "$preset" && cmake --build "build/$preset" ${1:+--target "$@"}
+}
+
+step_packages() { deploy/install-packages build demo test; }
+step_build-release() { build release; }
+step_include-directions() { tests/include_directions; }
+step_normative() { tests/normative; }
+step_unit() { ctest --test-dir build/release --output-on-failure; }
+step_e2e() { tests/e2e/run --broker build/release/bin/trunkline -v; }
+step_e2e-two-workers() { tests/e2e/run --broker "$(two_workers release)" -v; }
+step_kill9() { tests/e2e/kill9.py --broker "$(two_workers release)" --rounds "$TRUNKLINE_KILL_ROUNDS"; }
+
+# Data that was not synced is gone after each kill; a broker whose syncs are lies must be found out.
+step_power-cut() {
+    /usr/bin/python3 tests/fault/power_cut.py build/release/bin/trunkline_fault --rounds 5 || return 1
+    echo "the control without syncs must fail:"
+    ! /usr/bin/python3 tests/fault/power_cut.py build/release/bin/trunkline_fault --rounds 5 --no-sync
+}
+
+# A program that starts the broker of a preset with two threads for clients, whatever the number of cores.
+two_workers() {
+    local program=$PWD/$logs/$1/trunkline
+    mkdir -p "$(dirname "$program")"
+    printf '#!/bin/sh\nexec %s %s/build/%s/bin/trunkline --workers 2 "$@"\n' "${2:-}" "$PWD" "$1" >"$program"
+    chmod +x "$program"
+    echo "$program"
+}
+
+# The command of README.md, on ports of its own: the plant must be seen, and a second start must find its data again.
+step_quickstart() {
+    local port admin folder round result=0
+    read -r port admin < <(free_ports)
+    folder=$(mktemp -d)
+    export TRUNKLINE_QUICKSTART_DIR=$folder/run
+    for round in first second; do
+        deploy/quickstart.sh --detach --port "$port" --admin "127.0.0.1:$admin" --data "$folder/data" || result=1
+        echo "the $round start shows:"
+        timeout 20 mosquitto_sub -p "$port" -t 'acme/#' -v -C 150 >"$folder/seen" || result=1
+        head -n 3 "$folder/seen"
+        build/release/bin/trunkctl --server "http://127.0.0.1:$admin" status || result=1
+        deploy/quickstart.sh --stop || result=1
+    done
+    rm -rf "$folder"
+    return $result
+}
+
+step_sim() {
+    build/release/bin/trunkline_sim --seeds "$TRUNKLINE_SIM_SEEDS" || return 1
+    echo "a broker that acknowledges before it commits must be found out:"
+    ! build/release/bin/trunkline_sim --seeds 300 --break ack-before-commit
+}
+
+# The generator exits with 1 when a message was lost, repeated or overtaken.
+step_bench-smoke() {
+    local bench=build/release/bin/trunkbench
+    "$bench" selftest --duration 1 || return 1
+    with_broker release "" \
+        "$bench pairs --qos 0 --duration 1" \
+        "$bench pairs --qos 2 --duration 1" \
+        "$bench fan-in --qos 1 --duration 1" \
+        "$bench fan-out --qos 1 --duration 1" \
+        "$bench durable --duration 1" \
+        "$bench durable --offline --duration 1" \
+        "$bench retained --topics 20000" \
+        "$bench connect --count 2000"
+}
+
+step_build-asan() { build asan "${sanitized_targets[@]}"; }
+step_asan-unit() { ctest --test-dir build/asan --output-on-failure -R '^(unit|unit_net|unit_admin|fault)$'; }
+step_asan-e2e() { tests/e2e/run --broker build/asan/bin/trunkline -v; }
+
+# GCC 12's ThreadSanitizer cannot place its shadow where the kernel randomises addresses widely.
+fixed_addresses() { if setarch -R true 2>/dev/null; then echo "setarch -R"; fi; }
+step_build-tsan() { build tsan "${sanitized_targets[@]}"; }
+step_tsan-unit() {
+    $(fixed_addresses) ctest --test-dir build/tsan --output-on-failure -R '^(unit|unit_net|unit_admin|fault)$'
+}
+step_tsan-e2e() {
+    local program bench=build/release/bin/trunkbench part
+    program=$(two_workers tsan "$(fixed_addresses)")
+    for part in publish session shared will; do
+        tests/e2e/run --broker "$program" --only "$part." -j 4 || return 1
+    done
+    with_broker tsan "$(fixed_addresses)" \
+        "$bench pairs --clients 20 --qos 1 --duration 2" \
+        "$bench fan-out --clients 20 --qos 2 --duration 2" \
+        "$bench durable --clients 10 --duration 2" \
+        "$bench connect --count 500 --subscribe"
+}
+
+step_build-fuzz() { build fuzz fuzzers fuzz_corpus; }
+step_fuzz() {
+    local target name seeds
+    for target in build/fuzz/bin/fuzz_*; do
+        name=$(basename "$target")
+        seeds=()
+        [ "$name" != fuzz_decode ] || seeds=(build/fuzz/corpus/packets)
+        mkdir -p "build/fuzz/found/$name"
+        echo "== $name"
+        "$target" -max_total_time="$TRUNKLINE_FUZZ_SECONDS" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
+            -artifact_prefix="$logs/$name-" "build/fuzz/found/$name" "${seeds[@]}" || return 1
+    done
+}
+
+free_ports() {
+    python3 -c 'import socket
+probes = [socket.socket() for _ in range(2)]
+for probe in probes: probe.bind(("127.0.0.1", 0))
+print(*(probe.getsockname()[1] for probe in probes))'
+}
+
+# with_broker PRESET PREFIX COMMAND...: each command with --url of a broker of that preset with two workers. The broker
+# must end with exit code 0, which no sanitizer allows that has reported something.
+with_broker() {
+    local preset=$1 prefix=$2 port admin folder pid command result=0
+    shift 2
+    read -r port admin < <(free_ports)
+    folder=$(mktemp -d)
+    $prefix "build/$preset/bin/trunkline" --workers 2 --data "$folder/data" --listen "mqtt://127.0.0.1:$port" \
+        --admin "127.0.0.1:$admin" 2>"$folder/log" &
+    pid=$!
+    for _ in $(seq 300); do
+        grep -q '^trunkline: ready' "$folder/log" && break
+        sleep 0.1
+    done
+    for command in "$@"; do
+        echo "== $command"
+        $command --url "mqtt://127.0.0.1:$port" || result=1
+    done
+    kill -TERM $pid 2>/dev/null
+    wait $pid || result=1
+    [ $result = 0 ] || cat "$folder/log"
+    rm -rf "$folder"
+    return $result
+}
+
+# ---------------------------------------------------------------- running them
+
+step_names() { awk 'NF {print $1}' <<<"$steps"; }
+limit_of() { awk -v name="$1" '$1 == name {print $2}' <<<"$steps"; }
+
+chosen=$(step_names)
+while [ $# -gt 0 ]; do
+    case $1 in
+        --quick) chosen=$(awk '$3 == "quick" {print $1}' <<<"$steps") ;;
+        --only)
+            [ $# -ge 2 ] || { usage >&2; exit 2; }
+            for name in ${2//,/ }; do
+                [ -n "$(limit_of "$name")" ] || { echo "no step $name; see --list" >&2; exit 2; }
+            done
+            chosen=$(step_names | grep -xF "$(tr , '\n' <<<"$2")")
+            shift ;;
+        --list) awk 'NF {printf "%-20s at most %5d s%s\n", $1, $2, $3 ? ", in --quick" : ""}' <<<"$steps"; exit 0 ;;
+        --fuzz-seconds|--sim-seeds|--kill-rounds)
+            [[ ${2:-} =~ ^[0-9]+$ ]] || { usage >&2; exit 2; }
+            name=${1#--}; name=${name//-/_}
+            export "TRUNKLINE_${name^^}=$2"
+            shift ;;
+        --step) "step_$2"; exit $? ;;  # one step, by the loop below
+        -h|--help) usage; exit 0 ;;
+        *) usage >&2; exit 2 ;;
+    esac
+    shift
+done
+
+mkdir -p "$logs"
+started=$SECONDS passed=0 failed=0
+for name in $chosen; do
+    begin=$SECONDS
+    timeout --kill-after=10 "$(limit_of "$name")" bash tests/run.sh --step "$name" >"$logs/$name.log" 2>&1 </dev/null
+    code=$?
+    if [ $code = 0 ]; then
+        passed=$((passed + 1))
+        printf 'PASS %-20s %5d s\n' "$name" $((SECONDS - begin))
+    else
+        failed=$((failed + 1))
+        printf 'FAIL %-20s %5d s  ' "$name" $((SECONDS - begin))
+        if [ $code = 124 ] || [ $code = 137 ]; then echo "not done in time; $logs/$name.log ends with"
+        else echo "$logs/$name.log ends with"; fi
+        tail -n 25 "$logs/$name.log" | sed 's/^/    /'
+    fi
+done
+echo "all of it took $((SECONDS - started)) s"
+echo "$passed passed, $failed failed"
+[ $failed = 0 ] && [ $passed -gt 0 ]
