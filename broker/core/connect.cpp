@@ -262,8 +262,8 @@ void Shard::claim_from_log(Client& client) {
     Submission& open = submission();
     if (client.clean_start && session.expiry_s == 0) {  // nothing is to outlive it: only the old session must go
         session.durable = 0;
-        open.ops->add(store::DropOp{0, 0, session.client_id});
-        await(&client, Wait::other);
+        const std::uint32_t offset = open.ops->add(store::DropOp{0, 0, session.client_id});
+        await(&client, Wait::claim).op_offset = offset;
         return;
     }
     store::ClaimOp op;

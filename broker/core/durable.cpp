@@ -19,6 +19,13 @@ bool holds(const std::vector<store::Range>& ranges, std::uint64_t n) {
     return std::any_of(ranges.begin(), ranges.end(), [n](const store::Range& r) { return n >= r.from && n < r.to; });
 }
 
+Refusal refusal_of(const std::vector<RefusedOp>& refused, Token token, std::uint32_t offset) {
+    const auto at = std::lower_bound(refused.begin(), refused.end(), std::pair(token, offset), [](const auto& r, auto key) {
+        return std::pair(r.token, r.op_offset) < key;
+    });
+    return at != refused.end() && at->token == token && at->op_offset == offset ? at->why : Refusal::none;
+}
+
 const char* explain(Refusal refusal) {
     switch (refusal) {
         case Refusal::queue_full: return "the queue of a durable subscriber is full";
@@ -90,7 +97,7 @@ void Shard::on_effects(Effects&& effects) {
     resume_publishers();
 }
 
-void Shard::on_committed(Token through, const std::vector<RefusedOp>& refused) {
+void Shard::on_committed(Token through, const Refused& refused) {
     while (!submissions_.empty() && submissions_.front().token <= through) {
         if (submissions_.size() == 1 && open_) break;
         Submission done = std::move(submissions_.front());
@@ -100,22 +107,15 @@ void Shard::on_committed(Token through, const std::vector<RefusedOp>& refused) {
     }
 }
 
-void Shard::settle(Submission& submission, const std::vector<RefusedOp>& refused) {
+void Shard::settle(Submission& submission, const Refused& refused) {
     const std::int64_t waited_us = (now_.steady_ms - submission.submitted_ms) * 1'000;
     std::uint64_t answered = 0;
     for (const RefusedOp& one : refused) {
         if (one.token == submission.token) settle_refused(submission, one);
     }
     for (Pending& pending : submission.pending) {
-        Refusal refusal = Refusal::none;
-        if (pending.wait == Wait::publish && !refused.empty()) {
-            const auto at = std::find_if(refused.begin(), refused.end(), [&](const RefusedOp& r) {
-                return r.token == submission.token && r.op_offset == pending.op_offset;
-            });
-            if (at != refused.end()) refusal = at->why;
-        }
         answered += pending.wait == Wait::publish;
-        settle_one(submission, pending, refusal);
+        settle_one(submission, pending, refused);
         Client* client = pending.client;
         pending.client = nullptr;
         if (client && --client->pending_log == 0 && client->state == ClientState::closed) {
@@ -200,10 +200,11 @@ void Shard::settle_one(Submission& submission, Pending& pending, const Refused& 
         case Wait::suback:
         case Wait::unsuback:
             if (!client) return;
-            answer_subscribe(*client, submission.answers[pending.op_offset], pending.wait == Wait::unsuback);
-            return begin_retained(*client, std::move(submission.answers[pending.op_offset].retained));
+            return settle_answer(*client, submission.answers[pending.op_offset], pending.wait == Wait::unsuback,
+                                 submission.token, refused);
         case Wait::pubrel: {
             if (!client || !client->session->out) return;
+            if (refusal != Refusal::none) return disconnect(*client, Reason::quota_exceeded, explain(refusal));
             OutWindow& window = client->session->out->window;
             const auto n = window.find(pending.packet_id);
             if (!n || window.state(*n) != OutState::pubrec_committing) return;
@@ -213,13 +214,33 @@ void Shard::settle_one(Submission& submission, Pending& pending, const Refused& 
         }
         case Wait::pubcomp:
             if (!client) return;
+            // Without an answer the client repeats its PUBREL on its next connection.
+            if (refusal != Refusal::none) return disconnect(*client, Reason::quota_exceeded, explain(refusal));
             mqtt::encode_ack(client->out, PacketType::pubcomp, pending.packet_id);
             return want_flush(*client);
-        case Wait::other:
+        case Wait::claim:
+            if (!pending.client || pending.client->state != ClientState::claiming) return;
+            if (refusal != Refusal::none) return refuse_connect(*pending.client, Reason::quota_exceeded, explain(refusal));
             // A claim has been answered by its own effect; a drop of what an earlier session left lets its client in.
             if (pending.client->session->durable == 0) accept(*pending.client, false);
             return;
     }
+}
+
+void Shard::settle_answer(Client& client, Answer& answer, bool unsubscribe, Token token, const Refused& refused) {
+    for (const Answer::Op& op : answer.ops) {
+        const Refusal refusal = refused.empty() ? Refusal::none : refusal_of(refused, token, op.offset);
+        if (refusal == Refusal::none) continue;
+        if (unsubscribe) return disconnect(client, Reason::quota_exceeded, explain(refusal));  // the log has it still
+        counters.refused_by_reason[static_cast<std::size_t>(Reason::quota_exceeded)].add();
+        answer.reasons[op.reason] = Reason::quota_exceeded;
+        answer.reason_string = explain(refusal);
+        if (ClientSubscription* s = op.fresh_filter.empty() ? nullptr : client.session->find(op.fresh_filter)) {
+            remove_subscription(client, *s);
+        }
+    }
+    answer_subscribe(client, answer, unsubscribe);
+    begin_retained(client, std::move(answer.retained));
 }
 
 Session* Shard::durable_session(SessionId id, std::uint64_t owner) {
@@ -356,10 +377,12 @@ void Shard::submit_acks(Session& session) {
     op.owner = session.number;
     op.complete.swap(out.complete);
     op.received.swap(out.received);
-    submission().ops->add(op);
+    const std::uint32_t offset = submission().ops->add(op);
     for (const store::Range& range : op.received) {
         for (std::uint64_t n = range.from; n < range.to; ++n) {
-            await(session.client, Wait::pubrel).packet_id = out.window.id_of(n);
+            Pending& pending = await(session.client, Wait::pubrel);
+            pending.packet_id = out.window.id_of(n);
+            pending.op_offset = offset;
         }
     }
 }

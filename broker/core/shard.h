@@ -55,14 +55,15 @@ public:
 
 private:
     // What waits for the log's answer, in the order it must leave in.
-    enum class Wait : std::uint8_t { publish, held_publish, refusal, suback, unsuback, pubrel, pubcomp, other };
+    enum class Wait : std::uint8_t { publish, held_publish, refusal, suback, unsuback, pubrel, pubcomp, claim };
+    static constexpr std::uint32_t no_op = 0xFFFFFFFF;
     struct Pending {
         Client* client = nullptr;             // null: nobody waits for an answer
-        Wait wait = Wait::other;
+        Wait wait = Wait::publish;
         std::uint8_t qos = 0;
         mqtt::Reason reason = mqtt::Reason::success;
         std::uint16_t packet_id = 0;
-        std::uint32_t op_offset = 0;          // of the publish; for subacks the index into Submission::answers
+        std::uint32_t op_offset = no_op;      // of the operation; for subacks the index into Submission::answers
         MessagePtr message;                   // held_publish
     };
     struct Answer {                           // SUBACK or UNSUBACK, and what begins with it
@@ -70,6 +71,12 @@ private:
         std::vector<mqtt::Reason> reasons;
         std::string reason_string;
         std::vector<RetainedStream> retained;
+        struct Op {                           // of the durable session
+            std::uint32_t offset = 0;
+            std::uint32_t reason = 0;         // index into `reasons`
+            std::string fresh_filter;         // a subscription that was not there before
+        };
+        std::vector<Op> ops;
     };
     struct Submission {
         Token token = 0;
