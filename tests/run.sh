@@ -35,6 +35,7 @@ e2e                   900 quick
 e2e-two-workers       900
 kill9                 600
 power-cut             600
+faults               1200
 sim                   900
 bench-smoke           120
 build-asan           1500
@@ -75,6 +76,9 @@ step_power-cut() {
     echo "the control without syncs must fail:"
     ! /usr/bin/python3 tests/fault/power_cut.py build/release/bin/trunkline_fault --rounds 5 --no-sync
 }
+
+# Syncs that fail or take long, full and damaged disks, under a real broker.
+step_faults() { tests/fault/run; }
 
 # A program that starts the broker of a preset with two threads for clients, whatever the number of cores.
 two_workers() {

@@ -185,7 +185,8 @@ def round_trip(client, topic):
 
 
 def slow_sync(binary, bench):
-    with tempfile.NamedTemporaryFile() as slow, Scene(binary, faults=f"while={slow.name}.on,sync-delay-ms=2000") as scene:
+    with (tempfile.NamedTemporaryFile() as slow,
+          Scene(binary, faults=f"while={slow.name}.on,sync-delay-ms=2000") as scene):
         pinger, talker = scene.client("pinger"), scene.client("talker")
         talker.subscribe("talk/self")
         probes = [Prober(pinger.ping), Prober(round_trip(talker, "talk/self"))]
