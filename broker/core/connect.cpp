@@ -51,6 +51,15 @@ Reason reason_of(auth::Outcome outcome) {
     }
 }
 
+/// The nearest reason that the packet may carry [MQTT-3.2.2-8] [MQTT-3.14.2-1].
+Reason for_connack(Reason reason) {
+    if (mqtt::reason_allowed(mqtt::PacketType::connack, reason)) return reason;
+    return reason == Reason::server_shutting_down ? Reason::server_unavailable : Reason::unspecified_error;
+}
+Reason for_disconnect(Reason reason) {
+    return mqtt::reason_allowed(mqtt::PacketType::disconnect, reason) ? reason : Reason::not_authorized;
+}
+
 }  // namespace
 
 void Shard::on_connect(Client& client, const mqtt::Frame& frame) {
@@ -253,8 +262,8 @@ void Shard::claim_from_log(Client& client) {
     Submission& open = submission();
     if (client.clean_start && session.expiry_s == 0) {  // nothing is to outlive it: only the old session must go
         session.durable = 0;
-        open.ops->add(store::DropOp{0, 0, session.client_id});
-        await(&client, Wait::other);
+        const std::uint32_t offset = open.ops->add(store::DropOp{0, 0, session.client_id});
+        await(&client, Wait::claim).op_offset = offset;
         return;
     }
     store::ClaimOp op;
@@ -264,9 +273,8 @@ void Shard::claim_from_log(Client& client) {
     op.expiry_s = session.expiry_s;
     op.client_id = session.client_id;
     if (session.will) op.will = *session.will;
-    open.ops->add(op);
-    claims_.emplace(client.number, session.expiry_s);
-    await(&client, Wait::other);
+    const std::uint32_t offset = open.ops->add(op);
+    await(&client, Wait::claim).op_offset = offset;
 }
 
 void Shard::resume(Client& client, ClaimResult&& result) {
@@ -342,9 +350,8 @@ void Shard::accept(Client& client, bool session_present) {
     if (client.extra && !client.extra->early.empty()) {
         const std::string early = std::move(client.extra->early);
         client.extra->early.clear();
-        const std::size_t used = on_bytes(client, early);
+        client.extra->early = early.substr(consume(client, early));
         if (client.state == ClientState::closed) return;
-        if (used < early.size()) client.extra->early = early.substr(used);
     }
     if (client.reading_paused && client.transport) {
         client.reading_paused = false;
@@ -373,7 +380,7 @@ void Shard::refuse_connect(Client& client, Reason reason, std::string_view what,
     counters.connects[static_cast<std::size_t>(reason)].add();
     note_failure(client, reason);
     mqtt::Connack packet;
-    packet.reason = reason;  // [MQTT-3.2.2-6]: Session Present stays 0
+    packet.reason = for_connack(reason);  // [MQTT-3.2.2-6]: Session Present stays 0
     if (client.v5() && !what.empty()) packet.reason_string = what;
     if (client.v5() && !server_reference.empty()) packet.server_reference = server_reference;
     mqtt::encode(client.out, client.version, packet, client.max_packet_bytes);
@@ -406,13 +413,13 @@ void Shard::disconnect(Client& client, Reason reason, std::string_view what, std
     note_failure(client, reason);
     if (client.state == ClientState::connected && client.v5()) {  // [MQTT-3.14.0-1]
         mqtt::Disconnect packet;
-        packet.reason = reason;
+        packet.reason = for_disconnect(reason);
         if (client.problem_information && !what.empty()) packet.reason_string = what;
         if (!server_reference.empty()) packet.server_reference = server_reference;
         mqtt::encode(client.out, client.version, packet, client.max_packet_bytes);
     } else if (client.state == ClientState::authenticating || client.state == ClientState::claiming) {
         mqtt::Connack packet;
-        packet.reason = reason;
+        packet.reason = for_connack(reason);
         if (client.v5() && !what.empty()) packet.reason_string = what;
         if (client.v5() && !server_reference.empty()) packet.server_reference = server_reference;
         mqtt::encode(client.out, client.version, packet, client.max_packet_bytes);

@@ -17,13 +17,19 @@ using rocksdb::IOOptions;
 using rocksdb::IOStatus;
 using rocksdb::Slice;
 
+bool in_force(const Faults& faults) {
+    return faults.only_while.empty() || ::access(faults.only_while.c_str(), F_OK) == 0;
+}
+
+bool full(const Faults& faults) { return faults.no_space && in_force(faults); }
+
 class FaultFile final : public rocksdb::FSWritableFileOwnerWrapper {
 public:
     FaultFile(std::unique_ptr<rocksdb::FSWritableFile>&& file, std::shared_ptr<Faults> faults, bool is_wal)
         : FSWritableFileOwnerWrapper(std::move(file)), faults_(std::move(faults)), is_wal_(is_wal) {}
 
     IOStatus Append(const Slice& data, const IOOptions& options, IODebugContext* debug) override {
-        if (faults_->no_space) return IOStatus::NoSpace("simulated");
+        if (full(*faults_)) return IOStatus::NoSpace("simulated");
         failpoint(faults_->exit_before_write);
         if (!faults_->hold_unsynced && held_.empty()) return target()->Append(data, options, debug);
         held_.append(data.data(), data.size());
@@ -62,8 +68,8 @@ private:
     template <class Device>
     IOStatus synced(const IOOptions& options, IODebugContext* debug, Device&& device) {
         const std::chrono::milliseconds delay(faults_->sync_delay_ms.load());
-        if (delay.count() > 0) std::this_thread::sleep_for(delay);
-        if (faults_->no_space) return IOStatus::NoSpace("simulated");
+        if (delay.count() > 0 && in_force(*faults_)) std::this_thread::sleep_for(delay);
+        if (full(*faults_)) return IOStatus::NoSpace("simulated");
         if (auto left = faults_->fail_sync_after.load(); is_wal_ && left >= 0) {
             faults_->fail_sync_after = left - 1;
             if (left == 0) {
@@ -106,7 +112,7 @@ public:
 
     IOStatus NewWritableFile(const std::string& name, const rocksdb::FileOptions& options,
                              std::unique_ptr<rocksdb::FSWritableFile>* result, IODebugContext* debug) override {
-        if (faults_->no_space) return IOStatus::NoSpace("simulated");
+        if (full(*faults_)) return IOStatus::NoSpace("simulated");
         rocksdb::FileOptions plain = options;
         plain.use_mmap_writes = false;
         plain.use_direct_writes = false;
@@ -145,6 +151,7 @@ std::shared_ptr<Faults> faults_from_environment() {
         else if (name == "ignore-sync-after") faults->ignore_sync_after = value;
         else if (name == "drop-mark") faults->drop_mark = true;
         else if (name == "no-space") faults->no_space = true;
+        else if (name == "while") faults->only_while = number;
         else if (name == "fail-sync-after") faults->fail_sync_after = value;
         else if (name == "sync-delay-ms") faults->sync_delay_ms = value;
         else if (name == "exit-before-write") faults->exit_before_write = value;

@@ -22,6 +22,7 @@ struct Faults {
     std::atomic<std::int64_t> fail_sync_after{-1};
     std::atomic<bool> no_space{false};            ///< appends and creations fail with ENOSPC
     std::atomic<std::int64_t> sync_delay_ms{0};
+    std::string only_while;   ///< no_space and sync_delay_ms hold only while this file exists; empty: always
     std::atomic<std::uint64_t> syncs{0};
     /// Failpoints: the process ends at once, as if killed, that many appends or syncs of the write-ahead log later.
     std::atomic<std::int64_t> exit_before_write{-1}, exit_before_sync{-1}, exit_after_sync{-1};
@@ -33,7 +34,7 @@ struct Faults {
                                                               std::shared_ptr<Faults> faults);
 
 /// The faults that the environment asks for, TRUNKLINE_FAULTS: comma separated `drop-unsynced`, `ignore-sync`,
-/// `ignore-sync-after=N`, `drop-mark`, `fail-sync-after=N`, `no-space`, `sync-delay-ms=N`, `exit-before-write=N`, `exit-before-sync=N`,
+/// `ignore-sync-after=N`, `drop-mark`, `fail-sync-after=N`, `no-space`, `sync-delay-ms=N`, `while=FILE`, `exit-before-write=N`, `exit-before-sync=N`,
 /// `exit-after-sync=N`. Null when it asks for none; an unknown word ends the program, so that no test runs without its
 /// fault.
 [[nodiscard]] std::shared_ptr<Faults> faults_from_environment();
