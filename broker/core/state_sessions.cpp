@@ -294,6 +294,9 @@ void State::restart(const store::RestartOp& op) {
     stamp_.epoch = std::max(stamp_.epoch, op.epoch);
     std::vector<Session*> all;
     for (auto& [id, session] : sessions_) all.push_back(session.get());
+    for (auto& [shard, effects] : effects_) {  // what became due while the node was down is handed out below
+        std::erase_if(effects.wills, [](const WillDue& due) { return due.session != 0; });
+    }
     for (Session* session : all) {
         if (!session->due_wills.empty()) hand_out_will(*session);
         if (!session->connected) continue;

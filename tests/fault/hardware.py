@@ -47,9 +47,11 @@ class Scene:
         self.broker.start()
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, _, error, __):
         for one in self.clients:
             one.close()
+        if error is not None:
+            error.args = (f"{error}\nthe broker's last words: {self.broker.tail(8)}",)
         self.broker.remove()
 
 
