@@ -6,8 +6,8 @@ their own state over reconnects as the specification asks. The oracle is outside
 (PUBACK, PUBREC). Checked: nothing acknowledged is lost to any subscriber, no QoS 2 message comes twice, each topic's
 messages come in order, no session is forgotten, retained values are not older than what was acknowledged, and the
 broker serves again within --restart-seconds of its start. With trunkline_fault as the broker the same rounds are power
-cuts (--env TRUNKLINE_FAULTS=drop-unsynced) or ends at chosen points of a commit (--signal FAILPOINT). Prints a line a round and a verdict; exit code 1 on any
-violation.
+cuts (--env TRUNKLINE_FAULTS=drop-unsynced) or ends at chosen points of a commit (--signal FAILPOINT). Prints a line a
+round and a verdict; exit code 1 on any violation.
 """
 import argparse
 import asyncio
