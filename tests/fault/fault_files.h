@@ -35,8 +35,8 @@ struct Faults {
 
 /// The faults that the environment asks for, TRUNKLINE_FAULTS: comma separated `drop-unsynced`, `ignore-sync`,
 /// `ignore-sync-after=N`, `drop-mark`, `fail-sync-after=N`, `no-space`, `sync-delay-ms=N`, `while=FILE`,
-/// `exit-before-write=N`, `exit-before-sync=N`, `exit-after-sync=N`. Null when it asks for none; an unknown word ends the program, so that no test runs without its
-/// fault.
+/// `exit-before-write=N`, `exit-before-sync=N`, `exit-after-sync=N`. Null when it asks for none; an unknown word ends
+/// the program, so that no test runs without its fault.
 [[nodiscard]] std::shared_ptr<Faults> faults_from_environment();
 
 }  // namespace trunkline::fault
