@@ -1,10 +1,16 @@
 #include "persistence/rocksdb_store.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 #include <array>
 #include <atomic>
 #include <condition_variable>
+#include <cstdarg>
+#include <cstdio>
+#include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <mutex>
@@ -41,6 +47,41 @@ StoreStatus write_status(const rocksdb::Status& status, const std::string& what)
     return {status.IsNoSpace() ? StoreError::no_space : StoreError::sync_failed, what + ": " + status.ToString()};
 }
 
+/// RocksDB's own warnings, in db/LOG. Its built-in logger ends the process when the disk has been full (an assertion on
+/// the first line after one that could not be written); here such a line is lost.
+class InfoLog final : public rocksdb::Logger {
+public:
+    explicit InfoLog(std::string path) : Logger(rocksdb::WARN_LEVEL), path_(std::move(path)) {}
+    ~InfoLog() override {
+        if (file_ >= 0) ::close(file_);
+    }
+    using Logger::Logv;
+    void LogHeader(const char*, va_list) override {}   // all options, at every start
+    void Logv(const char* format, va_list arguments) override {
+        char line[2048];
+        const int stamp = std::snprintf(line, sizeof line, "%lld ", static_cast<long long>(std::time(nullptr)));
+        const auto room = sizeof line - static_cast<std::size_t>(stamp) - 1;
+        const int text = std::vsnprintf(line + stamp, room, format, arguments);
+        if (text < 0) return;
+        std::size_t size = std::min(static_cast<std::size_t>(stamp + text), sizeof line - 2);
+        if (line[size - 1] != '\n') line[size++] = '\n';
+        const std::lock_guard lock(mutex_);
+        struct stat known{};
+        if (file_ >= 0 && ::fstat(file_, &known) == 0 && known.st_size > max_bytes) {
+            ::close(std::exchange(file_, -1));
+            (void)std::rename(path_.c_str(), (path_ + ".old").c_str());
+        }
+        if (file_ < 0) file_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+        if (file_ >= 0 && ::write(file_, line, size) < 0) return;
+    }
+
+private:
+    static constexpr off_t max_bytes = 1 << 20;
+    const std::string path_;
+    std::mutex mutex_;
+    int file_ = -1;
+};
+
 rocksdb::DBOptions db_options(const RocksDbStore::Options& options, rocksdb::Env* env) {
     rocksdb::DBOptions db;
     db.env = env;
@@ -50,9 +91,7 @@ rocksdb::DBOptions db_options(const RocksDbStore::Options& options, rocksdb::Env
     db.max_total_wal_size = 4 * options.memory_bytes;
     db.max_background_jobs = 2;
     db.max_open_files = 512;
-    db.keep_log_file_num = 2;
-    db.max_log_file_size = 1 << 20;
-    db.info_log_level = rocksdb::WARN_LEVEL;
+    db.info_log = std::make_shared<InfoLog>(options.directory + "/db/LOG");
     db.stats_dump_period_sec = 0;
     db.stats_persist_period_sec = 0;
     db.max_manifest_file_size = 16 << 20;

@@ -34,8 +34,7 @@ quickstart            120 quick
 e2e                   900 quick
 e2e-two-workers       900
 kill9                 600
-power-cut             600
-faults               1200
+fault                 900
 sim                   900
 bench-smoke           120
 build-asan           1500
@@ -70,15 +69,8 @@ step_e2e() { tests/e2e/run --broker build/release/bin/trunkline -v; }
 step_e2e-two-workers() { tests/e2e/run --broker "$(two_workers release)" -v; }
 step_kill9() { tests/e2e/kill9.py --broker "$(two_workers release)" --rounds "$TRUNKLINE_KILL_ROUNDS"; }
 
-# Data that was not synced is gone after each kill; a broker whose syncs are lies must be found out.
-step_power-cut() {
-    /usr/bin/python3 tests/fault/power_cut.py build/release/bin/trunkline_fault --rounds 5 || return 1
-    echo "the control without syncs must fail:"
-    ! /usr/bin/python3 tests/fault/power_cut.py build/release/bin/trunkline_fault --rounds 5 --no-sync
-}
-
-# Syncs that fail or take long, full and damaged disks, under a real broker.
-step_faults() { tests/fault/run; }
+# Power cuts, failpoints, failing and slow syncs, full and damaged disks, through the broker process.
+step_fault() { /usr/bin/python3 tests/fault/run --bin build/release/bin; }
 
 # A program that starts the broker of a preset with two threads for clients, whatever the number of cores.
 two_workers() {

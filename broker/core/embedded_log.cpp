@@ -152,7 +152,8 @@ void EmbeddedLog::commit_all(std::vector<Submission>& submissions) {
                  operations + submissions[to].ops->count() <= options_.batch_operations);
         commit(std::span(submissions).subspan(from, to - from));
         backlog_bytes_.fetch_sub(bytes, std::memory_order_relaxed);
-        from = to;
+        // on a slow disk the batches behind it wait for long: what is answered must not wait with them in memory
+        for (; from < to; ++from) submissions[from].ops.reset();
     }
 }
 

@@ -39,7 +39,7 @@ public:
         std::uint32_t shards = 0;                        ///< effects go to session.shard modulo this; 0: as they are
         std::uint64_t disk_reserve_bytes = std::uint64_t{2} << 30;   ///< durable publishes are refused below this
         double disk_reserve_share = 0.05;                            ///< or below this share of the disk
-        std::int64_t no_space_wait_ms = 1'000;           ///< how long a batch waits for room before it is refused
+        std::int64_t no_space_wait_ms = 500;             ///< how long a batch waits for room before it is refused
         std::int64_t probe_ms = 1'000;                   ///< between looks at the free space
         std::function<std::int64_t()> now_ms;            ///< since 1970; empty: the system clock
         std::function<void(const std::string& what)> on_fatal;   ///< nothing is acknowledged any more: end the process

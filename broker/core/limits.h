@@ -40,7 +40,7 @@ struct Limits {
     std::uint64_t queue_bytes = 4ULL << 30;
     std::uint64_t retained_messages = 2'000'000;       // more topics: PUBACK 0x97
     std::uint64_t retained_bytes = 4ULL << 30;
-    std::uint64_t log_backlog_bytes = 32ULL << 20;     // submitted, not yet safe: reading of publishers pauses
+    std::uint64_t log_backlog_bytes = 32ULL << 20;     // submitted, not yet safe, in all: reading of publishers pauses
     std::uint32_t disk_warn_percent = 15;              // alarm
     std::uint32_t disk_refuse_percent = 5;             // durable publishes 0x97
     std::uint64_t disk_refuse_bytes = 2ULL << 30;      // the same, whichever is smaller of the two free amounts

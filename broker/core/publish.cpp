@@ -171,7 +171,7 @@ void Shard::publish(Client& client, const mqtt::Publish& packet, Route& route, c
     const bool durable = packet.retain || route.durable || (packet.qos == 2 && client.session->durable != 0);
     if (durable) {
         submit_publish(&client, packet, message, false);
-        if (unsafe_bytes_ > limits_.log_backlog_bytes) pause_publishers(client);
+        if (unsafe_bytes_ > backlog_share()) pause_publishers(client);
         return;
     }
     if (full_queues_ > 0 && !queues_have_room(route, message)) {

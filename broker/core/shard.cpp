@@ -291,6 +291,8 @@ void Shard::bury(Client& client) {
     graveyard_.emplace_back(&client);
 }
 
+std::uint64_t Shard::backlog_share() const { return limits_.log_backlog_bytes / broker_.shard_count(); }
+
 void Shard::pause_publishers(Client& client) {
     if (client.reading_paused || client.state != ClientState::connected) return;
     client.reading_paused = true;
@@ -299,7 +301,7 @@ void Shard::pause_publishers(Client& client) {
 }
 
 void Shard::resume_publishers() {
-    if (paused_.empty() || unsafe_bytes_ > limits_.log_backlog_bytes / 2) return;
+    if (paused_.empty() || unsafe_bytes_ > backlog_share() / 2) return;
     if (broker_.memory_pressure() != Pressure::none) return;
     std::vector<Client*> resumed;
     resumed.swap(paused_);

@@ -226,6 +226,8 @@ private:
     void check_deadline(Client& client);
     void close_transport(Client& client);
     void post(std::uint32_t shard, Mail&& mail);
+    /// This shard's part of what may be submitted and not yet safe, in bytes.
+    [[nodiscard]] std::uint64_t backlog_share() const;
     void pause_publishers(Client& client);
     void resume_publishers();
     void bury(Client& client);

@@ -196,6 +196,7 @@ private:
     void end_session(Session& session);
     void erase_session(Session& session);
     void will_is_due(Session& session, bool session_gone);
+    void hand_out_will(const Session& session);
     void cancel_timers(Session& session);
     void add_filter(Session& session, std::string_view text, const Subscription& subscription);
     void remove_filter(Session& session, std::string_view text);

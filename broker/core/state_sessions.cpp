@@ -115,14 +115,22 @@ void State::cancel_timers(Session& session) {
     session.expires_at_ms = session.will_at_ms = 0;
 }
 
-/// Hands the will out. It stays with the session until WillSentOp, so that a crash in between repeats it.
+/// Hands the will out. It stays with the session until WillSentOp, so that a crash in between repeats it. The next one
+/// of the same session waits for that: two shards could otherwise publish them in any order, and which was sent is
+/// known by its turn alone.
 void State::will_is_due(Session& session, bool session_gone) {
-    effects_[session.shard].wills.push_back({session_gone ? 0 : session.id, session.client_id, *session.will});
-    if (!session_gone) {
+    if (session_gone) {
+        effects_[session.shard].wills.push_back({0, session.client_id, *session.will});
+    } else {
         session.due_wills.push_back(std::move(*session.will));
         touch(session, Session::record);
+        if (session.due_wills.size() == 1) hand_out_will(session);
     }
     session.will.reset();
+}
+
+void State::hand_out_will(const Session& session) {
+    effects_[session.shard].wills.push_back({session.id, session.client_id, session.due_wills.front()});
 }
 
 void State::will_sent(const store::WillSentOp& op) {
@@ -130,6 +138,7 @@ void State::will_sent(const store::WillSentOp& op) {
     if (at == sessions_.end() || at->second->due_wills.empty()) return;
     at->second->due_wills.erase(at->second->due_wills.begin());
     touch(*at->second, Session::record);
+    if (!at->second->due_wills.empty()) hand_out_will(*at->second);
 }
 
 void State::drop(const store::DropOp& op) {
@@ -147,6 +156,9 @@ void State::drop(const store::DropOp& op) {
 /// The session and everything of it goes; its will is sent now at the latest [MQTT-3.1.2-8].
 void State::end_session(Session& session) {
     cancel_timers(session);
+    for (std::size_t i = 1; i < session.due_wills.size(); ++i) {  // the first has been handed out
+        effects_[session.shard].wills.push_back({0, session.client_id, session.due_wills[i]});
+    }
     if (session.will) will_is_due(session, true);
     effects_[session.shard].ended.emplace_back(session.id, session.client_id);
     while (!session.subscriptions.empty()) {
@@ -283,10 +295,11 @@ void State::restart(const store::RestartOp& op) {
     stamp_.epoch = std::max(stamp_.epoch, op.epoch);
     std::vector<Session*> all;
     for (auto& [id, session] : sessions_) all.push_back(session.get());
+    for (auto& [shard, effects] : effects_) {  // what became due while the node was down is handed out below
+        std::erase_if(effects.wills, [](const WillDue& due) { return due.session != 0; });
+    }
     for (Session* session : all) {
-        for (const store::WillRecord& will : session->due_wills) {
-            effects_[session->shard].wills.push_back({session->id, session->client_id, will});
-        }
+        if (!session->due_wills.empty()) hand_out_will(*session);
         if (!session->connected) continue;
         session->owner = 0;
         session->sent_below = std::max(session->sent_below, bounded_sent_below(*session));

@@ -57,6 +57,9 @@ public:
     [[nodiscard]] const broker::State& state() const { return *state_; }
     [[nodiscard]] const uns::RetainedTree& retained() const { return *retained_; }
 
+    /// What the disk has, in order.
+    [[nodiscard]] const std::vector<LoggedBatch>& history() const { return history_; }
+
     /// Applies the whole history to fresh nodes, reordered, repeated and mixed with batches of older epochs, and from
     /// copies of the disk taken on the way: every hash must be the same.
     void check_replays();

@@ -28,7 +28,8 @@ broker::StateLimits small_limits(Random& random) {
 
 World::World(std::uint64_t seed, Broken broken)
     : random_(seed), limits_(small_limits(random_)), shards_(shard_count),
-      node_(random_, limits_, broken, [this](std::uint32_t shard, Effects&& e) { on_effects(shard, std::move(e)); }) {
+      node_(random_, limits_, broken, [this](std::uint32_t shard, Effects&& e) { on_effects(shard, std::move(e)); }),
+      visitors_(random_, shard_count, visitor_hooks()) {
     for (std::size_t i = 0; i < 2 + random_.below(2); ++i) {
         publishers_.emplace_back();
         publishers_.back().client = "pub" + std::to_string(i);
@@ -61,8 +62,9 @@ void World::run() {
 
 void World::step() {
     now_ms_ += static_cast<std::int64_t>(random_.below(5));
+    if (random_.below(60) == 0) now_ms_ += static_cast<std::int64_t>(random_.below(1500));   // wills and sessions end
     if (!calm_ && random_.below(150) == 0) crash();
-    switch (random_.below(8)) {
+    switch (random_.below(9)) {
         case 0:
         case 1: {
             Publisher& publisher = publishers_[random_.below(publishers_.size())];
@@ -87,6 +89,7 @@ void World::step() {
             shard_turn(subscriber);
             return;
         }
+        case 8: return visitors_.turn();
         case 5: return flush(static_cast<std::uint32_t>(random_.below(shard_count)));
         default: node_.step(now_ms_);   // a slow disk is one that is not picked for long
     }
@@ -95,6 +98,7 @@ void World::step() {
 /// Lets everything arrive: no more chaos, all clients on line.
 void World::settle() {
     calm_ = true;
+    visitors_.leave();
     for (int round = 0; round < 20'000; ++round) {
         for (Publisher& publisher : publishers_) {
             if (!publisher.connected && publisher.owner == 0) connect(publisher);
@@ -112,9 +116,14 @@ void World::settle() {
             flush(shard);
         }
         for (const Publisher& publisher : publishers_) quiet &= publisher.open.empty();
+        if (quiet) {
+            visitors_.oracle.follow(node_.history());
+            visitors_.oracle.expect_all_published();
+            if (!visitors_.oracle.any_session()) return;
+            now_ms_ += 300;
+        }
         now_ms_ += 1;
         while (node_.step(now_ms_)) {}
-        if (quiet) return;
     }
     violated("the system does not come to rest");
 }
@@ -130,6 +139,7 @@ void World::crash() {
         }
     }
     for (Subscriber& subscriber : subscribers_) subscriber.connection.reset();
+    visitors_.crash();
     now_ms_ += static_cast<std::int64_t>(random_.below(50));
     node_.start(now_ms_);
 }
@@ -163,6 +173,7 @@ void World::on_effects(std::uint32_t index, Effects&& effects) {
         for (const broker::Delivery& chunk : fetch.chunks) on_messages(chunk, subscriber->connection->expect);
         subscriber->connection->live = fetch.live;
     }
+    for (const broker::WillDue& due : effects.wills) publish_will(index, due);
     Shard& shard = shards_[index];
     while (!shard.waiting.empty() && shard.waiting.begin()->first <= effects.committed_through) {
         const auto [token, all] = *shard.waiting.begin();
@@ -173,6 +184,37 @@ void World::on_effects(std::uint32_t index, Effects&& effects) {
             if (done) done(at == effects.refused.end() ? Refusal::none : at->why);
         }
     }
+}
+
+/// The will and the note that it was sent are one submission: a crash loses both or none.
+void World::publish_will(std::uint32_t index, const broker::WillDue& due) {
+    Shard& shard = shards_[index];
+    store::PublishOp op;
+    op.qos = due.will.qos;
+    op.topic = due.will.topic;
+    op.payload = due.will.payload;
+    shard.done.emplace_back(shard.ops->add(op), nullptr);
+    if (due.session) shard.done.emplace_back(shard.ops->add(store::WillSentOp{due.session}), nullptr);
+}
+
+Visitors::Hooks World::visitor_hooks() {
+    Visitors::Hooks hooks;
+    hooks.new_owner = [this] { return ++next_owner_; };
+    hooks.new_message = [this](const std::string& topic, std::uint8_t qos) {
+        SimMessage message;
+        message.uid = messages_.size();
+        message.topic = topic;
+        message.qos = qos;
+        messages_.push_back(message);
+        return message.uid;
+    };
+    hooks.claim = [this](std::uint32_t shard, const store::ClaimOp& op) {
+        for (std::uint32_t i = 0; i < shard_count; ++i) flush(i);   // what the old connection sent comes first
+        submit(shard, op, nullptr);
+    };
+    hooks.detach = [this](std::uint32_t shard, const store::DetachOp& op) { submit(shard, op, nullptr); };
+    hooks.subscribe = [this](std::uint32_t shard, const store::SubscribeOp& op) { submit(shard, op, nullptr); };
+    return hooks;
 }
 
 Subscriber* World::subscriber_of(std::uint64_t owner) {
@@ -201,6 +243,7 @@ void World::connect(Publisher& publisher) {
 }
 
 void World::on_claim(const broker::ClaimResult& claim) {
+    visitors_.on_claim(claim);
     for (Publisher& publisher : publishers_) {
         if (publisher.owner != claim.owner) continue;
         if (publisher.session && !claim.present) violated("the session of " + publisher.client + " is gone");
@@ -465,6 +508,9 @@ void World::check_end() {
         if (session->queued_messages() != 0 || session->queued_bytes != 0 || session->queue_keys != 0) {
             violated("the queue of " + subscriber.client + " is not empty when all is acknowledged");
         }
+    }
+    for (const char* client : {"visitor0", "visitor1", "visitor2"}) {
+        if (node_.state().find_session(client)) violated(std::string(client) + " is known after its session expired");
     }
     if (node_.state().young_bytes() != 0) violated("a log record is left when all is acknowledged");
     for (const auto& [topic, sequence] : retained_acknowledged_) {

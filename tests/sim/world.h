@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "tests/sim/node.h"
+#include "tests/sim/visitors.h"
 
 namespace trunkline::sim {
 
@@ -93,6 +94,8 @@ private:
     void submit(std::uint32_t shard, const Op& op, Done done);
     void flush(std::uint32_t shard);
     void on_effects(std::uint32_t shard, Effects&& effects);
+    void publish_will(std::uint32_t shard, const broker::WillDue& due);
+    [[nodiscard]] Visitors::Hooks visitor_hooks();
     void on_claim(const broker::ClaimResult& claim);
     void on_messages(const broker::Delivery& delivery, std::uint64_t from_n);
     Subscriber* subscriber_of(std::uint64_t owner);
@@ -122,6 +125,7 @@ private:
     std::uint64_t next_owner_ = 0;
     bool calm_ = false;                  // no more chaos: everything must arrive
     SimNode node_;
+    Visitors visitors_;
 };
 
 }  // namespace trunkline::sim

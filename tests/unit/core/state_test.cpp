@@ -272,6 +272,25 @@ TEST_CASE("a will waits for its delay, is cancelled by a return and repeated unt
     CHECK(f.run(store::RestartOp{3})[0].wills.empty());
 }
 
+TEST_CASE("a will that is due when the node comes back is handed out once", "[core][state]") {
+    StateFixture f;
+    f.connect("a", false, 3600, will(10));
+    f.run(f.detach("a"));
+    REQUIRE(f.reload().ok());
+    f.time_ms += 20'000;
+    CHECK(f.run(store::RestartOp{2})[0].wills.size() == 1);
+}
+
+TEST_CASE("wills of one session are handed out one after the other", "[core][state]") {
+    StateFixture f;
+    f.connect("a", false, 3600, will(0));
+    CHECK(f.run(f.detach("a"))[0].wills.size() == 1);
+    f.connect("a", false, 3600, will(0));
+    CHECK(f.run(f.detach("a"))[0].wills.empty());   // which of two was sent could not be told
+    CHECK(f.run(store::WillSentOp{f.session("a").id})[0].wills.size() == 1);
+    CHECK(f.run(store::WillSentOp{f.session("a").id})[0].wills.empty());
+}
+
 TEST_CASE("a clean disconnect drops the will", "[core][state]") {
     StateFixture f;  // [MQTT-3.14.4-3]
     f.connect("a", false, 3600, will());
