@@ -20,9 +20,8 @@ bool holds(const std::vector<store::Range>& ranges, std::uint64_t n) {
 }
 
 Refusal refusal_of(const std::vector<RefusedOp>& refused, Token token, std::uint32_t offset) {
-    const auto at = std::lower_bound(refused.begin(), refused.end(), std::pair(token, offset), [](const auto& r, auto key) {
-        return std::pair(r.token, r.op_offset) < key;
-    });
+    const auto at = std::lower_bound(refused.begin(), refused.end(), std::pair(token, offset),
+                                     [](const auto& r, auto key) { return std::pair(r.token, r.op_offset) < key; });
     return at != refused.end() && at->token == token && at->op_offset == offset ? at->why : Refusal::none;
 }
 
@@ -220,7 +219,8 @@ void Shard::settle_one(Submission& submission, Pending& pending, const Refused& 
             return want_flush(*client);
         case Wait::claim:
             if (!pending.client || pending.client->state != ClientState::claiming) return;
-            if (refusal != Refusal::none) return refuse_connect(*pending.client, Reason::quota_exceeded, explain(refusal));
+            if (refusal != Refusal::none)
+                return refuse_connect(*pending.client, Reason::quota_exceeded, explain(refusal));
             // A claim has been answered by its own effect; a drop of what an earlier session left lets its client in.
             if (pending.client->session->durable == 0) accept(*pending.client, false);
             return;

@@ -187,7 +187,8 @@ private:
     std::uint32_t add_subscription(Client& client, const ClientSubscription& subscription, bool retained_owed);
     void remove_subscription(Client& client, ClientSubscription& subscription);
     /// What is stored as Retain Handling says what is still owed: 2 once the retained messages are acknowledged.
-    std::uint32_t store_subscription(const Session& session, const ClientSubscription& subscription, bool retained_owed);
+    std::uint32_t store_subscription(const Session& session, const ClientSubscription& subscription,
+                                     bool retained_owed);
     void retained_settled(Session& session);
     void route_subscription(Client& client, const ClientSubscription& subscription);
     void unroute_subscription(Client& client, const ClientSubscription& subscription);

@@ -41,7 +41,8 @@ private:
 };
 
 constexpr std::array topics = {"a", "a/b", "a/b/c", "$SYS/x", "b", "will"};
-constexpr std::array filters = {"#", "a/+", "a/#", "a/b", "$share/g/a/#", "$share/g/a/b", "+", "b", "a/#/b", "$share//x"};
+constexpr std::array filters = {"#", "a/+", "a/#",   "a/b",      "$share/g/a/#", "$share/g/a/b",
+                                "+", "b",   "a/#/b", "$share//x"};
 
 struct Slot {
     Peer* peer = nullptr;
@@ -201,12 +202,14 @@ private:
     void acknowledge(Slot& slot) {
         if (!connected(slot)) return;
         if (slot.owed.empty()) {
-            return slot.peer->ack(static_cast<PacketType>(4 + input_.below(4)), static_cast<std::uint16_t>(input_.byte()));
+            return slot.peer->ack(static_cast<PacketType>(4 + input_.below(4)),
+                                  static_cast<std::uint16_t>(input_.byte()));
         }
         const std::size_t at = input_.below(static_cast<std::uint8_t>(std::min<std::size_t>(slot.owed.size(), 255)));
         const mqtt::Ack ack = slot.owed[at];
         slot.owed.erase(slot.owed.begin() + static_cast<std::ptrdiff_t>(at));
-        const bool refuses = ack.type == PacketType::pubrec && slot.peer->version() == Version::v5 && input_.below(8) == 0;
+        const bool refuses =
+            ack.type == PacketType::pubrec && slot.peer->version() == Version::v5 && input_.below(8) == 0;
         if (ack.type != PacketType::pubrec || refuses) slot.in_use.erase(ack.packet_id);
         slot.peer->ack(ack.type, ack.packet_id, refuses ? mqtt::Reason::unspecified_error : mqtt::Reason::success);
     }
@@ -248,8 +251,10 @@ private:
             } else if (const auto* ack = std::get_if<mqtt::Ack>(&*packet)) {
                 on_ack(slot, *ack);
             } else {
-                require(std::holds_alternative<mqtt::Connack>(*packet) || std::holds_alternative<mqtt::Suback>(*packet) ||
-                        std::holds_alternative<mqtt::Unsuback>(*packet) || std::holds_alternative<mqtt::Disconnect>(*packet) ||
+                require(std::holds_alternative<mqtt::Connack>(*packet) ||
+                        std::holds_alternative<mqtt::Suback>(*packet) ||
+                        std::holds_alternative<mqtt::Unsuback>(*packet) ||
+                        std::holds_alternative<mqtt::Disconnect>(*packet) ||
                         std::holds_alternative<mqtt::Auth>(*packet) || std::holds_alternative<tests::Ping>(*packet));
             }
         }

@@ -118,7 +118,8 @@ class Script;
 /// One connection of a script.
 class Peer {
 public:
-    Peer(Script& script, std::uint32_t shard, mqtt::Version version) : script_(script), shard_(shard), version_(version) {}
+    Peer(Script& script, std::uint32_t shard, mqtt::Version version)
+        : script_(script), shard_(shard), version_(version) {}
 
     // Sending: bytes go to the shard at once, the shard's turn ends after each.
     void send_bytes(std::string_view bytes);

@@ -350,8 +350,8 @@ TEST_CASE("retained messages stream as far as Receive Maximum and the write buff
     s.transport.takes = 0;
     s.subscribe(1, "r/#", {.qos = static_cast<std::uint8_t>(acknowledged ? 1 : 0)});
     std::uint64_t buffered = 0;
-    script.broker->visit_clients([&](const ClientInfo& info) { buffered = std::max(buffered, info.write_buffer_bytes); },
-                                 [] {});
+    script.broker->visit_clients(
+        [&](const ClientInfo& info) { buffered = std::max(buffered, info.write_buffer_bytes); }, [] {});
     script.turn();
     CHECK(buffered > 4'000);
     CHECK(buffered < 3 * config.limits.write_buffer_bytes);
@@ -485,7 +485,8 @@ TEST_CASE("filters that are none, and limits, are answered one by one", "[core][
     Peer& a = script.connect({.id = "a"});
     mqtt::Subscribe many;
     many.packet_id = 1;
-    for (const char* filter : {"a/#/b", "$share//t", "a/b/c/d", "x", "y", "z"}) many.requests.push_back({filter, {.qos = 1}});
+    for (const char* filter : {"a/#/b", "$share//t", "a/b/c/d", "x", "y", "z"})
+        many.requests.push_back({filter, {.qos = 1}});
     a.send_packet(many);
     CHECK(a.expect<mqtt::Suback>().reasons ==  // [MQTT-3.8.4-6] [MQTT-3.9.3-2]
           std::vector{Reason::topic_filter_invalid, Reason::topic_filter_invalid, Reason::topic_filter_invalid,

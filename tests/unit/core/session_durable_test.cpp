@@ -104,7 +104,8 @@ TEST_CASE("nothing overtakes a publish that is under way, and answers leave in o
     CHECK(live.payloads() == std::vector<std::string>{"1", "2", "4"});  // [MQTT-4.6.0-5]
 }
 
-TEST_CASE("a publisher that goes while its messages are under way loses nothing of what the log has", "[core][session]") {
+TEST_CASE("a publisher that goes while its messages are under way loses nothing of what the log has",
+          "[core][session]") {
     Script script;
     leave_queue(script, "away", "owed", 1);
     Peer& p = script.connect({.id = "p"});

@@ -27,7 +27,8 @@ struct Waker {
 /// One shard's loop, and a handful of clients that live on it.
 class Loop {
 public:
-    Loop(Broker& broker, std::uint32_t shard, Waker& waker) : shard_(broker.shard(shard)), waker_(waker), random_(shard) {}
+    Loop(Broker& broker, std::uint32_t shard, Waker& waker)
+        : shard_(broker.shard(shard)), waker_(waker), random_(shard) {}
 
     void run(const std::atomic<bool>& stop, const std::atomic<bool>& finished) {
         while (!finished.load()) {
