@@ -109,7 +109,8 @@ std::string Daemon::start_admin() {
         .listeners = [this] { return listener_numbers(); },
         .commits = [this] { return commit_numbers(); },
         .alarms = [this] {
-            return std::vector<admin::Alarm>{{"disk", resources_->disk_alarm()}, {"memory", resources_->memory_alarm()}};
+            return std::vector<admin::Alarm>{{"disk", resources_->disk_alarm()},
+                                             {"memory", resources_->memory_alarm()}};
         },
         .config_json = [this] { return config_text(); },
         .version = version,

@@ -43,8 +43,8 @@ struct ClientInfo {
     std::uint64_t write_buffer_bytes = 0;
 };
 
-/// Clients are sent elsewhere. `server_reference` as section 4.11 has it: one or more `host[:port]`, separated by spaces;
-/// empty: none is named.
+/// Clients are sent elsewhere. `server_reference` as section 4.11 has it: one or more `host[:port]`, separated by
+/// spaces; empty: none is named.
 struct Drain {
     std::string server_reference;
     bool moved = false;                    // for good: 0x9D Server moved instead of 0x9C Use another server
@@ -62,7 +62,9 @@ public:
     void attach(std::unique_ptr<auth::Authenticator> authenticator);
     /// Before any shard runs: `failed(peer)` is called, on any shard's thread, for each connection that ends before its
     /// CONNECT is accepted through the peer's own fault.
-    void on_connect_failure(std::function<void(const PeerAddress& peer)> failed) { connect_failed_ = std::move(failed); }
+    void on_connect_failure(std::function<void(const PeerAddress& peer)> failed) {
+        connect_failed_ = std::move(failed);
+    }
     [[nodiscard]] CommitLog& log() const { return *log_; }
     [[nodiscard]] uns::RetainedTree& retained() { return retained_; }
     [[nodiscard]] const Config& config() const { return config_; }

@@ -65,6 +65,7 @@ struct RetainedStream {
     std::string after;                        // the last topic sent
     std::uint8_t qos = 0;                     // granted
     std::uint32_t identifier = 0;
+    std::size_t largest_bytes = 1;            // of those sent
 };
 
 /// The outgoing half of a durable session: its messages live in the log and on disk, only references are here.

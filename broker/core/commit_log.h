@@ -50,6 +50,7 @@ struct ClaimResult {
     SessionId session = 0;
     bool present = false;                         ///< Session Present
     bool live = false;                            ///< nothing queued: messages come by themselves
+    std::uint32_t expiry_s = 0;                   ///< as claimed
     std::uint64_t cursor = 0;                     ///< lowest delivery number not acknowledged
     std::uint64_t next_n = 0;                     ///< the number the next message will get
     std::uint64_t sent_below = 0;                 ///< numbers below may have been sent before

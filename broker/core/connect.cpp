@@ -16,6 +16,8 @@ using mqtt::Reason;
 namespace {
 
 constexpr std::uint32_t never = 0xFFFFFFFF;
+constexpr const char* too_many_user_properties =
+    "more user properties than the limit max_user_properties or max_user_property_bytes";
 
 std::string forwarded(std::string_view properties) {
     std::string out;
@@ -47,6 +49,15 @@ Reason reason_of(auth::Outcome outcome) {
         case auth::Outcome::bad_method: return Reason::bad_authentication_method;
         default: return Reason::not_authorized;
     }
+}
+
+/// The nearest reason that the packet may carry [MQTT-3.2.2-8] [MQTT-3.14.2-1].
+Reason for_connack(Reason reason) {
+    if (mqtt::reason_allowed(mqtt::PacketType::connack, reason)) return reason;
+    return reason == Reason::server_shutting_down ? Reason::server_unavailable : Reason::unspecified_error;
+}
+Reason for_disconnect(Reason reason) {
+    return mqtt::reason_allowed(mqtt::PacketType::disconnect, reason) ? reason : Reason::not_authorized;
 }
 
 }  // namespace
@@ -107,8 +118,10 @@ void Shard::on_connect(Client& client, const mqtt::Frame& frame) {
         session.client_id = make_client_id(client.number);  // [MQTT-3.1.3-6] [MQTT-3.2.2-16]
         client.more().assigned_id = session.client_id;
     }
-    if (connect.user_properties.size() > limits_.max_user_properties) {
-        return refuse_connect(client, Reason::quota_exceeded, "more user properties than the limit");
+    std::uint64_t user_bytes = 0;
+    for (const auto& [name, value] : connect.user_properties) user_bytes += 5 + name.size() + value.size();
+    if (connect.user_properties.size() > limits_.max_user_properties || user_bytes > limits_.max_user_property_bytes) {
+        return refuse_connect(client, Reason::quota_exceeded, too_many_user_properties);
     }
     if (connect.will) {
         const Verdict verdict = check_will(*connect.will);
@@ -121,6 +134,10 @@ void Shard::on_connect(Client& client, const mqtt::Frame& frame) {
 Shard::Verdict Shard::check_will(const mqtt::Will& will) const {
     if (will.has_payload_format && will.payload_is_utf8 && !mqtt::is_valid_utf8_payload(will.payload)) {
         return {Reason::payload_format_invalid, "the will's payload is not the UTF-8 it is said to be"};
+    }
+    const auto user = mqtt::user_property_size(will.properties);
+    if (user.count > limits_.max_user_properties || user.bytes > limits_.max_user_property_bytes) {
+        return {Reason::quota_exceeded, too_many_user_properties};
     }
     return judge_topic(will.topic);
 }
@@ -245,8 +262,8 @@ void Shard::claim_from_log(Client& client) {
     Submission& open = submission();
     if (client.clean_start && session.expiry_s == 0) {  // nothing is to outlive it: only the old session must go
         session.durable = 0;
-        open.ops->add(store::DropOp{0, 0, session.client_id});
-        await(&client, Wait::other);
+        const std::uint32_t offset = open.ops->add(store::DropOp{0, 0, session.client_id});
+        await(&client, Wait::claim).op_offset = offset;
         return;
     }
     store::ClaimOp op;
@@ -256,9 +273,8 @@ void Shard::claim_from_log(Client& client) {
     op.expiry_s = session.expiry_s;
     op.client_id = session.client_id;
     if (session.will) op.will = *session.will;
-    open.ops->add(op);
-    claims_.emplace(client.number, session.expiry_s);
-    await(&client, Wait::other);
+    const std::uint32_t offset = open.ops->add(op);
+    await(&client, Wait::claim).op_offset = offset;
 }
 
 void Shard::resume(Client& client, ClaimResult&& result) {
@@ -324,18 +340,19 @@ void Shard::accept(Client& client, bool session_present) {
         }
     }
     if (!mqtt::encode(client.out, client.version, packet, client.max_packet_bytes)) {
-        return disconnect(client, Reason::packet_too_large,
-                          "the client's Maximum Packet Size has no room for a CONNACK");
+        counters.disconnects[static_cast<std::size_t>(Reason::packet_too_large)].add();
+        close_transport(client);  // no DISCONNECT without a CONNACK [MQTT-3.14.0-1]
+        return finish(client, true);
     }
     want_flush(client);
-    watch_deadline(client, now_.steady_ms + 1'000 + client.keep_alive_s * std::int64_t{1'500});
+    watch_deadline(client, now_.steady_ms + std::min(1'000 + client.keep_alive_s * std::int64_t{1'500},
+                                                     limits_.write_stall_s * std::int64_t{1'000}));
     if (log_enabled(Level::debug)) log(Level::debug, "client_connected", {{"client_id", session.client_id}});
     if (client.extra && !client.extra->early.empty()) {
         const std::string early = std::move(client.extra->early);
         client.extra->early.clear();
-        const std::size_t used = on_bytes(client, early);
+        client.extra->early = early.substr(consume(client, early));
         if (client.state == ClientState::closed) return;
-        if (used < early.size()) client.extra->early = early.substr(used);
     }
     if (client.reading_paused && client.transport) {
         client.reading_paused = false;
@@ -364,7 +381,7 @@ void Shard::refuse_connect(Client& client, Reason reason, std::string_view what,
     counters.connects[static_cast<std::size_t>(reason)].add();
     note_failure(client, reason);
     mqtt::Connack packet;
-    packet.reason = reason;  // [MQTT-3.2.2-6]: Session Present stays 0
+    packet.reason = for_connack(reason);  // [MQTT-3.2.2-6]: Session Present stays 0
     if (client.v5() && !what.empty()) packet.reason_string = what;
     if (client.v5() && !server_reference.empty()) packet.server_reference = server_reference;
     mqtt::encode(client.out, client.version, packet, client.max_packet_bytes);
@@ -397,13 +414,13 @@ void Shard::disconnect(Client& client, Reason reason, std::string_view what, std
     note_failure(client, reason);
     if (client.state == ClientState::connected && client.v5()) {  // [MQTT-3.14.0-1]
         mqtt::Disconnect packet;
-        packet.reason = reason;
+        packet.reason = for_disconnect(reason);
         if (client.problem_information && !what.empty()) packet.reason_string = what;
         if (!server_reference.empty()) packet.server_reference = server_reference;
         mqtt::encode(client.out, client.version, packet, client.max_packet_bytes);
     } else if (client.state == ClientState::authenticating || client.state == ClientState::claiming) {
         mqtt::Connack packet;
-        packet.reason = reason;
+        packet.reason = for_connack(reason);
         if (client.v5() && !what.empty()) packet.reason_string = what;
         if (client.v5() && !server_reference.empty()) packet.server_reference = server_reference;
         mqtt::encode(client.out, client.version, packet, client.max_packet_bytes);

@@ -12,6 +12,7 @@ using mqtt::Reason;
 
 namespace {
 constexpr std::size_t retained_step = 256;   // messages visited under one lock of the retained tree
+constexpr std::size_t retained_first = 16;   // while their size is not known
 constexpr std::size_t scans_per_turn = 8;    // so that one stream does not hold up the shard
 }  // namespace
 
@@ -81,7 +82,8 @@ void Shard::deliver_to_group(const MessageView& message, const Group& group, Mes
         }
         const auto at = clients_.find(member.number);
         if (at == clients_.end() || !at->second->session) continue;
-        if (has_room(*at->second) && (message.qos == 0 || quota(*at->second, *at->second->session, at->second->session->window) > 0)) {
+        if (has_room(*at->second) &&
+            (message.qos == 0 || quota(*at->second, *at->second->session, at->second->session->window) > 0)) {
             chosen = &member;
             break;
         }
@@ -232,7 +234,9 @@ void Shard::pump_retained(Client& client, Session& session) {
     for (std::size_t scans = 0; !session.retained.empty(); ++scans) {
         if (!has_room(client)) return;  // on_writable() or the turn's end goes on
         RetainedStream& stream = session.retained.front();
-        std::size_t most = retained_step;
+        // As many as the write buffer takes if all are as large as the largest so far.
+        const std::size_t fit = 1 + (limits_.write_buffer_bytes - client.out.size()) / stream.largest_bytes;
+        std::size_t most = stream.after.empty() ? retained_first : std::min(retained_step, fit);
         if (stream.qos > 0) {
             most = std::min<std::size_t>(most, quota(client, session, session.window));
             if (most == 0) return;  // an acknowledgement goes on
@@ -252,6 +256,7 @@ void Shard::pump_retained(Client& client, Session& session) {
             const OutState state = message.qos == 1 ? OutState::wait_puback : OutState::wait_pubrec;
             emit(client, message, options, message.qos ? &session.window : nullptr, state);
             stream.after = topic;
+            stream.largest_bytes = std::max(stream.largest_bytes, topic.size() + kept->memory_bytes());
         });
         if (!more) session.retained.erase(session.retained.begin());
     }

@@ -19,6 +19,13 @@ bool holds(const std::vector<store::Range>& ranges, std::uint64_t n) {
     return std::any_of(ranges.begin(), ranges.end(), [n](const store::Range& r) { return n >= r.from && n < r.to; });
 }
 
+Refusal refusal_of(const std::vector<RefusedOp>& refused, Token token, std::uint32_t offset) {
+    const auto at = std::lower_bound(refused.begin(), refused.end(), std::pair(token, offset), [](const auto& r, auto key) {
+        return std::pair(r.token, r.op_offset) < key;
+    });
+    return at != refused.end() && at->token == token && at->op_offset == offset ? at->why : Refusal::none;
+}
+
 const char* explain(Refusal refusal) {
     switch (refusal) {
         case Refusal::queue_full: return "the queue of a durable subscriber is full";
@@ -65,11 +72,10 @@ void Shard::on_effects(Effects&& effects) {
         if (Session* session = durable_session(id, owner)) session->out->live = false;
     }
     for (ClaimResult& claim : effects.claims) {
-        const auto asked = claims_.find(claim.owner);
-        const std::uint32_t expiry_s = asked == claims_.end() ? 0 : asked->second;
-        if (asked != claims_.end()) claims_.erase(asked);
         const auto at = clients_.find(claim.owner);
         if (at == clients_.end() || at->second->state != ClientState::claiming) {  // left while the log was at it
+            // What was there before stays; a session that nobody was told of goes.
+            const std::uint32_t expiry_s = claim.present ? claim.expiry_s : 0;
             submission().ops->add(store::DetachOp{claim.session, claim.owner, claim.sent_below, expiry_s, true});
             continue;
         }
@@ -77,6 +83,9 @@ void Shard::on_effects(Effects&& effects) {
     }
     for (FetchResult& fetched : effects.fetches) on_fetched(std::move(fetched));
     for (Delivery& delivery : effects.deliveries) on_delivery(std::move(delivery));
+    for (const auto& [id, owner] : effects.spooled) {  // nothing may be under way whose acknowledgement would do it
+        if (Session* session = durable_session(id, owner)) pump_durable(*session->client, *session);
+    }
     if (effects.committed_through != 0) on_committed(effects.committed_through, effects.refused);
     for (WillDue& due : effects.wills) publish_will_due(std::move(due));
     for (const auto& [id, client_id] : effects.ended) {
@@ -88,7 +97,7 @@ void Shard::on_effects(Effects&& effects) {
     resume_publishers();
 }
 
-void Shard::on_committed(Token through, const std::vector<RefusedOp>& refused) {
+void Shard::on_committed(Token through, const Refused& refused) {
     while (!submissions_.empty() && submissions_.front().token <= through) {
         if (submissions_.size() == 1 && open_) break;
         Submission done = std::move(submissions_.front());
@@ -98,22 +107,15 @@ void Shard::on_committed(Token through, const std::vector<RefusedOp>& refused) {
     }
 }
 
-void Shard::settle(Submission& submission, const std::vector<RefusedOp>& refused) {
+void Shard::settle(Submission& submission, const Refused& refused) {
     const std::int64_t waited_us = (now_.steady_ms - submission.submitted_ms) * 1'000;
     std::uint64_t answered = 0;
     for (const RefusedOp& one : refused) {
         if (one.token == submission.token) settle_refused(submission, one);
     }
     for (Pending& pending : submission.pending) {
-        Refusal refusal = Refusal::none;
-        if (pending.wait == Wait::publish && !refused.empty()) {
-            const auto at = std::find_if(refused.begin(), refused.end(), [&](const RefusedOp& r) {
-                return r.token == submission.token && r.op_offset == pending.op_offset;
-            });
-            if (at != refused.end()) refusal = at->why;
-        }
         answered += pending.wait == Wait::publish;
-        settle_one(submission, pending, refusal);
+        settle_one(submission, pending, refused);
         Client* client = pending.client;
         pending.client = nullptr;
         if (client && --client->pending_log == 0 && client->state == ClientState::closed) {
@@ -132,50 +134,23 @@ void Shard::settle(Submission& submission, const std::vector<RefusedOp>& refused
     }
 }
 
+/// What has no answer of its own: endings are submitted again, they only free space.
 void Shard::settle_refused(Submission& submission, const RefusedOp& refused) {
     const std::string_view bytes = submission.ops->bytes().substr(refused.op_offset);
     const auto header = store::peek_op(bytes);
-    const auto client_of = [this](std::uint64_t number) {
-        const auto at = clients_.find(number);
-        return at == clients_.end() ? nullptr : at->second;
-    };
     switch (header->kind) {
-        case store::OpKind::publish: return;  // answered in its turn
-        case store::OpKind::claim: {
-            Client* client = client_of(store::read_claim(bytes)->owner);
-            claims_.erase(store::read_claim(bytes)->owner);
-            if (client && client->state == ClientState::claiming) {
-                refuse_connect(*client, Reason::quota_exceeded, explain(refused.why));
-            }
-            return;
-        }
-        case store::OpKind::subscribe: return refuse_subscription(submission, *store::read_subscribe(bytes));
         case store::OpKind::acknowledge: {
             // Not on disk: the messages will be sent again. A fresh start keeps both sides of one mind.
-            Client* client = client_of(store::read_acknowledge(bytes)->owner);
-            if (client) disconnect(*client, Reason::quota_exceeded, explain(refused.why));
+            const auto at = clients_.find(store::read_acknowledge(bytes)->owner);
+            if (at != clients_.end()) disconnect(*at->second, Reason::quota_exceeded, explain(refused.why));
             return;
         }
-        default: retries_.emplace_back(bytes.substr(0, header->size));  // an ending: it only frees space
-    }
-}
-
-void Shard::refuse_subscription(Submission& submission, const store::SubscribeOp& op) {
-    const auto at = durable_.find(op.session);
-    if (at == durable_.end() || at->second->number != op.owner) return;
-    Session& session = *at->second;
-    for (Pending& pending : submission.pending) {
-        if (pending.client != session.client || pending.wait != Wait::suback) continue;
-        Answer& answer = submission.answers[pending.op_offset];
-        for (Reason& reason : answer.reasons) {
-            if (static_cast<std::uint8_t>(reason) < 0x80) reason = Reason::quota_exceeded;
-        }
-        answer.reason_string = "the subscription could not be stored";
-        answer.retained.clear();
-    }
-    if (ClientSubscription* subscription = session.find(op.filter)) {
-        unroute_subscription(*session.client, *subscription);
-        session.subscriptions.erase(session.subscriptions.begin() + (subscription - session.subscriptions.data()));
+        case store::OpKind::drop:
+            if (store::read_drop(bytes)->session == 0) return;  // a CONNECT, which is refused
+            [[fallthrough]];
+        case store::OpKind::detach:
+        case store::OpKind::will_sent: retries_.emplace_back(bytes.substr(0, header->size)); return;
+        default: return;  // answered in its turn
     }
 }
 
@@ -185,7 +160,9 @@ void Shard::retry_refused() {
     retries_.clear();
 }
 
-void Shard::settle_one(Submission& submission, Pending& pending, Refusal refusal) {
+void Shard::settle_one(Submission& submission, Pending& pending, const Refused& refused) {
+    const bool asks = !refused.empty() && pending.wait != Wait::suback && pending.wait != Wait::unsuback;
+    const Refusal refusal = asks ? refusal_of(refused, submission.token, pending.op_offset) : Refusal::none;
     Client* client = pending.client && pending.client->state == ClientState::connected ? pending.client : nullptr;
     switch (pending.wait) {
         case Wait::publish: {
@@ -223,10 +200,11 @@ void Shard::settle_one(Submission& submission, Pending& pending, Refusal refusal
         case Wait::suback:
         case Wait::unsuback:
             if (!client) return;
-            answer_subscribe(*client, submission.answers[pending.op_offset], pending.wait == Wait::unsuback);
-            return begin_retained(*client, std::move(submission.answers[pending.op_offset].retained));
+            return settle_answer(*client, submission.answers[pending.op_offset], pending.wait == Wait::unsuback,
+                                 submission.token, refused);
         case Wait::pubrel: {
             if (!client || !client->session->out) return;
+            if (refusal != Refusal::none) return disconnect(*client, Reason::quota_exceeded, explain(refusal));
             OutWindow& window = client->session->out->window;
             const auto n = window.find(pending.packet_id);
             if (!n || window.state(*n) != OutState::pubrec_committing) return;
@@ -236,16 +214,33 @@ void Shard::settle_one(Submission& submission, Pending& pending, Refusal refusal
         }
         case Wait::pubcomp:
             if (!client) return;
+            // Without an answer the client repeats its PUBREL on its next connection.
+            if (refusal != Refusal::none) return disconnect(*client, Reason::quota_exceeded, explain(refusal));
             mqtt::encode_ack(client->out, PacketType::pubcomp, pending.packet_id);
             return want_flush(*client);
-        case Wait::other:
+        case Wait::claim:
+            if (!pending.client || pending.client->state != ClientState::claiming) return;
+            if (refusal != Refusal::none) return refuse_connect(*pending.client, Reason::quota_exceeded, explain(refusal));
             // A claim has been answered by its own effect; a drop of what an earlier session left lets its client in.
-            if (pending.client && pending.client->state == ClientState::claiming &&
-                pending.client->session->durable == 0) {
-                accept(*pending.client, false);
-            }
+            if (pending.client->session->durable == 0) accept(*pending.client, false);
             return;
     }
+}
+
+void Shard::settle_answer(Client& client, Answer& answer, bool unsubscribe, Token token, const Refused& refused) {
+    for (const Answer::Op& op : answer.ops) {
+        const Refusal refusal = refused.empty() ? Refusal::none : refusal_of(refused, token, op.offset);
+        if (refusal == Refusal::none) continue;
+        if (unsubscribe) return disconnect(client, Reason::quota_exceeded, explain(refusal));  // the log has it still
+        counters.refused_by_reason[static_cast<std::size_t>(Reason::quota_exceeded)].add();
+        answer.reasons[op.reason] = Reason::quota_exceeded;
+        answer.reason_string = explain(refusal);
+        if (ClientSubscription* s = op.fresh_filter.empty() ? nullptr : client.session->find(op.fresh_filter)) {
+            remove_subscription(client, *s);
+        }
+    }
+    answer_subscribe(client, answer, unsubscribe);
+    begin_retained(client, std::move(answer.retained));
 }
 
 Session* Shard::durable_session(SessionId id, std::uint64_t owner) {
@@ -294,6 +289,7 @@ bool Shard::send_durable(Client& client, Session& session, DurableOut::Chunk& ch
     const std::uint64_t end = chunk.reader.first_n() + chunk.reader.count();
     while (chunk.next_n < end) {
         if (!has_room(client) || quota(client, session, out.window) == 0) return false;
+        if (chunk.next_n >= out.window.base() + OutWindow::modulus) return false;  // an old one is not acknowledged
         const auto entry = chunk.reader.next();
         if (!entry) {
             log(Level::error, "queue_chunk_damaged", {{"client_id", session.client_id}});
@@ -321,7 +317,8 @@ bool Shard::send_durable(Client& client, Session& session, DurableOut::Chunk& ch
         MessageView message;
         message.qos = entry->qos;
         message.retain = entry->retain;
-        message.expires_at_ms = n < out.sent_below ? 0 : op->expires_at_ms;  // [MQTT-4.3.3-7]
+        message.expires_at_ms = op->expires_at_ms;
+        if (n < out.sent_below && op->expires_at_ms <= now_.wall_ms) message.expires_at_ms = 0;  // [MQTT-4.3.3-7]
         message.topic = op->topic;
         message.properties = op->properties;
         message.payload = op->payload;
@@ -380,10 +377,12 @@ void Shard::submit_acks(Session& session) {
     op.owner = session.number;
     op.complete.swap(out.complete);
     op.received.swap(out.received);
-    submission().ops->add(op);
+    const std::uint32_t offset = submission().ops->add(op);
     for (const store::Range& range : op.received) {
         for (std::uint64_t n = range.from; n < range.to; ++n) {
-            await(session.client, Wait::pubrel).packet_id = out.window.id_of(n);
+            Pending& pending = await(session.client, Wait::pubrel);
+            pending.packet_id = out.window.id_of(n);
+            pending.op_offset = offset;
         }
     }
 }

@@ -26,7 +26,7 @@ struct CommitStats {
     std::array<std::atomic<std::uint64_t>, buckets> duration{};   ///< of the write with its sync
     std::array<std::atomic<std::uint64_t>, buckets> batch{};      ///< operations in a batch
     std::atomic<std::uint64_t> store_bytes{0}, disk_free{0}, disk_size{0};
-    std::atomic<std::uint64_t> sessions{0}, sessions_offline{0}, queued_messages{0};   ///< looked at with the disk, once a second
+    std::atomic<std::uint64_t> sessions{0}, sessions_offline{0}, queued_messages{0};   ///< once a second, as the disk
 };
 
 /// The log's thread owns state and store; submit(), fetch() and health() come from any thread.

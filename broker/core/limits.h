@@ -1,6 +1,6 @@
 // Every limit of the broker, its default and its unit, in one place (config key `limits.<name>`). What happens at each
 // limit stands beside it; all are counted in trunkline_messages_dropped_total, trunkline_disconnects_total or
-// trunkline_connects_total by the reason named in docs/limits.md.
+// trunkline_connects_total by the reason named in docs/reference/limits.md.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@ namespace trunkline::broker {
 struct Limits {
     // Connections
     std::uint32_t max_connections = 10'000;            // more: CONNACK 0x97, v3 0x03
-    std::uint32_t connect_rate = 500;                  // per second, off loopback; more: CONNACK 0x9F, v3 0x03
+    std::uint32_t connect_rate = 500;                  // per second, off loopback; more: closed at accept
     std::uint32_t connect_failures_per_address = 10;   // per second after failures; more: closed at accept
     std::uint32_t connect_timeout_ms = 10'000;         // from accept (TLS, PROXY, WebSocket included) to CONNECT
     std::uint32_t max_keep_alive_s = 3'600;            // v5: Server Keep Alive says so; v3.1.1 may still send 0

@@ -296,8 +296,11 @@ void Shard::on_pubrel(Client& client, const mqtt::Ack& ack) {
     const bool known = session.inbound.erase(ack.packet_id) > 0;
     if (known && client.publishes_unanswered > 0) --client.publishes_unanswered;
     if (known && session.durable != 0) {  // the id is free for a new message once that is on disk
-        submission().ops->add(store::ReleaseInboundOp{session.durable, client.number, ack.packet_id});
-        await(&client, Wait::pubcomp).packet_id = ack.packet_id;
+        const std::uint32_t offset =
+            submission().ops->add(store::ReleaseInboundOp{session.durable, client.number, ack.packet_id});
+        Pending& pending = await(&client, Wait::pubcomp);
+        pending.packet_id = ack.packet_id;
+        pending.op_offset = offset;
         return;
     }
     if (known && client.pending_log > 0) {

@@ -23,14 +23,14 @@ Shard::Shard(Broker& broker, std::uint32_t index)
       next_number_(broker.first_number_ + (std::uint64_t{index} << 40)), outbox_(64), wheel_(wheel_slots) {}
 
 Shard::~Shard() {
-    for (auto& [number, client] : clients_) delete client;
     for (Submission& submission : submissions_) {  // closed clients that still wait are known to nobody else
         for (Pending& pending : submission.pending) {
-            if (pending.client && pending.client->state == ClientState::closed && --pending.client->pending_log == 0) {
+            if (pending.client && --pending.client->pending_log == 0 && !clients_.contains(pending.client->number)) {
                 delete pending.client;
             }
         }
     }
+    for (auto& [number, client] : clients_) delete client;
 }
 
 Client* Shard::on_open(Transport& transport, const ConnectionInfo& info) {
@@ -52,6 +52,19 @@ Client* Shard::on_open(Transport& transport, const ConnectionInfo& info) {
 
 std::size_t Shard::on_bytes(Client& client, std::string_view bytes) {
     client.last_in_ms = now_.steady_ms;
+    if (client.extra && !client.extra->early.empty() && client.state == ClientState::connected) {
+        // The front of this packet came before the CONNACK.
+        const std::string joined = std::exchange(client.extra->early, {}).append(bytes);
+        client.extra->early = joined.substr(consume(client, joined));
+        counters.bytes_received.add(bytes.size());
+        return bytes.size();
+    }
+    const std::size_t used = consume(client, bytes);
+    counters.bytes_received.add(used);
+    return used;
+}
+
+std::size_t Shard::consume(Client& client, std::string_view bytes) {
     std::size_t used = 0;
     while (used < bytes.size()) {
         if (client.state == ClientState::claiming) {  // packets sent before the CONNACK wait for it
@@ -60,7 +73,6 @@ std::size_t Shard::on_bytes(Client& client, std::string_view bytes) {
                 client.reading_paused = true;
                 client.transport->set_reading(false);
             }
-            counters.bytes_received.add(bytes.size());
             return bytes.size();
         }
         const bool connected = client.state == ClientState::connected;
@@ -76,7 +88,6 @@ std::size_t Shard::on_bytes(Client& client, std::string_view bytes) {
         handle(client, *frame);
         if (client.state == ClientState::closed) return bytes.size();
     }
-    counters.bytes_received.add(used);
     return used;
 }
 

@@ -55,14 +55,15 @@ public:
 
 private:
     // What waits for the log's answer, in the order it must leave in.
-    enum class Wait : std::uint8_t { publish, held_publish, refusal, suback, unsuback, pubrel, pubcomp, other };
+    enum class Wait : std::uint8_t { publish, held_publish, refusal, suback, unsuback, pubrel, pubcomp, claim };
+    static constexpr std::uint32_t no_op = 0xFFFFFFFF;
     struct Pending {
         Client* client = nullptr;             // null: nobody waits for an answer
-        Wait wait = Wait::other;
+        Wait wait = Wait::publish;
         std::uint8_t qos = 0;
         mqtt::Reason reason = mqtt::Reason::success;
         std::uint16_t packet_id = 0;
-        std::uint32_t op_offset = 0;          // of the publish; for subacks the index into Submission::answers
+        std::uint32_t op_offset = no_op;      // of the operation; for subacks the index into Submission::answers
         MessagePtr message;                   // held_publish
     };
     struct Answer {                           // SUBACK or UNSUBACK, and what begins with it
@@ -70,6 +71,12 @@ private:
         std::vector<mqtt::Reason> reasons;
         std::string reason_string;
         std::vector<RetainedStream> retained;
+        struct Op {                           // of the durable session
+            std::uint32_t offset = 0;
+            std::uint32_t reason = 0;         // index into `reasons`
+            std::string fresh_filter;         // a subscription that was not there before
+        };
+        std::vector<Op> ops;
     };
     struct Submission {
         Token token = 0;
@@ -176,9 +183,11 @@ private:
     void on_subscribe(Client& client, const mqtt::Frame& frame);
     void on_unsubscribe(Client& client, const mqtt::Frame& frame);
     [[nodiscard]] mqtt::Reason check_filter(const Session& session, std::string_view filter, const char*& what) const;
-    void add_subscription(Client& client, const ClientSubscription& subscription, bool retained_owed);
+    /// Returns the offset of the operation in the open batch, or no_op.
+    std::uint32_t add_subscription(Client& client, const ClientSubscription& subscription, bool retained_owed);
+    void remove_subscription(Client& client, ClientSubscription& subscription);
     /// What is stored as Retain Handling says what is still owed: 2 once the retained messages are acknowledged.
-    void store_subscription(const Session& session, const ClientSubscription& subscription, bool retained_owed);
+    std::uint32_t store_subscription(const Session& session, const ClientSubscription& subscription, bool retained_owed);
     void retained_settled(Session& session);
     void route_subscription(Client& client, const ClientSubscription& subscription);
     void unroute_subscription(Client& client, const ClientSubscription& subscription);
@@ -187,12 +196,13 @@ private:
 
     // durable.cpp
     void on_effects(Effects&& effects);
-    void on_committed(Token through, const std::vector<RefusedOp>& refused);
-    void settle(Submission& submission, const std::vector<RefusedOp>& refused);
-    void settle_one(Submission& submission, Pending& pending, Refusal refusal);
-    /// What a log without room for them did not take, publishes aside: answered, or kept to be submitted again.
+    using Refused = std::vector<RefusedOp>;   // ascending by token and offset
+    void on_committed(Token through, const Refused& refused);
+    void settle(Submission& submission, const Refused& refused);
+    void settle_one(Submission& submission, Pending& pending, const Refused& refused);
+    void settle_answer(Client& client, Answer& answer, bool unsubscribe, Token token, const Refused& refused);
+    /// What a log without room did not take and nobody waits for: kept to be submitted again, or a fresh start.
     void settle_refused(Submission& submission, const RefusedOp& refused);
-    void refuse_subscription(Submission& submission, const store::SubscribeOp& op);
     void retry_refused();
     void on_delivery(Delivery&& delivery);
     void on_fetched(FetchResult&& fetched);
@@ -209,6 +219,8 @@ private:
     void publish_will_due(WillDue&& due);
 
     // shard.cpp
+    /// Takes whole packets off the front; returns the bytes used.
+    std::size_t consume(Client& client, std::string_view bytes);
     void handle(Client& client, const mqtt::Frame& frame);
     void watch_deadline(Client& client, std::int64_t due_ms);
     void check_deadline(Client& client);
@@ -234,7 +246,6 @@ private:
     std::vector<std::unique_ptr<Client>> graveyard_;         // closed, freed at the end of the turn
     boost::unordered_flat_map<std::uint64_t, Client*> clients_;        // by number
     boost::unordered_flat_map<SessionId, Session*> durable_;           // connected durable sessions
-    boost::unordered_flat_map<std::uint64_t, std::uint32_t> claims_;   // at the log: owner -> session expiry, seconds
     std::vector<Client*> dirty_;                             // have output
     std::vector<Client*> pump_;                              // have more to send next turn
     std::vector<Client*> paused_;                            // not read while the log catches up

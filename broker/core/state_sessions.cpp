@@ -56,6 +56,7 @@ ClaimResult State::describe(const Session& session) const {
     result.owner = session.owner;
     result.session = session.id;
     result.live = session.live;
+    result.expiry_s = session.expiry_s;
     result.cursor = session.cursor;
     result.next_n = session.next_n;
     result.sent_below = session.sent_below;

@@ -49,10 +49,15 @@ void Shard::on_subscribe(Client& client, const mqtt::Frame& frame) {
                               (handling == mqtt::RetainHandling::send ||
                                (fresh && handling == mqtt::RetainHandling::send_if_new));
         ClientSubscription subscription{std::string(request.filter), request.options, decoded->subscription_identifier};
-        add_subscription(client, subscription, retained);
+        const std::uint32_t offset = add_subscription(client, subscription, retained);
+        if (offset != no_op) {
+            answer.ops.push_back({offset, static_cast<std::uint32_t>(answer.reasons.size()),
+                                  fresh ? subscription.filter : std::string()});
+        }
         answer.reasons.push_back(static_cast<Reason>(request.options.qos));  // [MQTT-3.8.4-7]
         if (retained) {
-            answer.retained.push_back({std::move(subscription.filter), {}, request.options.qos, subscription.identifier});
+            answer.retained.push_back(
+                {std::move(subscription.filter), {}, request.options.qos, subscription.identifier});
         }
     }
     // A retained QoS 0 message went out live before its commit: who subscribes in between waits for the log's turn, so
@@ -68,14 +73,13 @@ void Shard::on_subscribe(Client& client, const mqtt::Frame& frame) {
     submissions_.back().answers.push_back(std::move(answer));
 }
 
-void Shard::add_subscription(Client& client, const ClientSubscription& subscription, bool retained_owed) {
+std::uint32_t Shard::add_subscription(Client& client, const ClientSubscription& subscription, bool retained_owed) {
     Session& session = *client.session;
     if (ClientSubscription* old = session.find(subscription.filter)) {  // [MQTT-3.8.4-3]
         const bool shared = subscription.filter.starts_with("$share/");
         *old = subscription;
         if (shared) {
             unroute_subscription(client, subscription);
-            counters.subscriptions.add();
             route_subscription(client, subscription);
         } else {
             router_.subscribe(session, subscription);
@@ -84,12 +88,13 @@ void Shard::add_subscription(Client& client, const ClientSubscription& subscript
         session.subscriptions.push_back(subscription);
         route_subscription(client, subscription);
     }
-    if (session.durable == 0) return;
-    store_subscription(session, subscription, retained_owed);
+    if (session.durable == 0) return no_op;
     std::erase(session.retained_owed, subscription.filter);
+    return store_subscription(session, subscription, retained_owed);
 }
 
-void Shard::store_subscription(const Session& session, const ClientSubscription& subscription, bool retained_owed) {
+std::uint32_t Shard::store_subscription(const Session& session, const ClientSubscription& subscription,
+                                        bool retained_owed) {
     store::SubscribeOp op;
     op.session = session.durable;
     op.owner = session.number;
@@ -100,7 +105,15 @@ void Shard::store_subscription(const Session& session, const ClientSubscription&
     op.retain_handling = static_cast<std::uint8_t>(handling);
     op.subscription_identifier = subscription.identifier;
     op.filter = subscription.filter;
-    submission().ops->add(op);
+    return submission().ops->add(op);
+}
+
+void Shard::remove_subscription(Client& client, ClientSubscription& subscription) {
+    Session& session = *client.session;
+    unroute_subscription(client, subscription);
+    std::erase_if(session.retained, [&](const RetainedStream& r) { return r.filter == subscription.filter; });
+    std::erase(session.retained_owed, subscription.filter);
+    session.subscriptions.erase(session.subscriptions.begin() + (&subscription - session.subscriptions.data()));
 }
 
 void Shard::retained_settled(Session& session) {
@@ -151,6 +164,7 @@ void Shard::begin_retained(Client& client, std::vector<RetainedStream>&& streams
     if (streams.empty()) return;
     auto& retained = client.session->retained;
     for (RetainedStream& stream : streams) {
+        if (!client.session->find(stream.filter)) continue;  // unsubscribed meanwhile [MQTT-3.10.4-2]
         std::erase_if(retained, [&](const RetainedStream& r) { return r.filter == stream.filter; });
         if (client.session->durable != 0) client.session->retained_owed.push_back(stream.filter);
         retained.push_back(std::move(stream));
@@ -173,11 +187,11 @@ void Shard::on_unsubscribe(Client& client, const mqtt::Frame& frame) {
             answer.reasons.push_back(valid ? Reason::no_subscription_existed : Reason::topic_filter_invalid);
             continue;
         }
-        unroute_subscription(client, *subscription);
-        std::erase_if(session.retained, [&](const RetainedStream& r) { return r.filter == filter; });
-        std::erase(session.retained_owed, filter);
-        if (session.durable != 0) submission().ops->add(store::UnsubscribeOp{session.durable, client.number, filter});
-        session.subscriptions.erase(session.subscriptions.begin() + (subscription - session.subscriptions.data()));
+        remove_subscription(client, *subscription);
+        if (session.durable != 0) {
+            const store::UnsubscribeOp op{session.durable, client.number, filter};
+            answer.ops.push_back({submission().ops->add(op), static_cast<std::uint32_t>(answer.reasons.size()), {}});
+        }
         answer.reasons.push_back(Reason::success);
     }
     if (session.durable == 0) return answer_subscribe(client, answer, true);

@@ -10,6 +10,7 @@ import subprocess
 import time
 
 from harness import ROOT, eventually, mosquitto_differs
+from mqttcodec import V311
 
 
 def trunkctl(broker, *arguments, server=None, environment=None, code=0):
@@ -223,3 +224,74 @@ def test_supervisor_hears_of_start_and_stop(env):
         while last != b"STOPPING=1":
             last = supervisor.recv(100)
 
+
+
+@mosquitto_differs("has no admin interface")
+def test_drain(env):
+    """[MQTT-3.14.4-1] [MQTT-3.2.2-7] a drain sends v5 clients away with 0x9C (0x9D when moved) and the reference,
+    closes 3.1.1 clients, refuses new ones the same way, and makes the broker not ready, until it ends; sessions
+    stay."""
+    broker = env.own_broker()
+    keep = {"session_expiry_interval": 60}
+    five, old = env.connected("five", broker=broker, props=keep), env.connected(version=V311, broker=broker)
+    five.subscribe("kept", qos=1)
+    answer = api(broker, "/api/v1/drain", "POST", {"server_reference": "other.example:1883"})
+    assert answer == {"draining": True, "server_reference": "other.example:1883", "moved": False, "disconnected": 2}
+    found = five.expect_disconnect(0x9C)
+    assert found.props["server_reference"] == "other.example:1883", found
+    old.expect_close()
+    status, text = broker.http("/readyz")
+    assert status == 503 and "drained" in text, (status, text)
+    assert api(broker, "/api/v1/status")["drain"]["server_reference"] == "other.example:1883"
+    refused = env.client(broker=broker)
+    connack = refused.connect("late", reason=0x9C)
+    assert connack.props["server_reference"] == "other.example:1883", connack
+    refused.expect_close()
+    env.client(V311, broker=broker).connect("late", reason=3)
+    assert "sent to [::1]:1884" in trunkctl(broker, "drain", "[::1]:1884", "--moved")
+    connack = env.client(broker=broker).connect("late", reason=0x9D)
+    assert connack.props["server_reference"] == "[::1]:1884", connack
+    for wrong in ({"server_reference": 1}, {"server_reference": "\n"}, {"moved": "yes"}, {"server": "x"}):
+        api(broker, "/api/v1/drain", "POST", wrong, 400)
+    trunkctl(broker, "drain", code=2)
+    trunkctl(broker, "drain", "--end")
+    assert broker.http("/readyz")[0] == 200
+    api(broker, "/api/v1/publish", "POST", {"topic": "kept", "payload": "while away", "qos": 1}, 202)
+    five = env.client(broker=broker)
+    assert five.connect("five", clean=False, props=keep).session_present
+    five.message(payload=b"while away")
+    assert not api(broker, "/api/v1/drain", "DELETE")["draining"]
+    broker.stop()
+
+
+@mosquitto_differs("has no admin interface")
+def test_alarms_and_totals_of_what_is_durable(env):
+    """A disk below disk_warn_percent is an alarm in log, status and metrics, and the broker stays ready; sessions that
+    are away and what waits for them are counted, also after a restart."""
+    broker = env.own_broker(limits={"disk_warn_percent": 100})
+
+    def shows(*lines):
+        eventually(lambda: all(f"\ntrunkline_{line}\n" in broker.http("/metrics")[1] for line in lines), 5, lines)
+    shows('alarms{alarm="disk"} 1', 'alarms{alarm="memory"} 0', "draining 0")
+    assert api(broker, "/readyz") == {"status": "ready", "alarms": ["disk"]}
+    assert api(broker, "/api/v1/status")["alarms"] == ["disk"]
+    assert "alarm: disk" in trunkctl(broker, "status")
+    assert len([line for line in broker.stderr if '"alarm"' in line and "free" in line]) == 1, broker.tail()
+    client = env.connected("away", broker=broker, props={"session_expiry_interval": 60})
+    client.subscribe("queued", qos=1)
+    client.disconnect()
+    publisher = env.connected(broker=broker)
+    for number in range(3):
+        publisher.publish("queued", str(number), qos=1)
+    publisher.disconnect()
+    counted = ('sessions{state="offline"} 1', 'queued_messages{kind="durable"} 3')
+    shows(*counted)
+    broker.stop()
+    broker.start()
+    shows(*counted)
+    client = env.client(broker=broker)
+    client.connect("away", clean=False, props={"session_expiry_interval": 0})
+    client.take(3)
+    client.disconnect()
+    shows('sessions{state="offline"} 0', 'queued_messages{kind="durable"} 0')
+    broker.stop()

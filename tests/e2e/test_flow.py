@@ -242,6 +242,7 @@ def test_full_queue_refuses_the_publisher(env):
     assert 40 <= len(accepted) <= 120, f"{len(accepted)} accepted with a limit of 50"
     client = env.connected(env.id(), broker=broker, clean=False, props=props)
     assert [int(found.payload) for found in client.take(len(accepted))] == accepted
+    client.ping()  # the acknowledgements have arrived
     publisher.publish(env.topic(), b"room again", qos=1, reason=0)
     client.message(payload=b"room again")
     broker.stop()

@@ -38,6 +38,9 @@ std::unique_ptr<Snapshot> snapshot() {
     commits.batch_bounds = {1, 2};
     commits.batch_buckets = {0, 0, 6};
     commits.messages = 60;
+    commits.queued_messages = 21;
+    commits.sessions_offline = 4;
+    now->alarms = {{"disk", true}, {"memory", false}};
     now->commits = commits;
     return now;
 }
@@ -54,6 +57,10 @@ TEST_CASE("counters of the shards are summed and named as documented", "[admin]"
     CHECK(has_line(text, "trunkline_build_info{version=\"1.2.3\"} 1"));
     CHECK(has_line(text, "trunkline_ready 1"));
     CHECK(has_line(text, "trunkline_connections{listener=\"mqtt://127.0.0.1:1883\",protocol=\"mqtt\"} 6"));
+    CHECK(has_line(text, "trunkline_alarms{alarm=\"disk\"} 1"));
+    CHECK(has_line(text, "trunkline_alarms{alarm=\"memory\"} 0"));
+    CHECK(has_line(text, "trunkline_sessions{state=\"offline\"} 4"));
+    CHECK(has_line(text, "trunkline_queued_messages{kind=\"durable\"} 21"));
     CHECK(text.find("trunkline_store_bytes") == std::string::npos);   // the snapshot has no store
 }
 
