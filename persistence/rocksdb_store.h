@@ -22,7 +22,7 @@ public:
     using FileWrapper = std::function<std::shared_ptr<rocksdb::FileSystem>(std::shared_ptr<rocksdb::FileSystem>)>;
     struct Options {
         std::string directory;
-        std::uint64_t memory_bytes = 40 << 20;   ///< write buffers of all tables together
+        std::uint64_t memory_bytes = 32 << 20;   ///< write buffers of all tables together
         std::uint64_t cache_bytes = 16 << 20;    ///< blocks read
         FileWrapper wrap_files;
     };

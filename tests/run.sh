@@ -34,7 +34,7 @@ quickstart            120 quick
 e2e                   900 quick
 e2e-two-workers       900
 kill9                 600
-fault                 900
+faults               1200
 sim                   900
 bench-smoke           120
 build-asan           1500
@@ -70,7 +70,7 @@ step_e2e-two-workers() { tests/e2e/run --broker "$(two_workers release)" -v; }
 step_kill9() { tests/e2e/kill9.py --broker "$(two_workers release)" --rounds "$TRUNKLINE_KILL_ROUNDS"; }
 
 # Power cuts, failpoints, failing and slow syncs, full and damaged disks, through the broker process.
-step_fault() { /usr/bin/python3 tests/fault/run --bin build/release/bin; }
+step_faults() { tests/fault/run --bin build/release/bin; }
 
 # A program that starts the broker of a preset with two threads for clients, whatever the number of cores.
 two_workers() {

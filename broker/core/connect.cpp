@@ -404,7 +404,8 @@ void Shard::on_disconnect(Client& client, const mqtt::Frame& frame) {
         session.expiry_s = std::min(*decoded->session_expiry_s, limits_.max_session_expiry_s);
     }
     counters.disconnects[static_cast<std::size_t>(decoded->reason)].add();
-    close_transport(client);
+    counters.bytes_sent.add(client.out.size());
+    std::exchange(client.transport, nullptr)->close_after_goodbye(std::move(client.out));
     finish(client, decoded->reason != Reason::success);  // [MQTT-3.14.4-3]
 }
 

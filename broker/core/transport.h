@@ -38,6 +38,8 @@ public:
     /// a moment so that the peer gets the last packet, close. The shard forgets the transport at this call and the
     /// transport must not call the shard for this client again.
     virtual void close(mqtt::Buffer&& out) = 0;
+    /// The same after the peer's own DISCONNECT: it reads nothing any more, so nobody needs to wait for it.
+    virtual void close_after_goodbye(mqtt::Buffer&& out) { close(std::move(out)); }
     /// Backpressure: stop or go on reading from this peer.
     virtual void set_reading(bool enabled) = 0;
 };

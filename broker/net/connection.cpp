@@ -252,6 +252,12 @@ constexpr std::size_t large_read_min = 16 * 1'024;
 
 }  // namespace
 
+void StreamConnection::close_after_goodbye(mqtt::Buffer&& out) {
+    if (!out.empty() || output_ || socket_.secure() || stage() == Stage::dead) return close(std::move(out));
+    client_ = nullptr;
+    die();
+}
+
 void StreamConnection::proceed_open() {
     if (output_ && writable_) {
         mqtt::Buffer& out = *output_;

@@ -117,6 +117,7 @@ private:
 class StreamConnection final : public Connection {
 public:
     using Connection::Connection;
+    void close_after_goodbye(mqtt::Buffer&& out) override;
 
 private:
     void on_secured() override { open(); }
