@@ -192,11 +192,12 @@ void State::subscribe(const store::SubscribeOp& op) {
     }
     const Subscription subscription{op.qos, op.no_local, op.retain_as_published, op.retain_handling,
                                     op.subscription_identifier};
-    if (session->subscriptions.find(op.filter) != session->subscriptions.end()) remove_filter(*session, op.filter);
-    add_filter(*session, op.filter, subscription);  // [MQTT-3.8.4-3]
+    // The new one is told before the old one goes: never may a shard see neither and bypass the log.
     notices_.push_back([filter = std::string(op.filter), qos = op.qos](StateListener& to) {
         to.filter_added(filter, qos);
     });
+    if (session->subscriptions.find(op.filter) != session->subscriptions.end()) remove_filter(*session, op.filter);
+    add_filter(*session, op.filter, subscription);  // [MQTT-3.8.4-3]
     std::string value;
     store::put_le(value, store::record_version);
     store::put_le(value, op.qos);
