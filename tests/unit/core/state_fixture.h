@@ -21,7 +21,9 @@ struct ListenerLog final : StateListener {
     void filter_added(std::string_view filter, std::uint8_t qos) override { filters.insert(name(filter, qos)); }
     void filter_removed(std::string_view filter, std::uint8_t qos) override {
         filters.erase(filters.find(name(filter, qos)));
+        fewest_filters = std::min(fewest_filters, filters.size());
     }
+    std::size_t fewest_filters = SIZE_MAX;   ///< at any moment after a removal
 };
 
 /// One message as a subscriber sees it.

@@ -81,6 +81,15 @@ TEST_CASE("overlapping subscriptions give one message with all identifiers and t
           std::multiset<std::uint32_t>{7, 9});
 }
 
+TEST_CASE("a subscription that is replaced is known to the shards at every moment", "[core][state]") {
+    StateFixture f;  // [MQTT-3.8.4-4]: a publish routed in between would miss the session
+    f.connect("a");
+    f.subscribe("a", "x/#", 1);
+    f.subscribe("a", "x/#", 2);
+    CHECK(f.listener.fewest_filters == 1);
+    CHECK(f.listener.filters == std::multiset<std::string>{"x/# 2"});
+}
+
 TEST_CASE("No Local keeps a session's own messages from it", "[core][state]") {
     StateFixture f;  // [MQTT-3.8.3-3]
     f.connect("a");
