@@ -41,7 +41,7 @@ sim                   900
 bench-smoke           120
 build-asan           1500
 asan-unit             900
-asan-e2e              900
+asan-e2e              900 full
 build-tsan           1500 full
 tsan-unit             900 full
 tsan-e2e              900 full
