@@ -1,5 +1,6 @@
 #include "namespace/retained_tree.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
@@ -9,23 +10,37 @@
 namespace trunkline::uns {
 
 RetainedMessage::RetainedMessage(const Fields& fields)
-    : payload_size_(static_cast<std::uint32_t>(fields.payload.size())), expires_at_ms_(fields.expires_at_ms),
-      stored_at_ms_(fields.stored_at_ms), properties_size_(static_cast<std::uint32_t>(fields.properties.size())),
-      qos_(fields.qos) {
-    char* bytes = reinterpret_cast<char*>(this + 1);
-    if (properties_size_) std::memcpy(bytes, fields.properties.data(), properties_size_);
-    if (payload_size_) std::memcpy(bytes + properties_size_, fields.payload.data(), payload_size_);
+    : stored_at_ms_(fields.stored_at_ms), payload_size_(static_cast<std::uint32_t>(fields.payload.size())),
+      properties_size_(static_cast<std::uint32_t>(fields.properties.size()) & 0x0FFF'FFFFU), qos_(fields.qos & 3U),
+      expires_(fields.expires_at_ms != 0) {
+    char* at = text();
+    if (expires_) {
+        std::memcpy(at, &fields.expires_at_ms, sizeof fields.expires_at_ms);
+        at += sizeof fields.expires_at_ms;
+    }
+    for (const std::string_view part : {fields.properties, fields.payload}) {
+        if (!part.empty()) std::memcpy(at, part.data(), part.size());
+        at += part.size();
+    }
 }
 
 RetainedPtr RetainedMessage::make(const Fields& fields) {
-    void* memory = std::malloc(sizeof(RetainedMessage) + fields.properties.size() + fields.payload.size());
+    const std::size_t text = fields.properties.size() + fields.payload.size();
+    void* memory = std::malloc(std::max(sizeof(RetainedMessage), memory_bytes(fields.expires_at_ms != 0, text)));
     if (!memory) throw std::bad_alloc();
     return RetainedPtr(new (memory) RetainedMessage(fields));
 }
 
 RetainedMessage::Fields RetainedMessage::fields() const {
-    const char* bytes = reinterpret_cast<const char*>(this + 1);
-    return {qos_, expires_at_ms_, stored_at_ms_, {bytes, properties_size_}, {bytes + properties_size_, payload_size_}};
+    const char* at = text();
+    Fields fields{qos_, 0, stored_at_ms_, {}, {}};
+    if (expires_) {
+        std::memcpy(&fields.expires_at_ms, at, sizeof fields.expires_at_ms);
+        at += sizeof fields.expires_at_ms;
+    }
+    fields.properties = {at, properties_size_};
+    fields.payload = {at + properties_size_, payload_size_};
+    return fields;
 }
 
 void intrusive_ptr_release(const RetainedMessage* message) {

@@ -31,9 +31,7 @@ public:
     static boost::intrusive_ptr<const RetainedMessage> make(const Fields& fields);
 
     [[nodiscard]] Fields fields() const;
-    [[nodiscard]] std::size_t memory_bytes() const {
-        return sizeof(RetainedMessage) + properties_size_ + payload_size_;
-    }
+    [[nodiscard]] std::size_t memory_bytes() const { return memory_bytes(expires_, properties_size_ + payload_size_); }
 
     friend void intrusive_ptr_add_ref(const RetainedMessage* message) {
         message->references_.fetch_add(1, std::memory_order_relaxed);
@@ -42,13 +40,21 @@ public:
 
 private:
     explicit RetainedMessage(const Fields& fields);
+    static constexpr std::size_t memory_bytes(bool expires, std::size_t text) {
+        return text_offset + (expires ? sizeof(std::int64_t) : 0) + text;
+    }
+    [[nodiscard]] char* text() const {
+        return reinterpret_cast<char*>(const_cast<RetainedMessage*>(this)) + text_offset;
+    }
+    /// Packed, since there are millions: the text begins right after the last of these.
+    static constexpr std::size_t text_offset = 20;
+    std::int64_t stored_at_ms_;
     mutable std::atomic<std::uint32_t> references_{0};
     std::uint32_t payload_size_;
-    std::int64_t expires_at_ms_;
-    std::int64_t stored_at_ms_;
-    std::uint32_t properties_size_;
-    std::uint8_t qos_;
-    // properties, then payload, follow in the same allocation
+    std::uint32_t properties_size_ : 28;   // as long as a packet can be
+    std::uint32_t qos_ : 2;
+    std::uint32_t expires_ : 1;
+    // when it expires, if it does, then properties and payload follow in the same allocation
 };
 using RetainedPtr = boost::intrusive_ptr<const RetainedMessage>;
 

@@ -2,10 +2,12 @@
 // index are all kept in one of these. Wildcards of filters are ordinary children named "+" and "#".
 #pragma once
 
+#include <algorithm>
 #include <cassert>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <new>
 #include <string_view>
 #include <utility>
@@ -17,7 +19,7 @@
 namespace trunkline::uns {
 
 /// `Value` is default-constructible and has `bool empty() const`. A node whose value is empty and that has no children
-/// goes away. One allocation a node: hook, parent, children, value and the level's name. Not thread safe.
+/// goes away. A leaf is one allocation, its level's name included; there can be millions. Not thread safe.
 /// Depth is bounded by the callers (the limit on topic levels), so walking recursively is safe.
 template <class Value>
 class TopicTree {
@@ -40,25 +42,29 @@ public:
     public:
         Value value{};
 
-        [[nodiscard]] std::string_view name() const {
-            return {reinterpret_cast<const char*>(this + 1), name_size_};
-        }
+        [[nodiscard]] std::string_view name() const { return {text(), name_size_}; }
         [[nodiscard]] const Node* parent() const { return parent_; }
-        [[nodiscard]] const Children& children() const { return children_; }
+        [[nodiscard]] const Children& children() const {
+            static const Children none;
+            return children_ ? *children_ : none;
+        }
         [[nodiscard]] Node* find(std::string_view level) {
-            auto at = children_.find(level);
-            return at == children_.end() ? nullptr : &*at;
+            return const_cast<Node*>(std::as_const(*this).find(level));
         }
         [[nodiscard]] const Node* find(std::string_view level) const {
-            auto at = children_.find(level);
-            return at == children_.end() ? nullptr : &*at;
+            if (!children_) return nullptr;
+            auto at = std::as_const(*children_).find(level);
+            return at == children_->end() ? nullptr : &*at;
         }
 
     private:
         friend class TopicTree;
+        /// The name begins right after its size, in what would be padding at the end.
+        [[nodiscard]] const char* text() const { return reinterpret_cast<const char*>(&name_size_ + 1); }
+
         Node* parent_ = nullptr;
-        Children children_;
-        std::uint32_t name_size_ = 0;
+        std::unique_ptr<Children> children_;   // null: none
+        std::uint16_t name_size_ = 0;
     };
 
     TopicTree() : root_(make_node(nullptr, {})) {}
@@ -75,11 +81,12 @@ public:
     Node& insert(std::string_view path) {
         Node* node = root_;
         for (LevelCursor at(path); !at.done(); at.next()) {
+            if (!node->children_) node->children_ = std::make_unique<Children>();
             typename Children::insert_commit_data where;
-            auto [child, absent] = node->children_.insert_check(at.level(), where);
+            auto [child, absent] = node->children_->insert_check(at.level(), where);
             if (absent) {
                 Node* made = make_node(node, at.level());
-                node->children_.insert_commit(*made, where);
+                node->children_->insert_commit(*made, where);
                 node = made;
             } else {
                 node = &*child;
@@ -98,9 +105,10 @@ public:
     /// Removes `node` and then its ancestors as far as they hold nothing.
     void prune(Node& node) {
         Node* at = &node;
-        while (at != root_ && at->value.empty() && at->children_.empty()) {
+        while (at != root_ && at->value.empty() && !at->children_) {
             Node* parent = at->parent_;
-            parent->children_.erase(parent->children_.iterator_to(*at));
+            parent->children_->erase(parent->children_->iterator_to(*at));
+            if (parent->children_->empty()) parent->children_.reset();
             free_node(at);
             at = parent;
         }
@@ -147,16 +155,19 @@ private:
     template <class Visit>
     static void each(const Node& node, Visit& visit) {
         if (!node.value.empty()) visit(node);
-        for (const Node& child : node.children_) each(child, visit);
+        for (const Node& child : node.children()) each(child, visit);
     }
 
     static Node* make_node(Node* parent, std::string_view name) {
-        void* memory = std::malloc(sizeof(Node) + name.size());
+        assert(name.size() <= UINT16_MAX);  // a topic is never longer
+        constexpr std::size_t padding = alignof(Node) - sizeof(Node::name_size_);
+        void* memory = std::malloc(sizeof(Node) - padding + std::max(padding, name.size()));
         if (!memory) throw std::bad_alloc();
         Node* node = new (memory) Node;
+        assert(node->text() + padding == reinterpret_cast<const char*>(node + 1));
         node->parent_ = parent;
-        node->name_size_ = static_cast<std::uint32_t>(name.size());
-        if (!name.empty()) std::memcpy(static_cast<void*>(node + 1), name.data(), name.size());
+        node->name_size_ = static_cast<std::uint16_t>(name.size());
+        if (!name.empty()) std::memcpy(const_cast<char*>(node->text()), name.data(), name.size());
         return node;
     }
     static void free_node(Node* node) {
@@ -164,10 +175,12 @@ private:
         std::free(node);
     }
     static void clear(Node* node) {
-        node->children_.clear_and_dispose([](Node* child) {
+        if (!node->children_) return;
+        node->children_->clear_and_dispose([](Node* child) {
             clear(child);
             free_node(child);
         });
+        node->children_.reset();
     }
 
     Node* root_;

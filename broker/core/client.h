@@ -25,7 +25,7 @@
 namespace trunkline::broker {
 
 class Client;
-struct Route;
+class Route;
 
 /// A subscription as its session holds it.
 struct ClientSubscription {

@@ -475,7 +475,9 @@ void Shard::end_transient(Client& client, Session& session, bool with_will) {
     const auto offer = [&](const MessagePtr& message, const std::string& filter) {
         MessagePtr holder = message;
         const MessageView view = message->view();
-        for (const auto& group : router_.find(view.topic).groups) {
+        const Route& route = router_.find(view.topic);
+        if (!route.audience) return;
+        for (const auto& group : route.audience->groups) {
             if (group->filter == filter) return deliver_to_group(view, *group, holder, client.number);
         }
     };

@@ -16,15 +16,16 @@ constexpr std::size_t retained_first = 16;   // while their size is not known
 constexpr std::size_t scans_per_turn = 8;    // so that one stream does not hold up the shard
 }  // namespace
 
-bool Shard::distribute(const MessageView& message, Route& route) {
+bool Shard::distribute(const MessageView& message, const Route& route) {
     MessagePtr holder;
-    bool anyone = distribute_here(message, route, holder);
+    bool anyone = route.audience && distribute_here(message, *route.audience, holder);
     for (std::uint64_t rest = route.other_shards; rest != 0; rest &= rest - 1) {
         if (!holder) holder = Message::make(message);
         outbox_[static_cast<std::size_t>(std::countr_zero(rest))].push_back({holder, 0, {}});
         anyone = true;
     }
-    for (const auto& group : route.groups) {
+    if (!route.audience) return anyone;
+    for (const auto& group : route.audience->groups) {
         if (group->members.empty() || (message.qos > 0 && group->durable_members > 0)) continue;  // the log picks
         deliver_to_group(message, *group, holder);
         anyone = true;
@@ -32,8 +33,8 @@ bool Shard::distribute(const MessageView& message, Route& route) {
     return anyone;
 }
 
-bool Shard::distribute_here(const MessageView& message, Route& route, MessagePtr& holder) {
-    for (const Target& target : route.targets) {
+bool Shard::distribute_here(const MessageView& message, const Audience& audience, MessagePtr& holder) {
+    for (const Target& target : audience.targets) {
         Session& session = *target.session;
         const std::uint8_t qos = std::min(message.qos, target.qos);  // [MQTT-3.8.4-8]
         if (qos > 0 && session.durable != 0) continue;               // comes from the log
@@ -44,11 +45,11 @@ bool Shard::distribute_here(const MessageView& message, Route& route, MessagePtr
         DeliveryOptions options;
         options.qos = qos;
         options.retain = message.retain && target.retain_as_published;  // [MQTT-3.3.1-12] [MQTT-3.3.1-13]
-        options.identifiers = route.identifiers.data() + target.first_identifier;
+        options.identifiers = audience.identifiers.data() + target.first_identifier;
         options.identifier_count = target.identifier_count;
         deliver(session, message, options, holder);
     }
-    return !route.targets.empty();
+    return !audience.targets.empty();
 }
 
 void Shard::deliver_own(const Target& target, const MessageView& message, MessagePtr& holder) {

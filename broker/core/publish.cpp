@@ -27,7 +27,7 @@ void Shard::on_publish(Client& client, const mqtt::Frame& frame) {
     if (packet.qos > 0 && !take_packet_id(client, packet)) return;
 
     const bool known = route || (client.last_route && client.last_route_epoch == router_.epoch() &&
-                                 client.last_route->topic == packet.topic);
+                                 client.last_route->topic() == packet.topic);
     const Verdict verdict = judge(packet, known);
     if (verdict.reason != Reason::success) {
         counters.publishes_refused.add();
@@ -53,7 +53,7 @@ void Shard::on_publish(Client& client, const mqtt::Frame& frame) {
     message.qos = packet.qos;
     message.retain = packet.retain;
     message.publisher = client.number;
-    message.topic = route->topic;
+    message.topic = route->topic();
     message.payload = packet.payload;
     if (packet.has_hop_properties) {
         scratch_.clear();
@@ -152,7 +152,7 @@ Shard::Verdict Shard::judge(const mqtt::Publish& packet, bool known_topic) const
 }
 
 Route& Shard::route_of(Client& client, std::string_view topic) {
-    if (client.last_route && client.last_route_epoch == router_.epoch() && client.last_route->topic == topic) {
+    if (client.last_route && client.last_route_epoch == router_.epoch() && client.last_route->topic() == topic) {
         router_.refresh(*client.last_route);
         return *client.last_route;
     }
@@ -200,7 +200,9 @@ void Shard::publish(Client& client, const mqtt::Publish& packet, Route& route, c
 }
 
 bool Shard::queues_have_room(const Route& route, const MessageView& message) const {
-    return std::none_of(route.targets.begin(), route.targets.end(), [&](const Target& target) {
+    if (!route.audience) return true;
+    const auto& targets = route.audience->targets;
+    return std::none_of(targets.begin(), targets.end(), [&](const Target& target) {
         return target.session->durable == 0 && std::min(target.qos, message.qos) > 0 && queue_is_full(*target.session);
     });
 }

@@ -2,8 +2,27 @@
 
 #include <algorithm>
 #include <cassert>
+#include <cstdlib>
+#include <cstring>
+#include <new>
 
 namespace trunkline::broker {
+
+Route::Route(std::string_view topic, std::uint64_t topic_hash)
+    : hash(topic_hash), topic_size_(static_cast<std::uint32_t>(topic.size())) {
+    if (!topic.empty()) std::memcpy(static_cast<void*>(this + 1), topic.data(), topic.size());
+}
+
+Route::Ptr Route::make(std::string_view topic, std::uint64_t hash) {
+    void* memory = std::malloc(sizeof(Route) + topic.size());
+    if (!memory) throw std::bad_alloc();
+    return Ptr(new (memory) Route(topic, hash));
+}
+
+void Route::Free::operator()(Route* route) const {
+    route->~Route();
+    std::free(route);
+}
 
 void Router::subscribe(Session& session, const ClientSubscription& subscription) {
     auto& entries = tree_.insert(subscription.filter).value.entries;
@@ -34,14 +53,12 @@ void Router::unsubscribe(Session& session, std::string_view filter) {
 Route& Router::find(std::string_view topic) {
     const std::uint64_t hash = FilterIndex::hash(topic);
     auto at = routes_.find(hash);
-    if (at == routes_.end() || at->second->topic != topic) {
+    if (at == routes_.end() || at->second->topic() != topic) {
         if (routes_.size() >= max_routes) {
             routes_.clear();
             ++epoch_;
         }
-        auto route = std::make_unique<Route>();
-        route->topic = topic;
-        route->hash = hash;
+        auto route = Route::make(topic, hash);
         if (at != routes_.end() && routes_.contains(hash)) {  // two topics of one hash: the newer takes the place
             routes_[hash] = std::move(route);
             ++epoch_;
@@ -58,30 +75,32 @@ Route& Router::find(std::string_view topic) {
 
 void Router::compute(Route& route) {
     route.generation = index_.generation(route.hash);
-    auto match = index_.match(route.topic);
+    auto match = index_.match(route.topic());
     route.durable = match.durable;
     route.other_shards = match.shards & ~(std::uint64_t{1} << shard_);
-    route.groups = std::move(match.groups);
-    route.targets.clear();
-    route.identifiers.clear();
-
     found_.clear();
-    tree_.match(route.topic, [this](const Locals& locals) {
+    tree_.match(route.topic(), [this](const Locals& locals) {
         found_.insert(found_.end(), locals.entries.begin(), locals.entries.end());
     });
+    if (found_.empty() && match.groups.empty()) return route.audience.reset();
+
+    if (!route.audience) route.audience = std::make_unique<Audience>();
+    auto& [targets, identifiers, groups] = *route.audience;
+    groups = std::move(match.groups);
+    targets.clear();
+    identifiers.clear();
     std::stable_sort(found_.begin(), found_.end(),
                      [](const Local& a, const Local& b) { return a.session->number < b.session->number; });
     for (const Local& local : found_) {
-        if (route.targets.empty() || route.targets.back().session != local.session) {
-            route.targets.push_back(
-                {local.session, 0, false, false, static_cast<std::uint32_t>(route.identifiers.size()), 0});
+        if (targets.empty() || targets.back().session != local.session) {
+            targets.push_back({local.session, 0, false, false, static_cast<std::uint32_t>(identifiers.size()), 0});
         }
-        Target& target = route.targets.back();
+        Target& target = targets.back();
         target.qos = std::max(target.qos, local.options.qos);
         target.retain_as_published |= local.options.retain_as_published;
         target.no_local |= local.options.no_local;
         if (local.identifier != 0) {
-            route.identifiers.push_back(local.identifier);
+            identifiers.push_back(local.identifier);
             ++target.identifier_count;
         }
     }

@@ -23,19 +23,35 @@ struct Target {
     std::uint8_t qos = 0;                 // highest granted
     bool retain_as_published = false;
     bool no_local = false;                // one of the subscriptions at least: look closer for its own messages
-    std::uint32_t first_identifier = 0;   // index into Route::identifiers
+    std::uint32_t first_identifier = 0;   // index into Audience::identifiers
     std::uint32_t identifier_count = 0;
 };
 
-struct Route {
-    std::string topic;
-    std::uint64_t hash = 0;
-    FilterIndex::Generation generation;
-    bool durable = false;
-    std::uint64_t other_shards = 0;
+/// Who gets a topic. Apart from the route, since most topics of a plant are subscribed to by nobody here.
+struct Audience {
     std::vector<Target> targets;
     std::vector<std::uint32_t> identifiers;
     std::vector<std::shared_ptr<const Group>> groups;
+};
+
+/// One allocation with its topic: a shard keeps tens of thousands.
+class Route {
+public:
+    struct Free { void operator()(Route* route) const; };
+    using Ptr = std::unique_ptr<Route, Free>;
+    static Ptr make(std::string_view topic, std::uint64_t hash);
+
+    [[nodiscard]] std::string_view topic() const { return {reinterpret_cast<const char*>(this + 1), topic_size_}; }
+
+    const std::uint64_t hash;
+    FilterIndex::Generation generation;
+    std::uint64_t other_shards = 0;
+    std::unique_ptr<Audience> audience;   ///< null: nobody here and no shared subscription
+    bool durable = false;
+
+private:
+    Route(std::string_view topic, std::uint64_t hash);
+    const std::uint32_t topic_size_;
 };
 
 /// Owned by a shard, used on its thread alone.
@@ -72,7 +88,7 @@ private:
     FilterIndex& index_;
     const std::uint32_t shard_;
     uns::TopicTree<Locals> tree_;
-    boost::unordered_flat_map<std::uint64_t, std::unique_ptr<Route>> routes_;  // by hash of the topic
+    boost::unordered_flat_map<std::uint64_t, Route::Ptr> routes_;  // by hash of the topic
     std::vector<Local> found_;
     std::uint64_t epoch_ = 1;
 };

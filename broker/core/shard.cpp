@@ -144,7 +144,8 @@ void Shard::on_mail() {
             for (Forward& forward : forwards->messages) {
                 const MessageView view = forward.message->view();
                 if (forward.member == 0) {
-                    distribute_here(view, router_.find(view.topic), forward.message);
+                    const Route& route = router_.find(view.topic);
+                    if (route.audience) distribute_here(view, *route.audience, forward.message);
                 } else if (const auto at = clients_.find(forward.member); at != clients_.end() && at->second->session) {
                     if (const auto* mine = at->second->session->find(forward.shared_filter)) {
                         const DeliveryOptions options{std::min(view.qos, mine->options.qos),

@@ -145,8 +145,8 @@ private:
     // deliver.cpp
     /// To everyone: this shard's subscribers, one member of each shared subscription, the other shards. Returns whether
     /// there was anyone.
-    bool distribute(const MessageView& message, Route& route);
-    bool distribute_here(const MessageView& message, Route& route, MessagePtr& holder);
+    bool distribute(const MessageView& message, const Route& route);
+    bool distribute_here(const MessageView& message, const Audience& audience, MessagePtr& holder);
     void deliver_to_group(const MessageView& message, const Group& group, MessagePtr& holder, std::uint64_t except = 0);
     void deliver(Session& session, const MessageView& message, const DeliveryOptions& options, MessagePtr& holder,
                  std::string_view shared_filter = {});

@@ -68,6 +68,40 @@ TEST_CASE("a scan in steps visits what matches once, for any filter and step", "
     }
 }
 
+TEST_CASE("a retained message gives back what it was made of, with and without an expiry", "[namespace]") {
+    const std::string properties(300, 'q');
+    for (const std::int64_t expires_at_ms : {std::int64_t{0}, std::int64_t{1'700'000'000'123}}) {
+        for (const std::size_t size : {std::size_t{1}, std::size_t{128}, std::size_t{1} << 20}) {
+            for (const std::string_view some : {std::string_view(), std::string_view(properties)}) {
+                const std::string payload(size, 'x');
+                const auto kept = RetainedMessage::make({2, expires_at_ms, 1'700'000'000'001, some, payload});
+                const auto fields = kept->fields();
+                CHECK(fields.qos == 2);
+                CHECK(fields.expires_at_ms == expires_at_ms);
+                CHECK(fields.stored_at_ms == 1'700'000'000'001);
+                CHECK(fields.properties == some);
+                CHECK(fields.payload == payload);
+                CHECK(kept->memory_bytes() == 20 + (expires_at_ms ? 8 : 0) + some.size() + size);
+            }
+        }
+    }
+}
+
+TEST_CASE("levels of any length are kept as they are", "[namespace]") {
+    RetainedTree tree;
+    std::string topic;
+    for (std::size_t size = 0; size < 40; ++size) topic += std::string(size, static_cast<char>('a' + size % 26)) + '/';
+    topic += std::string(65'535 - topic.size(), 'z');  // as long as a topic can be
+    tree.set(topic, message("1"));
+    std::string seen;
+    tree.scan("#", {}, 10, [&](std::string_view found, const RetainedPtr&) { seen = found; });
+    CHECK(seen == topic);
+    CHECK(tree.get(topic));
+    tree.set(topic, nullptr);
+    CHECK(tree.count() == 0);
+    CHECK(!tree.children(std::nullopt, std::nullopt, 10, [](auto&&...) { FAIL("a level is left"); }));
+}
+
 TEST_CASE("a scan goes on where it stopped when that topic is gone", "[namespace]") {
     RetainedTree tree;
     for (const char* topic : {"a/1", "a/2", "a/2/x", "a/3"}) tree.set(topic, message("x"));
