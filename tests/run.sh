@@ -68,8 +68,7 @@ step_include-directions() { tests/include_directions; }
 step_normative() { tests/normative; }
 step_unit() { ctest --test-dir build/release --output-on-failure; }
 step_e2e() { tests/e2e/run --broker build/release/bin/trunkline -v; }
-# A full transient queue is told to publishers of the same worker alone: to others its messages are dropped and counted.
-step_e2e-two-workers() { tests/e2e/run --broker "$(two_workers release)" -v --without transient_queue; }
+step_e2e-two-workers() { tests/e2e/run --broker "$(two_workers release)" -v; }
 step_kill9() { tests/e2e/kill9.py --broker "$(two_workers release)" --rounds "$TRUNKLINE_KILL_ROUNDS"; }
 
 # Power cuts, failpoints, failing and slow syncs, full and damaged disks, through the broker process.

@@ -26,6 +26,7 @@ namespace trunkline::broker {
 
 class Client;
 class Route;
+struct QueueLevel;
 
 /// A subscription as its session holds it.
 struct ClientSubscription {
@@ -100,7 +101,8 @@ struct Session {
     OutWindow window{OutWindow::low_ids};     // messages that the log does not know; high ids in a durable session
     std::unique_ptr<DurableOut> out;          // durable sessions only
     std::deque<QueuedMessage>* queue = nullptr;  // made when first needed
-    std::uint64_t queue_bytes = 0;
+    std::shared_ptr<QueueLevel> level;        // of the queue; made when first needed
+    bool crowded = false;                     // the filter index knows: the queue is about half full or more
     std::vector<SharedInflight> shared_inflight;
     std::vector<RetainedStream> retained;
     std::vector<std::string> retained_owed;   // durable: filters whose retained messages are not all acknowledged yet

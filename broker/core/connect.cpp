@@ -452,10 +452,7 @@ void Shard::finish(Client& client, bool with_will) {
         }
         std::replace(with_acks_.begin(), with_acks_.end(), &session, static_cast<Session*>(nullptr));
     }
-    if (client.session) {
-        registry_.release(client.session->client_id, client.number);
-        if (queue_is_full(*client.session)) --full_queues_;
-    }
+    if (client.session) registry_.release(client.session->client_id, client.number);
     client.session.reset();
     release_waiters(client);
     if (client.extra && client.extra->waits_for_release > 0) return;  // released() goes on
@@ -472,14 +469,8 @@ void Shard::end_transient(Client& client, Session& session, bool with_will) {
     counters.inflight_out.sub(session.window.open());
     // What a leaving member of a shared subscription did not acknowledge is offered to the others, unless a QoS 2
     // exchange had begun [MQTT-4.8.2-5].
-    const auto offer = [&](const MessagePtr& message, const std::string& filter) {
-        MessagePtr holder = message;
-        const MessageView view = message->view();
-        const Route& route = router_.find(view.topic);
-        if (!route.audience) return;
-        for (const auto& group : route.audience->groups) {
-            if (group->filter == filter) return deliver_to_group(view, *group, holder, client.number);
-        }
+    const auto offer = [&](MessagePtr message, const std::string& filter) {
+        offer_to_group(message->view(), filter, client.number, message);
     };
     for (const SharedInflight& sent : session.shared_inflight) {
         if (session.window.state(sent.n) == OutState::wait_puback) offer(sent.message, sent.shared_filter);

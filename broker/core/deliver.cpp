@@ -14,14 +14,17 @@ namespace {
 constexpr std::size_t retained_step = 256;   // messages visited under one lock of the retained tree
 constexpr std::size_t retained_first = 16;   // while their size is not known
 constexpr std::size_t scans_per_turn = 8;    // so that one stream does not hold up the shard
+// Publishers are refused while a queue is full. What was taken before they could know it must not be lost: it was on its
+// way through the log or between shards, both of which hold less than this.
+constexpr std::uint64_t beyond_messages = 65'536;
+constexpr std::uint64_t beyond_bytes = 64ULL << 20;
 }  // namespace
 
 bool Shard::distribute(const MessageView& message, const Route& route) {
     MessagePtr holder;
     bool anyone = route.audience && distribute_here(message, *route.audience, holder);
     for (std::uint64_t rest = route.other_shards; rest != 0; rest &= rest - 1) {
-        if (!holder) holder = Message::make(message);
-        outbox_[static_cast<std::size_t>(std::countr_zero(rest))].push_back({holder, 0, {}});
+        forward(static_cast<std::uint32_t>(std::countr_zero(rest)), message, holder);
         anyone = true;
     }
     if (!route.audience) return anyone;
@@ -31,6 +34,14 @@ bool Shard::distribute(const MessageView& message, const Route& route) {
         anyone = true;
     }
     return anyone;
+}
+
+void Shard::forward(std::uint32_t shard, const MessageView& message, MessagePtr& holder, std::uint64_t member,
+                    std::string_view shared_filter) {
+    if (!holder) holder = Message::make(message);
+    Forwards& outbox = outbox_[shard];
+    outbox.messages.push_back({holder, member, std::string(shared_filter)});
+    outbox.bytes += holder->memory_bytes();
 }
 
 bool Shard::distribute_here(const MessageView& message, const Audience& audience, MessagePtr& holder) {
@@ -73,9 +84,14 @@ void Shard::deliver_to_group(const MessageView& message, const Group& group, Mes
     const std::size_t size = group.members.size();
     const std::uint32_t first = group.turn->fetch_add(1, std::memory_order_relaxed);
     const GroupMember* chosen = nullptr;
-    for (std::size_t i = 0; i < size; ++i) {  // the next in turn that can take it now, else the next in turn
+    const GroupMember* full = nullptr;
+    for (std::size_t i = 0; i < size; ++i) {  // the next in turn that can take it now, else the next with room
         const GroupMember& member = group.members[(first + i) % size];
         if (member.number == except || (member.durable && message.qos > 0 && member.qos > 0)) continue;
+        if (message.qos > 0 && member.queue && is_full(*member.queue)) {
+            if (!full) full = &member;
+            continue;
+        }
         if (!chosen) chosen = &member;
         if (member.shard != index_) {
             chosen = &member;
@@ -89,12 +105,9 @@ void Shard::deliver_to_group(const MessageView& message, const Group& group, Mes
             break;
         }
     }
+    if (!chosen) chosen = full;
     if (!chosen) return drop(Drop::no_local_member);
-    if (chosen->shard != index_) {
-        if (!holder) holder = Message::make(message);
-        outbox_[chosen->shard].push_back({holder, chosen->number, group.filter});
-        return;
-    }
+    if (chosen->shard != index_) return forward(chosen->shard, message, holder, chosen->number, group.filter);
     const auto at = clients_.find(chosen->number);
     if (at == clients_.end() || !at->second->session) return drop(Drop::no_local_member);
     DeliveryOptions options;
@@ -103,6 +116,15 @@ void Shard::deliver_to_group(const MessageView& message, const Group& group, Mes
     options.identifiers = &chosen->identifier;
     options.identifier_count = chosen->identifier ? 1 : 0;
     deliver(*at->second->session, message, options, holder, group.filter);
+}
+
+void Shard::offer_to_group(const MessageView& message, std::string_view shared_filter, std::uint64_t except,
+                           MessagePtr& holder) {
+    const Route& route = router_.find(message.topic);
+    if (!route.audience) return;
+    for (const auto& group : route.audience->groups) {
+        if (group->filter == shared_filter) return deliver_to_group(message, *group, holder, except);
+    }
 }
 
 std::uint32_t Shard::quota(const Client& client, const Session& session, const OutWindow& window) const {
@@ -135,15 +157,41 @@ void Shard::deliver(Session& session, const MessageView& message, const Delivery
 
 void Shard::enqueue(Session& session, const MessageView& message, const DeliveryOptions& options, MessagePtr& holder,
                     std::string_view shared_filter) {
-    if (queue_is_full(session)) return drop(Drop::queue_full);
+    if (!session.level) session.level = std::make_shared<QueueLevel>(index_);
+    QueueLevel& level = *session.level;
+    if (level.messages >= limits_.transient_queue_messages + beyond_messages ||
+        level.bytes >= limits_.transient_queue_bytes + beyond_bytes) {
+        return drop(Drop::queue_full);
+    }
     if (!holder) holder = Message::make(message);
     if (!session.queue) session.queue = new std::deque<QueuedMessage>;
     session.queue->push_back({holder, options.qos, options.retain,
                               {options.identifiers, options.identifiers + options.identifier_count},
                               std::string(shared_filter)});
-    session.queue_bytes += holder->memory_bytes();
+    level.messages = static_cast<std::uint32_t>(session.queue->size());
+    level.bytes += holder->memory_bytes();
     counters.queued_transient.add();
-    if (queue_is_full(session)) ++full_queues_;
+    note_level(session);
+}
+
+void Shard::note_level(Session& session) {
+    const QueueLevel& level = *session.level;
+    const auto above = [&](std::uint32_t share) {
+        return level.messages >= std::max(limits_.transient_queue_messages / share, 1U) ||
+               level.bytes >= limits_.transient_queue_bytes / share;
+    };
+    if (session.crowded == above(session.crowded ? 4 : 2)) return;  // a gap, so that routes seldom change for it
+    session.crowded = !session.crowded;
+    for (const ClientSubscription& subscription : session.subscriptions) tell_crowded(session, subscription);
+}
+
+void Shard::tell_crowded(const Session& session, const ClientSubscription& subscription) {
+    if (!session.level || subscription.filter.starts_with("$share/")) return;  // members of groups carry their level
+    if (session.crowded && subscription.options.qos > 0) {
+        filters_.crowd(subscription.filter, session.level);
+    } else {
+        filters_.uncrowd(subscription.filter, session.level.get());
+    }
 }
 
 bool Shard::emit(Client& client, const MessageView& message, const DeliveryOptions& options, OutWindow* window,
@@ -210,12 +258,12 @@ void Shard::pump(Client& client) {
 
 void Shard::pump_queue(Client& client, Session& session) {
     std::deque<QueuedMessage>& queue = *session.queue;
-    const bool was_full = queue_is_full(session);
+    QueueLevel& level = *session.level;
     while (!queue.empty() && quota(client, session, session.window) > 0 && has_room(client)) {
         QueuedMessage next = std::move(queue.front());
         queue.pop_front();
         counters.queued_transient.sub();
-        session.queue_bytes -= next.message->memory_bytes();
+        level.bytes -= next.message->memory_bytes();
         const std::uint64_t n = session.window.next();
         const DeliveryOptions options{next.qos, next.retain, false, next.identifiers.data(),
                                       static_cast<std::uint32_t>(next.identifiers.size())};
@@ -224,7 +272,8 @@ void Shard::pump_queue(Client& client, Session& session) {
             session.shared_inflight.push_back({n, std::move(next.message), std::move(next.shared_filter)});
         }
     }
-    if (was_full && !queue_is_full(session)) --full_queues_;
+    level.messages = static_cast<std::uint32_t>(queue.size());
+    note_level(session);
     if (queue.empty()) {
         delete session.queue;
         session.queue = nullptr;

@@ -106,6 +106,26 @@ void FilterIndex::remove_durable(std::string_view filter, std::uint8_t qos) {
     changed(filter);
 }
 
+void FilterIndex::crowd(std::string_view filter, const std::shared_ptr<const QueueLevel>& queue) {
+    {
+        const std::unique_lock lock(mutex_);
+        auto& crowded = tree_.insert(filter).value.crowded;
+        if (std::find(crowded.begin(), crowded.end(), queue) != crowded.end()) return;
+        crowded.push_back(queue);
+    }
+    changed(filter);
+}
+
+void FilterIndex::uncrowd(std::string_view filter, const QueueLevel* queue) {
+    {
+        const std::unique_lock lock(mutex_);
+        auto* node = tree_.find(filter);
+        if (!node || std::erase_if(node->value.crowded, [&](const auto& q) { return q.get() == queue; }) == 0) return;
+        tree_.prune(*node);
+    }
+    changed(filter);
+}
+
 FilterIndex::Match FilterIndex::match(std::string_view topic) const {
     Match found;
     const std::shared_lock lock(mutex_);
@@ -114,6 +134,7 @@ FilterIndex::Match FilterIndex::match(std::string_view topic) const {
         for (std::size_t shard = 0; shard < value.by_shard.size(); ++shard) {
             if (value.by_shard[shard] > 0) found.shards |= std::uint64_t{1} << shard;
         }
+        found.crowded.insert(found.crowded.end(), value.crowded.begin(), value.crowded.end());
         for (const auto& [name, group] : value.groups) {
             if (group->durable_members > 0) found.durable = true;
             found.groups.push_back(group);

@@ -16,6 +16,14 @@
 
 namespace trunkline::broker {
 
+/// How much waits in memory for a transient session. Written by its shard, read by those of who publishes to it.
+struct QueueLevel {
+    explicit QueueLevel(std::uint32_t of_shard) : shard(of_shard) {}
+    const std::uint32_t shard;
+    std::atomic<std::uint32_t> messages{0};
+    std::atomic<std::uint64_t> bytes{0};
+};
+
 /// A connected member of a shared subscription.
 struct GroupMember {
     std::uint32_t shard = 0;
@@ -24,6 +32,7 @@ struct GroupMember {
     bool retain_as_published = false;
     bool durable = false;                // its QoS 1 and 2 messages come through the log
     std::uint32_t identifier = 0;
+    std::shared_ptr<const QueueLevel> queue;  // null: none that could be full
 };
 
 /// A shared subscription at one moment; a change makes a new one. Only the turn is shared and moves.
@@ -49,10 +58,16 @@ public:
     void add_durable(std::string_view filter, std::uint8_t qos);
     void remove_durable(std::string_view filter, std::uint8_t qos);
 
+    /// The queue of a transient session is crowded: routes of its filter carry the level, so that publishers on all
+    /// shards know when it is full. Again, or of a filter that was not told: nothing happens.
+    void crowd(std::string_view filter, const std::shared_ptr<const QueueLevel>& queue);
+    void uncrowd(std::string_view filter, const QueueLevel* queue);
+
     struct Match {
         bool durable = false;            // QoS 1 and 2 go through the log
         std::uint64_t shards = 0;        // bit per shard that has subscribers
         std::vector<std::shared_ptr<const Group>> groups;
+        std::vector<std::shared_ptr<const QueueLevel>> crowded;
     };
     [[nodiscard]] Match match(std::string_view topic) const;
 
@@ -73,7 +88,10 @@ private:
         std::uint32_t durable = 0;
         std::vector<std::uint32_t> by_shard;   // empty until a session of some shard subscribes
         std::map<std::string, std::shared_ptr<const Group>, std::less<>> groups;
-        [[nodiscard]] bool empty() const { return durable == 0 && by_shard.empty() && groups.empty(); }
+        std::vector<std::shared_ptr<const QueueLevel>> crowded;
+        [[nodiscard]] bool empty() const {
+            return durable == 0 && by_shard.empty() && groups.empty() && crowded.empty();
+        }
     };
     void changed(std::string_view filter);
     template <class Change>

@@ -19,7 +19,10 @@ struct Forward {
     std::uint64_t member = 0;            // connection number; 0: everyone the topic is routed to
     std::string shared_filter;           // with member
 };
-struct Forwards { std::vector<Forward> messages; };
+struct Forwards {
+    std::vector<Forward> messages;
+    std::uint64_t bytes = 0;             // of the messages
+};
 
 /// Let go of a client identifier: a newer connection has claimed it.
 struct TakeOver {

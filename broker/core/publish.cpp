@@ -163,20 +163,22 @@ Route& Shard::route_of(Client& client, std::string_view topic) {
 }
 
 void Shard::publish(Client& client, const mqtt::Publish& packet, Route& route, const MessageView& message) {
+    if (held_up_by_ != 0 && is_held_up(route)) pause_publishers(client);
     if (packet.qos == 0) {
         if (packet.retain) submit_publish(nullptr, packet, message, true);  // nobody waits for the disk
         distribute(message, route);
         return;
+    }
+    if (route.look_for_room && !queues_have_room(*route.audience)) {
+        counters.publishes_refused.add();
+        return answer_publish(client, packet.qos, packet.packet_id, Reason::quota_exceeded,
+                              "a subscriber's queue is full");
     }
     const bool durable = packet.retain || route.durable || (packet.qos == 2 && client.session->durable != 0);
     if (durable) {
         submit_publish(&client, packet, message, false);
         if (unsafe_bytes_ > backlog_share()) pause_publishers(client);
         return;
-    }
-    if (full_queues_ > 0 && !queues_have_room(route, message)) {
-        return answer_publish(client, packet.qos, packet.packet_id, Reason::quota_exceeded,
-                              "a subscriber's queue is full");
     }
     if (client.pending_log > 0) {  // nothing overtakes what is on its way through the log
         Pending& held = await(&client, Wait::held_publish);
@@ -199,12 +201,31 @@ void Shard::publish(Client& client, const mqtt::Publish& packet, Route& route, c
     want_flush(client);
 }
 
-bool Shard::queues_have_room(const Route& route, const MessageView& message) const {
-    if (!route.audience) return true;
-    const auto& targets = route.audience->targets;
-    return std::none_of(targets.begin(), targets.end(), [&](const Target& target) {
-        return target.session->durable == 0 && std::min(target.qos, message.qos) > 0 && queue_is_full(*target.session);
-    });
+bool Shard::is_full(const QueueLevel& queue) const {
+    if (queue.messages == 0) return false;
+    const UnderWay& coming = broker_.shards_[queue.shard]->forwards_under_way;
+    // First what is coming: it is taken away there after it has been added to the queue.
+    const std::uint64_t messages = coming.messages + outbox_[queue.shard].messages.size();
+    const std::uint64_t bytes = coming.bytes + outbox_[queue.shard].bytes;
+    return messages + queue.messages >= limits_.transient_queue_messages ||
+           bytes + queue.bytes >= limits_.transient_queue_bytes;
+}
+
+bool Shard::queues_have_room(const Audience& audience) const {
+    for (const auto& queue : audience.crowded) {
+        if (is_full(*queue)) return false;
+    }
+    for (const auto& group : audience.groups) {
+        if (group->members.empty() || group->durable_members > 0) continue;  // the log picks, and knows
+        const bool full = std::all_of(group->members.begin(), group->members.end(),
+                                      [this](const GroupMember& m) { return m.queue && is_full(*m.queue); });
+        if (full) return false;
+    }
+    return true;
+}
+
+bool Shard::is_held_up(const Route& route) const {
+    return (route.other_shards & held_up_by_) != 0 || (route.audience && !route.audience->groups.empty());
 }
 
 void Shard::submit_publish(Client* client, const mqtt::Publish& packet, const MessageView& message, bool no_queue) {

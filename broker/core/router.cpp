@@ -78,15 +78,17 @@ void Router::compute(Route& route) {
     auto match = index_.match(route.topic());
     route.durable = match.durable;
     route.other_shards = match.shards & ~(std::uint64_t{1} << shard_);
+    route.look_for_room = !match.groups.empty() || !match.crowded.empty();
     found_.clear();
     tree_.match(route.topic(), [this](const Locals& locals) {
         found_.insert(found_.end(), locals.entries.begin(), locals.entries.end());
     });
-    if (found_.empty() && match.groups.empty()) return route.audience.reset();
+    if (found_.empty() && !route.look_for_room) return route.audience.reset();
 
     if (!route.audience) route.audience = std::make_unique<Audience>();
-    auto& [targets, identifiers, groups] = *route.audience;
+    auto& [targets, identifiers, groups, crowded] = *route.audience;
     groups = std::move(match.groups);
+    crowded = std::move(match.crowded);
     targets.clear();
     identifiers.clear();
     std::stable_sort(found_.begin(), found_.end(),

@@ -32,6 +32,7 @@ struct Audience {
     std::vector<Target> targets;
     std::vector<std::uint32_t> identifiers;
     std::vector<std::shared_ptr<const Group>> groups;
+    std::vector<std::shared_ptr<const QueueLevel>> crowded;   ///< of all shards: queues that may be full
 };
 
 /// One allocation with its topic: a shard keeps tens of thousands.
@@ -46,8 +47,9 @@ public:
     const std::uint64_t hash;
     FilterIndex::Generation generation;
     std::uint64_t other_shards = 0;
-    std::unique_ptr<Audience> audience;   ///< null: nobody here and no shared subscription
+    std::unique_ptr<Audience> audience;   ///< null: nobody here, nothing shared, nothing crowded
     bool durable = false;
+    bool look_for_room = false;           ///< before a QoS 1 or 2 message: there are crowded queues or groups
 
 private:
     Route(std::string_view topic, std::uint64_t hash);

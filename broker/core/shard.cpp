@@ -15,6 +15,9 @@ using mqtt::Reason;
 namespace {
 constexpr std::size_t spare_buffers_max = 64;
 constexpr std::size_t spare_buffer_bytes_max = 256 * 1024;
+// How much may be under way to another shard before who publishes to it waits; less where queues are small.
+constexpr std::uint32_t ahead_messages = 32'768;
+constexpr std::uint64_t ahead_bytes = 32ULL << 20;
 }  // namespace
 
 Shard::Shard(Broker& broker, std::uint32_t index)
@@ -141,20 +144,7 @@ void Shard::on_mail() {
     mailbox.take(mail_);
     for (Mail& mail : mail_) {
         if (auto* forwards = std::get_if<Forwards>(&mail)) {
-            for (Forward& forward : forwards->messages) {
-                const MessageView view = forward.message->view();
-                if (forward.member == 0) {
-                    const Route& route = router_.find(view.topic);
-                    if (route.audience) distribute_here(view, *route.audience, forward.message);
-                } else if (const auto at = clients_.find(forward.member); at != clients_.end() && at->second->session) {
-                    if (const auto* mine = at->second->session->find(forward.shared_filter)) {
-                        const DeliveryOptions options{std::min(view.qos, mine->options.qos),
-                                                      view.retain && mine->options.retain_as_published, false,
-                                                      &mine->identifier, mine->identifier ? 1U : 0U};
-                        deliver(*at->second->session, view, options, forward.message, forward.shared_filter);
-                    }
-                }
-            }
+            on_forwards(std::move(*forwards));
         } else if (auto* effects = std::get_if<Effects>(&mail)) {
             on_effects(std::move(*effects));
         } else if (auto* over = std::get_if<TakeOver>(&mail)) {
@@ -166,6 +156,7 @@ void Shard::on_mail() {
         }
     }
     mail_.clear();
+    look_who_caught_up();
     if (!pump_.empty()) {
         std::vector<Client*> pumping;
         pumping.swap(pump_);
@@ -174,6 +165,64 @@ void Shard::on_mail() {
             if (client->state == ClientState::connected) pump(*client);
         }
     }
+}
+
+void Shard::on_forwards(Forwards&& forwards) {
+    for (Forward& one : forwards.messages) {
+        const MessageView view = one.message->view();
+        if (one.member == 0) {
+            const Route& route = router_.find(view.topic);
+            if (route.audience) distribute_here(view, *route.audience, one.message);
+            continue;
+        }
+        const auto at = clients_.find(one.member);
+        Session* session = at == clients_.end() ? nullptr : at->second->session.get();
+        const ClientSubscription* mine = session ? session->find(one.shared_filter) : nullptr;
+        if (!mine) {  // has left meanwhile [MQTT-4.8.2-4]
+            offer_to_group(view, one.shared_filter, one.member, one.message);
+            continue;
+        }
+        const DeliveryOptions options{std::min(view.qos, mine->options.qos),
+                                      view.retain && mine->options.retain_as_published, false, &mine->identifier,
+                                      mine->identifier ? 1U : 0U};
+        deliver(*session, view, options, one.message, one.shared_filter);
+    }
+    // After the queues have them: whoever adds up both counts none too few.
+    forwards_under_way.bytes.fetch_sub(forwards.bytes);
+    forwards_under_way.messages.fetch_sub(forwards.messages.size());
+    for (std::uint32_t shard = 0; shard < broker_.shard_count(); ++shard) {
+        if (shard != index_ && broker_.shards_[shard]->held_up.load() && !is_behind(index_, 2)) broker_.wake_(shard);
+    }
+}
+
+void Shard::post_forwards(std::uint32_t shard) {
+    Forwards& outbox = outbox_[shard];
+    UnderWay& coming = broker_.shards_[shard]->forwards_under_way;
+    coming.messages.fetch_add(outbox.messages.size());
+    coming.bytes.fetch_add(outbox.bytes);
+    post(shard, std::exchange(outbox, {}));
+    if (is_behind(shard)) {
+        held_up_by_ |= std::uint64_t{1} << shard;
+        held_up.store(true);
+    }
+}
+
+bool Shard::is_behind(std::uint32_t shard, unsigned share) const {
+    const UnderWay& coming = broker_.shards_[shard]->forwards_under_way;
+    const std::uint64_t messages = std::clamp(limits_.transient_queue_messages / 2, 1U, ahead_messages);
+    const std::uint64_t bytes = std::min(limits_.transient_queue_bytes / 2, ahead_bytes);
+    return coming.messages.load() > messages / share || coming.bytes.load() > bytes / share;
+}
+
+void Shard::look_who_caught_up() {
+    if (held_up_by_ == 0) return;
+    for (std::uint64_t rest = held_up_by_; rest != 0; rest &= rest - 1) {
+        const auto shard = static_cast<std::uint32_t>(std::countr_zero(rest));
+        if (!is_behind(shard, 2)) held_up_by_ &= ~(std::uint64_t{1} << shard);
+    }
+    if (held_up_by_ != 0) return;
+    held_up.store(false);
+    resume_publishers();
 }
 
 void Shard::want_pump(Client& client) {
@@ -197,6 +246,7 @@ void Shard::on_tick() {
         wheel_s_ = second - behind;
     }
     if (wheel_s_ < second) retry_refused();
+    look_who_caught_up();
     resume_publishers();
     while (wheel_s_ < second) {
         ++wheel_s_;
@@ -243,10 +293,9 @@ void Shard::end_turn() {
     with_acks_.clear();
     submit_open();
     for (std::uint32_t shard = 0; shard < outbox_.size(); ++shard) {
-        if (outbox_[shard].empty()) continue;
-        post(shard, Forwards{std::move(outbox_[shard])});
-        outbox_[shard].clear();
+        if (!outbox_[shard].messages.empty()) post_forwards(shard);
     }
+    look_who_caught_up();  // perhaps before it saw that this shard waits
     for (const auto& [shard, number] : releases_) post(shard, Released{number});
     releases_.clear();
 
@@ -302,7 +351,7 @@ void Shard::pause_publishers(Client& client) {
 }
 
 void Shard::resume_publishers() {
-    if (paused_.empty() || unsafe_bytes_ > backlog_share() / 2) return;
+    if (paused_.empty() || held_up_by_ != 0 || unsafe_bytes_ > backlog_share() / 2) return;
     if (broker_.memory_pressure() != Pressure::none) return;
     std::vector<Client*> resumed;
     resumed.swap(paused_);

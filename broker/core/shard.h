@@ -42,6 +42,14 @@ public:
     Mailbox mailbox;
     Counters counters;
 
+    /// Messages that other shards have posted to this one and that it has not come to yet: those shards add, it takes
+    /// away, so that who publishes knows what else is coming to a queue, and does not run ahead without bound.
+    struct alignas(64) UnderWay {
+        std::atomic<std::uint64_t> messages{0}, bytes{0};
+    };
+    UnderWay forwards_under_way;
+    std::atomic<bool> held_up{false};        // wants to be woken when another shard has caught up
+
     // For the broker's own requests, on this thread.
     void visit(const std::function<void(const ClientInfo&)>& visit) const;
     bool kick(std::string_view client_id);
@@ -136,11 +144,11 @@ private:
                      std::string_view what);
     void publish_internal(const MessageView& message, SessionId will_of);
     void on_pubrel(Client& client, const mqtt::Ack& ack);
-    [[nodiscard]] bool queue_is_full(const Session& session) const {
-        return session.queue && (session.queue->size() >= limits_.transient_queue_messages ||
-                                 session.queue_bytes >= limits_.transient_queue_bytes);
-    }
-    [[nodiscard]] bool queues_have_room(const Route& route, const MessageView& message) const;
+    /// What is under way to the queue's shard counts as if it were all for this queue.
+    [[nodiscard]] bool is_full(const QueueLevel& queue) const;
+    /// False when somebody who is owed a QoS 1 or 2 message could not take it: the publisher must be told.
+    [[nodiscard]] bool queues_have_room(const Audience& audience) const;
+    [[nodiscard]] bool is_held_up(const Route& route) const;
 
     // deliver.cpp
     /// To everyone: this shard's subscribers, one member of each shared subscription, the other shards. Returns whether
@@ -151,6 +159,11 @@ private:
     void deliver(Session& session, const MessageView& message, const DeliveryOptions& options, MessagePtr& holder,
                  std::string_view shared_filter = {});
     void deliver_own(const Target& target, const MessageView& message, MessagePtr& holder);
+    /// A shared message that its member did not take or acknowledge goes to another one.
+    void offer_to_group(const MessageView& message, std::string_view shared_filter, std::uint64_t except,
+                        MessagePtr& holder);
+    void forward(std::uint32_t shard, const MessageView& message, MessagePtr& holder, std::uint64_t member = 0,
+                 std::string_view shared_filter = {});
     void enqueue(Session& session, const MessageView& message, const DeliveryOptions& options, MessagePtr& holder,
                  std::string_view shared_filter);
     /// Encodes one PUBLISH. False when it must not be sent: expired or too large for the client.
@@ -161,6 +174,9 @@ private:
     [[nodiscard]] bool has_room(const Client& client) const;
     void pump(Client& client);
     void pump_queue(Client& client, Session& session);
+    /// After each change of a queue.
+    void note_level(Session& session);
+    void tell_crowded(const Session& session, const ClientSubscription& subscription);
     void pump_retained(Client& client, Session& session);
     void on_ack(Client& client, const mqtt::Frame& frame);
     void on_outgoing_ack(Client& client, const mqtt::Ack& ack);
@@ -227,6 +243,11 @@ private:
     void check_deadline(Client& client);
     void close_transport(Client& client);
     void post(std::uint32_t shard, Mail&& mail);
+    void on_forwards(Forwards&& forwards);
+    void post_forwards(std::uint32_t shard);
+    /// Another shard is so far behind that who publishes to it must wait.
+    [[nodiscard]] bool is_behind(std::uint32_t shard, unsigned share = 1) const;
+    void look_who_caught_up();
     /// This shard's part of what may be submitted and not yet safe, in bytes.
     [[nodiscard]] std::uint64_t backlog_share() const;
     void pause_publishers(Client& client);
@@ -259,7 +280,8 @@ private:
     std::vector<std::string> retries_;                       // operations to submit again, at the next tick
     std::uint64_t unsafe_bytes_ = 0;                         // submitted, not answered
 
-    std::vector<std::vector<Forward>> outbox_;               // by shard
+    std::vector<Forwards> outbox_;                           // by shard
+    std::uint64_t held_up_by_ = 0;                           // bit per shard that is behind
     std::vector<std::pair<std::uint32_t, std::uint64_t>> releases_;  // (shard, waiting number), after the submission
     std::vector<Mail> mail_;
 
@@ -268,7 +290,6 @@ private:
     std::vector<Slot> wheel_;
     std::int64_t wheel_s_ = 0;
     std::string scratch_;                                    // forwarded properties
-    std::uint64_t full_queues_ = 0;                          // transient sessions whose queue is full
     std::uint64_t rates_second_ = 0;
 };
 

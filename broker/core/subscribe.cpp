@@ -83,6 +83,7 @@ std::uint32_t Shard::add_subscription(Client& client, const ClientSubscription& 
             route_subscription(client, subscription);
         } else {
             router_.subscribe(session, subscription);
+            tell_crowded(session, subscription);
         }
     } else {
         session.subscriptions.push_back(subscription);
@@ -128,20 +129,33 @@ void Shard::retained_settled(Session& session) {
 
 void Shard::route_subscription(Client& client, const ClientSubscription& subscription) {
     counters.subscriptions.add();
-    if (!subscription.filter.starts_with("$share/")) return router_.subscribe(*client.session, subscription);
+    Session& session = *client.session;
+    if (!subscription.filter.starts_with("$share/")) {
+        router_.subscribe(session, subscription);
+        return tell_crowded(session, subscription);
+    }
     GroupMember member;
     member.shard = index_;
     member.number = client.number;
     member.qos = subscription.options.qos;
     member.retain_as_published = subscription.options.retain_as_published;
-    member.durable = client.session->durable != 0;
+    member.durable = session.durable != 0;
     member.identifier = subscription.identifier;
+    if (!member.durable && member.qos > 0) {
+        if (!session.level) session.level = std::make_shared<QueueLevel>(index_);
+        member.queue = session.level;
+    }
     filters_.join(subscription.filter, member);
 }
 
 void Shard::unroute_subscription(Client& client, const ClientSubscription& subscription) {
     counters.subscriptions.sub();
-    if (!subscription.filter.starts_with("$share/")) return router_.unsubscribe(*client.session, subscription.filter);
+    const Session& session = *client.session;
+    if (!subscription.filter.starts_with("$share/")) {
+        router_.unsubscribe(*client.session, subscription.filter);
+        if (session.level) filters_.uncrowd(subscription.filter, session.level.get());
+        return;
+    }
     filters_.leave(subscription.filter, client.number);
 }
 
