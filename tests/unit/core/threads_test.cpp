@@ -94,7 +94,7 @@ private:
     void step() {
         if (open_.size() < 6) return connect();
         One& one = *open_[any(static_cast<std::uint32_t>(open_.size()))];
-        if (one.transport.closed) return;
+        if (one.transport.closed || !one.transport.reading) return;
         const std::uint32_t what = any(100);
         mqtt::Buffer out;
         if (what == 0) {
@@ -153,7 +153,10 @@ private:
 TEST_CASE("three shards on three threads with takeovers", "[core][threads]") {
     constexpr std::uint32_t shards = 3;
     std::array<Waker, shards> wakers;
-    Broker broker({}, shards, [&](std::uint32_t shard) {
+    Config config;
+    config.limits.transient_queue_messages = 8;  // queues fill and publishers wait all the time
+    config.limits.max_inflight_out = 2;
+    Broker broker(config, shards, [&](std::uint32_t shard) {
         const std::lock_guard lock(wakers[shard].mutex);
         wakers[shard].woken = true;
     });
@@ -195,6 +198,13 @@ TEST_CASE("three shards on three threads with takeovers", "[core][threads]") {
         received += loop->received;
         connected += loop->connected;
     }
+    std::uint64_t dropped = 0, refused = 0;
+    for (std::uint32_t i = 0; i < shards; ++i) {
+        dropped += broker.counters(i).dropped[static_cast<std::size_t>(Drop::queue_full)].get();
+        refused += broker.counters(i).refused_by_reason[static_cast<std::size_t>(mqtt::Reason::quota_exceeded)].get();
+    }
+    CHECK(dropped == 0);
+    CHECK(refused > 0);
     CHECK(connected > 20);
     CHECK(received > 200);
 }
