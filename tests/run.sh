@@ -5,11 +5,10 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 2
 
 usage() {
     cat <<'TEXT'
-usage: tests/run.sh [--quick | --full] [--only STEP[,STEP...]] [--list]
+usage: tests/run.sh [--quick] [--only STEP[,STEP...]] [--list]
                     [--fuzz-seconds N] [--sim-seeds N] [--kill-rounds N]
 
   --quick            the release build with its unit and end-to-end tests, nothing slow
-  --full             everything: also ThreadSanitizer and the fuzz targets, which CI does not wait for
   --only STEPS       these steps alone, in the order of the list; what they need must have been built
   --list             the steps, and how long each may take at most
   --fuzz-seconds N   for each fuzz target (default 20)
@@ -25,7 +24,7 @@ export TRUNKLINE_FUZZ_SECONDS=${TRUNKLINE_FUZZ_SECONDS:-20}
 export TRUNKLINE_SIM_SEEDS=${TRUNKLINE_SIM_SEEDS:-5000}
 export TRUNKLINE_KILL_ROUNDS=${TRUNKLINE_KILL_ROUNDS:-20}
 
-# name, seconds it may take, and whether --quick runs it too or --full alone.
+# name, seconds it may take, and whether --quick runs it too.
 steps='
 packages             1200 quick
 build-release        1500 quick
@@ -41,12 +40,12 @@ sim                   900
 bench-smoke           120
 build-asan           1500
 asan-unit             900
-asan-e2e              900 full
-build-tsan           1500 full
-tsan-unit             900 full
-tsan-e2e              900 full
-build-fuzz            900 full
-fuzz                 3600 full
+asan-e2e              900
+build-tsan           1500
+tsan-unit             900
+tsan-e2e              900
+build-fuzz            900
+fuzz                 3600
 '
 asan_targets=(trunkline trunkline_tests trunkline_net_tests trunkline_admin_tests trunkline_fault_tests)
 tsan_targets=(trunkline trunkline_tests trunkline_net_tests)
@@ -203,11 +202,10 @@ with_broker() {
 step_names() { awk 'NF {print $1}' <<<"$steps"; }
 limit_of() { awk -v name="$1" '$1 == name {print $2}' <<<"$steps"; }
 
-chosen=$(awk 'NF && $3 != "full" {print $1}' <<<"$steps")
+chosen=$(step_names)
 while [ $# -gt 0 ]; do
     case $1 in
         --quick) chosen=$(awk '$3 == "quick" {print $1}' <<<"$steps") ;;
-        --full) chosen=$(step_names) ;;
         --only)
             [ $# -ge 2 ] || { usage >&2; exit 2; }
             for name in ${2//,/ }; do
@@ -215,7 +213,7 @@ while [ $# -gt 0 ]; do
             done
             chosen=$(step_names | grep -xF "$(tr , '\n' <<<"$2")")
             shift ;;
-        --list) awk 'NF {printf "%-20s at most %5d s%s\n", $1, $2, $3 ? ", in --" $3 : ""}' <<<"$steps"; exit 0 ;;
+        --list) awk 'NF {printf "%-20s at most %5d s%s\n", $1, $2, $3 ? ", in --quick" : ""}' <<<"$steps"; exit 0 ;;
         --fuzz-seconds|--sim-seeds|--kill-rounds)
             [[ ${2:-} =~ ^[0-9]+$ ]] || { usage >&2; exit 2; }
             name=${1#--}; name=${name//-/_}
