@@ -10,7 +10,7 @@
 namespace trunkline::uns {
 
 RetainedMessage::RetainedMessage(const Fields& fields)
-    : stored_at_ms_(fields.stored_at_ms), payload_size_(static_cast<std::uint32_t>(fields.payload.size())),
+    : stored_at_(fields.stored_at), payload_size_(static_cast<std::uint32_t>(fields.payload.size())),
       properties_size_(static_cast<std::uint32_t>(fields.properties.size()) & 0x0FFF'FFFFU), qos_(fields.qos & 3U),
       expires_(fields.expires_at_ms != 0) {
     char* at = text();
@@ -33,7 +33,7 @@ RetainedPtr RetainedMessage::make(const Fields& fields) {
 
 RetainedMessage::Fields RetainedMessage::fields() const {
     const char* at = text();
-    Fields fields{qos_, 0, stored_at_ms_, {}, {}};
+    Fields fields{static_cast<std::uint8_t>(qos_), 0, stored_at_, {}, {}};
     if (expires_) {
         std::memcpy(&fields.expires_at_ms, at, sizeof fields.expires_at_ms);
         at += sizeof fields.expires_at_ms;
@@ -49,7 +49,7 @@ void intrusive_ptr_release(const RetainedMessage* message) {
     std::free(const_cast<RetainedMessage*>(message));
 }
 
-void RetainedTree::apply(const Change* changes, std::size_t count) {
+void RetainedTree::apply(const Change* changes, std::size_t count, CommitTime time) {
     const std::unique_lock lock(mutex_);
     std::int64_t topics = 0, bytes = 0;
     for (std::size_t i = 0; i < count; ++i) {
@@ -73,6 +73,7 @@ void RetainedTree::apply(const Change* changes, std::size_t count) {
             tree_.prune(*node);
         }
     }
+    if (time != 0) changed_at_.store(time, std::memory_order_release);
     count_.fetch_add(static_cast<std::uint64_t>(topics), std::memory_order_relaxed);
     bytes_.fetch_add(static_cast<std::uint64_t>(bytes), std::memory_order_relaxed);
 }

@@ -13,6 +13,7 @@
 
 #include <boost/smart_ptr/intrusive_ptr.hpp>
 
+#include "namespace/commit_time.h"
 #include "namespace/topic_tree.h"
 
 namespace trunkline::uns {
@@ -24,7 +25,7 @@ public:
     struct Fields {
         std::uint8_t qos = 0;
         std::int64_t expires_at_ms = 0;   ///< since 1970; 0: never
-        std::int64_t stored_at_ms = 0;    ///< since 1970, the time of its batch
+        CommitTime stored_at = 0;         ///< of its batch
         std::string_view properties;      ///< forwarded MQTT 5 property bytes
         std::string_view payload;         ///< never empty [MQTT-3.3.1-7]
     };
@@ -48,7 +49,7 @@ private:
     }
     /// Packed, since there are millions: the text begins right after the last of these.
     static constexpr std::size_t text_offset = 20;
-    std::int64_t stored_at_ms_;
+    CommitTime stored_at_;
     mutable std::atomic<std::uint32_t> references_{0};
     std::uint32_t payload_size_;
     std::uint32_t properties_size_ : 28;   // as long as a packet can be
@@ -66,12 +67,15 @@ public:
         RetainedPtr message;   ///< null: remove
     };
 
-    /// Applies changes in order under one lock.
-    void apply(const Change* changes, std::size_t count);
+    /// Applies the changes of a batch, in order, under one lock. `time`: of the batch; 0 for what no batch brings.
+    void apply(const Change* changes, std::size_t count, CommitTime time = 0);
     void set(std::string_view topic, RetainedPtr message) {
         const Change change{topic, std::move(message)};
         apply(&change, 1);
     }
+    /// Of the last batch that changed a value: older retained messages that are still under way are in the tree, or
+    /// replaced.
+    [[nodiscard]] CommitTime changed_at() const { return changed_at_.load(std::memory_order_acquire); }
 
     /// Null when there is none. Expired messages are returned: the caller compares with its clock.
     [[nodiscard]] RetainedPtr get(std::string_view topic) const;
@@ -99,6 +103,7 @@ private:
     };
     mutable std::shared_mutex mutex_;
     TopicTree<Value> tree_;
+    std::atomic<CommitTime> changed_at_{0};
     std::atomic<std::uint64_t> count_{0};
     std::atomic<std::uint64_t> bytes_{0};
 };

@@ -65,7 +65,7 @@ private:
         if (child.value) {
             const auto fields = child.value->fields();
             if (fields.expires_at_ms == 0 || fields.expires_at_ms > now_ms_) {
-                Json value = {{"qos", fields.qos}, {"stored_at_ms", fields.stored_at_ms}};
+                Json value = {{"qos", fields.qos}, {"stored_at_ms", uns::commit_time_ms(fields.stored_at)}};
                 add_payload(value, fields.payload, preview_bytes);
                 node["value"] = std::move(value);
             }
@@ -143,7 +143,7 @@ void add_properties(Json& json, std::string_view properties) {
 
 Json retained_json(std::string_view topic, const uns::RetainedMessage& message) {
     const auto fields = message.fields();
-    Json json = {{"topic", topic}, {"qos", fields.qos}, {"retain", true}, {"stored_at_ms", fields.stored_at_ms}};
+    Json json = {{"topic", topic}, {"qos", fields.qos}, {"retain", true}, {"stored_at_ms", uns::commit_time_ms(fields.stored_at)}};
     if (fields.expires_at_ms) json["expires_at_ms"] = fields.expires_at_ms;
     add_payload(json, fields.payload);
     add_properties(json, fields.properties);

@@ -12,6 +12,7 @@
 #include <boost/container/flat_set.hpp>
 #include <boost/intrusive/list.hpp>
 #include <boost/unordered/unordered_flat_map.hpp>
+#include <boost/unordered/unordered_flat_set.hpp>
 
 #include "auth/authenticator.h"
 #include "broker/core/commit_log.h"
@@ -33,6 +34,7 @@ struct ClientSubscription {
     std::string filter;                       // as sent, `$share/...` included
     mqtt::SubscriptionOptions options;        // qos is what was granted
     std::uint32_t identifier = 0;             // 0: none
+    uns::CommitTime retained_through = 0;     // what was retained by then it was sent, or will be; 0: nothing
 };
 
 /// How one message goes to one subscriber.
@@ -67,6 +69,7 @@ struct RetainedStream {
     std::uint8_t qos = 0;                     // granted
     std::uint32_t identifier = 0;
     std::size_t largest_bytes = 1;            // of those sent
+    uns::CommitTime through = 0;              // what was retained later comes live
 };
 
 /// The outgoing half of a durable session: its messages live in the log and on disk, only references are here.
@@ -105,6 +108,10 @@ struct Session {
     bool crowded = false;                     // the filter index knows: the queue is about half full or more
     std::vector<SharedInflight> shared_inflight;
     std::vector<RetainedStream> retained;
+    uns::CommitTime retained_through = 0;     // the highest of its subscriptions
+    /// Hashes of topics whose new value came at QoS 0, ahead of the log, while `retained` streams: what the tree has
+    /// may be older.
+    std::unique_ptr<boost::unordered_flat_set<std::uint64_t>> fresher;
     std::vector<std::string> retained_owed;   // durable: filters whose retained messages are not all acknowledged yet
     boost::container::flat_set<std::uint16_t> inbound;  // QoS 2 ids between PUBLISH and PUBREL
     std::unique_ptr<store::WillRecord> will;

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "namespace/commit_time.h"
 #include "persistence/record.h"
 
 namespace trunkline::broker {
@@ -78,6 +79,7 @@ struct RefusedOp {
 
 /// What one commit means for one shard. Effects of one shard arrive in log order.
 struct Effects {
+    uns::CommitTime commit_time = 0;   ///< of the batch
     Token committed_through = 0;   ///< submissions up to this token are safe (less those refused); 0: none new
     std::vector<RefusedOp> refused;
     std::vector<ClaimResult> claims;

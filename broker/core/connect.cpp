@@ -305,6 +305,7 @@ void Shard::resume(Client& client, ClaimResult&& result) {
         }
         session.subscriptions.push_back(std::move(subscription));
     }
+    for (RetainedStream& stream : session.retained) await_retained(session, stream);
     session.will.reset();  // the log has it
     accept(client, result.present);
 }

@@ -14,6 +14,7 @@ namespace {
 constexpr std::size_t retained_step = 256;   // messages visited under one lock of the retained tree
 constexpr std::size_t retained_first = 16;   // while their size is not known
 constexpr std::size_t scans_per_turn = 8;    // so that one stream does not hold up the shard
+constexpr std::size_t most_fresher = 65'536; // topics of a session; beyond it an older value may follow a newer one
 // Publishers are refused while a queue is full. What was taken before they could know it must not be lost: it was on its
 // way through the log or between shards, both of which hold less than this.
 constexpr std::uint64_t beyond_messages = 65'536;
@@ -49,6 +50,7 @@ bool Shard::distribute_here(const MessageView& message, const Audience& audience
         Session& session = *target.session;
         const std::uint8_t qos = std::min(message.qos, target.qos);  // [MQTT-3.8.4-8]
         if (qos > 0 && session.durable != 0) continue;               // comes from the log
+        if (message.retain && superseded(session, message)) continue;
         if (target.no_local && session.number == message.publisher) {
             deliver_own(target, message, holder);
             continue;
@@ -61,6 +63,20 @@ bool Shard::distribute_here(const MessageView& message, const Audience& audience
         deliver(session, message, options, holder);
     }
     return !audience.targets.empty();
+}
+
+bool Shard::superseded(Session& session, const MessageView& message) {
+    if (message.committed == 0) {
+        if (session.retained.empty()) return false;
+        if (!session.fresher) session.fresher = std::make_unique<boost::unordered_flat_set<std::uint64_t>>();
+        if (session.fresher->size() < most_fresher) session.fresher->insert(FilterIndex::hash(message.topic));
+        return false;
+    }
+    if (message.committed > session.retained_through) return false;
+    return std::ranges::all_of(session.subscriptions, [&](const ClientSubscription& s) {
+        return s.retained_through >= message.committed || s.filter.starts_with("$share/") ||
+               !uns::matches(s.filter, message.topic);
+    });
 }
 
 void Shard::deliver_own(const Target& target, const MessageView& message, MessagePtr& holder) {
@@ -295,6 +311,10 @@ void Shard::pump_retained(Client& client, Session& session) {
         const bool more = broker_.retained_.scan(stream.filter, stream.after, most, [&](std::string_view topic,
                                                                                         const uns::RetainedPtr& kept) {
             const auto fields = kept->fields();
+            stream.after = topic;
+            // at QoS 0 it has come live, before its commit, to whoever was subscribed then
+            if (fields.stored_at > stream.through && fields.qos > 0) return;
+            if (session.fresher && session.fresher->contains(FilterIndex::hash(topic))) return;
             MessageView message;
             message.qos = std::min(fields.qos, stream.qos);
             message.retain = true;
@@ -305,11 +325,11 @@ void Shard::pump_retained(Client& client, Session& session) {
             const DeliveryOptions options{message.qos, true, false, &stream.identifier, stream.identifier ? 1U : 0U};
             const OutState state = message.qos == 1 ? OutState::wait_puback : OutState::wait_pubrec;
             emit(client, message, options, message.qos ? &session.window : nullptr, state);
-            stream.after = topic;
             stream.largest_bytes = std::max(stream.largest_bytes, topic.size() + kept->memory_bytes());
         });
         if (!more) session.retained.erase(session.retained.begin());
     }
+    session.fresher.reset();
     retained_settled(session);
 }
 

@@ -67,6 +67,7 @@ void Shard::submit_open() {
 }
 
 void Shard::on_effects(Effects&& effects) {
+    commit_time_ = effects.commit_time;
     for (const auto& [id, owner] : effects.spooled) {
         if (Session* session = durable_session(id, owner)) session->out->live = false;
     }
@@ -176,6 +177,7 @@ void Shard::settle_one(Submission& submission, Pending& pending, const Refused& 
             message.qos = op->qos;
             message.retain = op->retain;
             message.expires_at_ms = op->expires_at_ms;
+            message.committed = commit_time_;
             message.publisher = pending.client ? pending.client->number : 0;
             message.topic = op->topic;
             message.properties = op->properties;

@@ -10,6 +10,8 @@
 
 #include <boost/smart_ptr/intrusive_ptr.hpp>
 
+#include "namespace/commit_time.h"
+
 namespace trunkline::broker {
 
 /// A message as views: what routing and delivery work on, whoever owns the bytes.
@@ -17,6 +19,7 @@ struct MessageView {
     std::uint8_t qos = 0;                 ///< as published
     bool retain = false;                  ///< RETAIN as published
     std::int64_t expires_at_ms = 0;       ///< wall clock; 0: never
+    uns::CommitTime committed = 0;        ///< 0: did not go through the log
     std::uint64_t publisher = 0;          ///< number of the publishing client, for No Local; 0: the broker itself
     std::string_view topic;
     std::string_view properties;          ///< forwarded MQTT 5 property bytes
@@ -38,6 +41,7 @@ public:
         view.qos = qos_;
         view.retain = retain_;
         view.expires_at_ms = expires_at_ms_;
+        view.committed = committed_;
         view.publisher = publisher_;
         view.topic = {at, topic_size_};
         view.properties = {at + topic_size_, properties_size_};
@@ -62,7 +66,7 @@ private:
         : qos_(view.qos), retain_(view.retain), topic_size_(static_cast<std::uint32_t>(view.topic.size())),
           properties_size_(static_cast<std::uint32_t>(view.properties.size())),
           payload_size_(static_cast<std::uint32_t>(view.payload.size())), expires_at_ms_(view.expires_at_ms),
-          publisher_(view.publisher) {
+          committed_(view.committed), publisher_(view.publisher) {
         char* at = reinterpret_cast<char*>(this + 1);
         for (const std::string_view part : {view.topic, view.properties, view.payload}) {
             if (!part.empty()) std::memcpy(at, part.data(), part.size());
@@ -75,6 +79,7 @@ private:
     bool retain_;
     std::uint32_t topic_size_, properties_size_, payload_size_;
     std::int64_t expires_at_ms_;
+    uns::CommitTime committed_;
     std::uint64_t publisher_;
 };
 using MessagePtr = boost::intrusive_ptr<const Message>;

@@ -305,7 +305,7 @@ void Shard::publish_own(std::string_view topic, std::string_view payload, bool r
     message.payload = payload;
     if (topic.starts_with("$SYS/")) {  // owes nobody a sync
         if (retain) {
-            broker_.retained_.set(topic, uns::RetainedMessage::make({0, 0, now_.wall_ms, {}, payload}));
+            broker_.retained_.set(topic, uns::RetainedMessage::make({0, 0, uns::commit_time(now_.wall_ms), {}, payload}));
         }
         message.retain = false;
         distribute(message, router_.find(topic));

@@ -156,6 +156,8 @@ private:
     bool distribute(const MessageView& message, const Route& route);
     bool distribute_here(const MessageView& message, const Audience& audience, MessagePtr& holder);
     void deliver_to_group(const MessageView& message, const Group& group, MessagePtr& holder, std::uint64_t except = 0);
+    /// A retained message that subscriptions of the session get from the retained tree, itself or a newer one.
+    [[nodiscard]] bool superseded(Session& session, const MessageView& message);
     void deliver(Session& session, const MessageView& message, const DeliveryOptions& options, MessagePtr& holder,
                  std::string_view shared_filter = {});
     void deliver_own(const Target& target, const MessageView& message, MessagePtr& holder);
@@ -209,6 +211,7 @@ private:
     void route_subscription(Client& client, const ClientSubscription& subscription);
     void unroute_subscription(Client& client, const ClientSubscription& subscription);
     void answer_subscribe(Client& client, const Answer& answer, bool unsubscribe);
+    void await_retained(Session& session, RetainedStream& stream);
     void begin_retained(Client& client, std::vector<RetainedStream>&& streams);
 
     // durable.cpp
@@ -261,6 +264,7 @@ private:
     FilterIndex& filters_;
     Router router_;
     Now now_;
+    uns::CommitTime commit_time_ = 0;   // of the effects that are being handled
     std::uint64_t next_number_;
     bool stopping_ = false;
     std::optional<Drain> drain_;

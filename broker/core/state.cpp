@@ -50,6 +50,7 @@ Applied State::apply(const BatchInfo& batch, std::span<const Submission> submiss
     writes_ = &writes;
     growth_allowed_ = batch.growth_allowed;
     time_ms_ = std::max(time_ms_, batch.time_ms);  // time never runs backwards, whatever the clock does
+    commit_time_ = std::max(uns::commit_time(time_ms_), commit_time_ + 1);
     chain(batch, submissions);
     live_chunk_.start(time_ms_);
     run_timers();
@@ -164,7 +165,10 @@ void State::put_meta() {
 }
 
 ShardEffects State::release() {
-    if (!retained_changes_.empty()) retained_.apply(retained_changes_.data(), retained_changes_.size());
+    if (!retained_changes_.empty()) {
+        retained_.apply(retained_changes_.data(), retained_changes_.size(), commit_time_);
+    }
+    for (auto& [shard, effects] : effects_) effects.commit_time = commit_time_;
     retained_changes_.clear();
     retained_index_.clear();
     retained_topics_.clear();

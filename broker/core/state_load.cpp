@@ -266,7 +266,7 @@ StoreStatus State::load_retained() {
         uns::RetainedMessage::Fields fields;
         fields.qos = in.take<std::uint8_t>();
         fields.expires_at_ms = in.take<std::int64_t>();
-        fields.stored_at_ms = in.take<std::int64_t>();
+        fields.stored_at = uns::commit_time(in.take<std::int64_t>());
         fields.properties = in.take_text();
         fields.payload = in.rest();
         if (!known || !in.ok() || fields.payload.empty() || key.empty()) {
@@ -395,7 +395,7 @@ std::uint64_t State::state_hash() const {
         hash.add(topic);
         hash.add_number(fields.qos);
         hash.add_number(static_cast<std::uint64_t>(fields.expires_at_ms));
-        hash.add_number(static_cast<std::uint64_t>(fields.stored_at_ms));
+        hash.add_number(static_cast<std::uint64_t>(uns::commit_time_ms(fields.stored_at)));
         hash.add(fields.properties);
         hash.add(fields.payload);
     };

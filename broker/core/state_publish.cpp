@@ -183,7 +183,7 @@ Refusal State::retain(const PublishOp& op) {
         return Refusal::none;
     }
     if (!growth_allowed_) return Refusal::no_space;
-    auto message = uns::RetainedMessage::make({op.qos, op.expires_at_ms, time_ms_, op.properties, op.payload});
+    auto message = uns::RetainedMessage::make({op.qos, op.expires_at_ms, commit_time_, op.properties, op.payload});
     const uns::RetainedPtr before = retained_now(op.topic);
     const std::uint64_t old_bytes = before ? before->memory_bytes() + op.topic.size() : 0;
     const std::uint64_t count = retained_count_ + (before ? 0 : 1);
@@ -234,7 +234,7 @@ void State::put_retained() {
         store::put_le(value, store::record_version);
         store::put_le(value, fields.qos);
         store::put_le(value, fields.expires_at_ms);
-        store::put_le(value, fields.stored_at_ms);
+        store::put_le(value, uns::commit_time_ms(fields.stored_at));
         store::put_text(value, fields.properties);
         value.append(fields.payload);
         writes_->put(Table::retained, topic, value);

@@ -174,6 +174,15 @@ void Shard::answer_subscribe(Client& client, const Answer& answer, bool unsubscr
     want_flush(client);
 }
 
+/// The stream has what is retained by now, and later messages come live, each once and in order: whatever is still
+/// under way to this shard although the tree has it is left out (superseded()).
+void Shard::await_retained(Session& session, RetainedStream& stream) {
+    // a durable session gets everything after its SUBSCRIBE's own batch from the log
+    stream.through = session.durable != 0 ? commit_time_ : broker_.retained_.changed_at();
+    session.find(stream.filter)->retained_through = stream.through;
+    session.retained_through = std::max(session.retained_through, stream.through);
+}
+
 void Shard::begin_retained(Client& client, std::vector<RetainedStream>&& streams) {
     if (streams.empty()) return;
     auto& retained = client.session->retained;
@@ -181,6 +190,7 @@ void Shard::begin_retained(Client& client, std::vector<RetainedStream>&& streams
         if (!client.session->find(stream.filter)) continue;  // unsubscribed meanwhile [MQTT-3.10.4-2]
         std::erase_if(retained, [&](const RetainedStream& r) { return r.filter == stream.filter; });
         if (client.session->durable != 0) client.session->retained_owed.push_back(stream.filter);
+        await_retained(*client.session, stream);
         retained.push_back(std::move(stream));
     }
     pump_retained(client, *client.session);

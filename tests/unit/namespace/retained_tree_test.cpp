@@ -74,11 +74,12 @@ TEST_CASE("a retained message gives back what it was made of, with and without a
         for (const std::size_t size : {std::size_t{1}, std::size_t{128}, std::size_t{1} << 20}) {
             for (const std::string_view some : {std::string_view(), std::string_view(properties)}) {
                 const std::string payload(size, 'x');
-                const auto kept = RetainedMessage::make({2, expires_at_ms, 1'700'000'000'001, some, payload});
+                const auto kept = RetainedMessage::make({2, expires_at_ms, commit_time(1'700'000'000'001) + 3, some, payload});
                 const auto fields = kept->fields();
                 CHECK(fields.qos == 2);
                 CHECK(fields.expires_at_ms == expires_at_ms);
-                CHECK(fields.stored_at_ms == 1'700'000'000'001);
+                CHECK(fields.stored_at == commit_time(1'700'000'000'001) + 3);
+                CHECK(commit_time_ms(fields.stored_at) == 1'700'000'000'001);
                 CHECK(fields.properties == some);
                 CHECK(fields.payload == payload);
                 CHECK(kept->memory_bytes() == 20 + (expires_at_ms ? 8 : 0) + some.size() + size);
