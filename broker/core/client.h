@@ -82,6 +82,7 @@ struct DurableOut {
     bool live = false;                        // the log sends by itself
     bool fetching = false;
     bool acks_collected = false;              // is on the shard's list
+    bool resumed = false;                     // the client may hold QoS 2 identifiers of an earlier connection
     std::vector<store::Range> resumed_done;   // acknowledged above the cursor at the claim
     std::vector<store::Range> resumed_received;
     std::vector<store::Range> complete;       // collected this turn

@@ -288,6 +288,7 @@ void Shard::resume(Client& client, ClaimResult&& result) {
     out.expected_n = result.cursor;
     out.sent_below = result.sent_below;
     out.live = result.live;
+    out.resumed = result.present;
     out.resumed_done = std::move(result.complete);
     out.resumed_received = std::move(result.received);
     session.inbound.insert(result.inbound_ids.begin(), result.inbound_ids.end());

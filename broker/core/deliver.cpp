@@ -254,6 +254,7 @@ void Shard::pump_retained(Client& client, Session& session) {
             message.payload = fields.payload;
             const DeliveryOptions options{message.qos, true, false, &stream.identifier, stream.identifier ? 1U : 0U};
             const OutState state = message.qos == 1 ? OutState::wait_puback : OutState::wait_pubrec;
+            if (message.qos == 2) free_identifier(client, session);
             emit(client, message, options, message.qos ? &session.window : nullptr, state);
             stream.after = topic;
             stream.largest_bytes = std::max(stream.largest_bytes, topic.size() + kept->memory_bytes());
@@ -261,6 +262,15 @@ void Shard::pump_retained(Client& client, Session& session) {
         if (!more) session.retained.erase(session.retained.begin());
     }
     retained_settled(session);
+}
+
+/// What goes out on this window is forgotten with its connection, but a client that comes back remembers identifiers
+/// whose PUBREL it has not seen and would take the next message for a repetition. So each is released before its first
+/// use; the PUBCOMP that answers is in nobody's way.
+void Shard::free_identifier(Client& client, Session& session) {
+    const std::uint64_t n = session.window.next();
+    if (!session.out || !session.out->resumed || n >= OutWindow::modulus) return;
+    mqtt::encode_ack(client.out, PacketType::pubrel, session.window.id_of(n));  // [MQTT-4.3.3-4] [MQTT-4.4.0-1]
 }
 
 void Shard::on_ack(Client& client, const mqtt::Frame& frame) {

@@ -162,6 +162,7 @@ private:
     void pump(Client& client);
     void pump_queue(Client& client, Session& session);
     void pump_retained(Client& client, Session& session);
+    void free_identifier(Client& client, Session& session);
     void on_ack(Client& client, const mqtt::Frame& frame);
     void on_outgoing_ack(Client& client, const mqtt::Ack& ack);
     void complete_out(Client& client, OutWindow& window, std::uint64_t n, bool durable);
