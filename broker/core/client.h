@@ -160,6 +160,7 @@ public:
     std::unique_ptr<Session> session;
     mqtt::Buffer out;
     std::uint64_t number = 0;                 // unique in this process and over restarts
+    std::uint64_t identity = 0;               // hash of the client identifier: No Local holds over connections
     Route* last_route = nullptr;              // of the topic published last
     std::uint64_t last_route_epoch = 0;
     std::unique_ptr<Aliases> aliases;

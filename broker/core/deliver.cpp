@@ -37,7 +37,7 @@ bool Shard::distribute_here(const MessageView& message, Route& route, MessagePtr
         Session& session = *target.session;
         const std::uint8_t qos = std::min(message.qos, target.qos);  // [MQTT-3.8.4-8]
         if (qos > 0 && session.durable != 0) continue;               // comes from the log
-        if (target.no_local && session.number == message.publisher) {
+        if (target.no_local && session.client->identity == message.publisher) {  // [MQTT-3.8.3-3]
             deliver_own(target, message, holder);
             continue;
         }

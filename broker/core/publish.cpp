@@ -52,7 +52,7 @@ void Shard::on_publish(Client& client, const mqtt::Frame& frame) {
     MessageView message;
     message.qos = packet.qos;
     message.retain = packet.retain;
-    message.publisher = client.number;
+    message.publisher = client.identity;
     message.topic = route->topic;
     message.payload = packet.payload;
     if (packet.has_hop_properties) {

@@ -1,4 +1,4 @@
-// What a client that comes back must not notice of its earlier connection. Found by tests/sim.
+// What a client that comes back must not notice of its earlier connection. Both were found by tests/sim.
 #include <catch2/catch.hpp>
 
 #include "tests/unit/core/script.h"
@@ -64,4 +64,26 @@ TEST_CASE("a new session is not asked to let go of identifiers", "[core][session
     script.subscribe(peer, "r/#", 2);
     CHECK(peer.expect<mqtt::Publish>().payload == "first");
     CHECK(peer.quiet());
+}
+
+TEST_CASE("No Local holds for what a client published on an earlier connection", "[core][session]") {
+    const bool kept = GENERATE(true, false);   // both kinds of session
+    Script script;
+    Peer& witness = script.connect(durable("witness"));
+    script.subscribe(witness, "t", 1);         // so that what is published goes through the log
+    const Hello hello = kept ? durable("a") : Hello{.id = "a"};
+    Peer& first = script.connect(hello);
+    first.subscribe(1, "t", {.qos = 0, .no_local = true});
+    script.settle();
+    first.send(Text{.topic = "t", .payload = "own", .qos = 1, .id = 1});
+    first.drop();                              // the log has not committed it yet
+
+    Peer& again = script.open();
+    again.send(hello);
+    if (!kept) again.subscribe(1, "t", {.qos = 0, .no_local = true});
+    script.settle();
+    CHECK(witness.payloads() == std::vector<std::string>{"own"});
+    (void)again.expect<mqtt::Connack>();
+    if (!kept) (void)again.expect<mqtt::Suback>();
+    CHECK(again.quiet());                      // [MQTT-3.8.3-3]
 }
