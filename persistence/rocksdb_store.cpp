@@ -297,6 +297,14 @@ RocksDbStore::FileWrapper& default_wrapper() {
     static RocksDbStore::FileWrapper wrapper;
     return wrapper;
 }
+
+/// A store that can't be read any more: up to where it must have reached, for whoever restores a backup.
+StoreStatus with_what_is_at_stake(StoreStatus status, const std::optional<Stamp>& mark) {
+    if (status.error != StoreError::damaged || !mark) return status;
+    status.detail += "; batches up to " + std::to_string(mark->position) +
+                     " were acknowledged (says the recovery mark). Restore a backup";
+    return status;
+}
 }  // namespace
 
 void RocksDbStore::wrap_all_files(FileWrapper wrapper) { default_wrapper() = std::move(wrapper); }
@@ -322,7 +330,7 @@ RocksDbStore::Opened RocksDbStore::open(const Options& options) {
                                                    "to " + std::to_string(mark->position) + " were acknowledged"}};
     }
     const auto wal = impl->last_wal_stamp();
-    if (StoreStatus status = impl->open_db(); !status.ok()) return {nullptr, status};
+    if (StoreStatus status = impl->open_db(); !status.ok()) return {nullptr, with_what_is_at_stake(status, mark)};
     if (StoreStatus status = impl->check_recovered(mark, wal); !status.ok()) return {nullptr, status};
     impl->marker = std::thread([raw = impl.get()] { raw->run_marker(); });
     return {std::unique_ptr<RocksDbStore>(new RocksDbStore(std::move(impl))), {}};

@@ -5,11 +5,10 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 2
 
 usage() {
     cat <<'TEXT'
-usage: tests/run.sh [--quick | --full] [--only STEP[,STEP...]] [--list]
+usage: tests/run.sh [--quick] [--only STEP[,STEP...]] [--list]
                     [--fuzz-seconds N] [--sim-seeds N] [--kill-rounds N]
 
   --quick            the release build with its unit and end-to-end tests, nothing slow
-  --full             everything: also ThreadSanitizer and the fuzz targets, which CI does not wait for
   --only STEPS       these steps alone, in the order of the list; what they need must have been built
   --list             the steps, and how long each may take at most
   --fuzz-seconds N   for each fuzz target (default 20)
@@ -25,7 +24,7 @@ export TRUNKLINE_FUZZ_SECONDS=${TRUNKLINE_FUZZ_SECONDS:-20}
 export TRUNKLINE_SIM_SEEDS=${TRUNKLINE_SIM_SEEDS:-5000}
 export TRUNKLINE_KILL_ROUNDS=${TRUNKLINE_KILL_ROUNDS:-20}
 
-# name, seconds it may take, and whether --quick runs it too or --full alone.
+# name, seconds it may take, and whether --quick runs it too.
 steps='
 packages             1200 quick
 build-release        1500 quick
@@ -41,14 +40,15 @@ sim                   900
 bench-smoke           120
 build-asan           1500
 asan-unit             900
-asan-e2e              900 full
-build-tsan           1500 full
-tsan-unit             900 full
-tsan-e2e              900 full
-build-fuzz            900 full
-fuzz                 3600 full
+asan-e2e              900
+build-tsan           1500
+tsan-unit             900
+tsan-e2e              900
+build-fuzz            900
+fuzz                 3600
 '
-sanitized_targets=(trunkline trunkctl trunkline_tests trunkline_net_tests trunkline_admin_tests trunkline_fault_tests)
+asan_targets=(trunkline trunkline_tests trunkline_net_tests trunkline_admin_tests trunkline_fault_tests)
+tsan_targets=(trunkline trunkline_tests trunkline_net_tests)
 export ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1
 export UBSAN_OPTIONS=print_stacktrace=1
 export TSAN_OPTIONS=second_deadlock_stack=1:suppressions=$PWD/tests/tsan.supp
@@ -75,13 +75,14 @@ step_kill9() { tests/e2e/kill9.py --broker "$(two_workers release)" --rounds "$T
 # Power cuts, failpoints, failing and slow syncs, full and damaged disks, through the broker process.
 step_faults() { tests/fault/run --bin build/release/bin; }
 
-# A program that starts the broker of a preset with two threads for clients, whatever the number of cores.
+# A program that starts the broker of a preset with two threads for clients, whatever the number of cores, beside the
+# tools as shipped. two_workers PRESET [COMMAND that starts it]
 two_workers() {
-    local program=$PWD/$logs/$1/trunkline
+    local program=$PWD/$logs/$1/trunkline tool
     mkdir -p "$(dirname "$program")"
     printf '#!/bin/sh\nexec %s %s/build/%s/bin/trunkline --workers 2 "$@"\n' "${2:-}" "$PWD" "$1" >"$program"
     chmod +x "$program"
-    ln -sf "$PWD/build/$1/bin/trunkctl" "$(dirname "$program")/trunkctl"
+    for tool in trunkctl trunkbench; do ln -sf "$PWD/build/release/bin/$tool" "$(dirname "$program")/$tool"; done
     echo "$program"
 }
 
@@ -129,18 +130,18 @@ step_bench-smoke() {
         "$bench connect --count 2000"
 }
 
-step_build-asan() { build asan "${sanitized_targets[@]}"; }
+step_build-asan() { build asan "${asan_targets[@]}"; }
 step_asan-unit() { ctest --test-dir build/asan --output-on-failure -R '^(unit|unit_net|unit_admin|fault)$'; }
 # Without what measures memory and speed, which the sanitizers change.
 step_asan-e2e() {
-    tests/e2e/run --broker build/asan/bin/trunkline -v --without memory --without start_is_quick
+    tests/e2e/run --broker "$(two_workers asan)" -v --without memory --without start_is_quick
 }
 
 # GCC 12's ThreadSanitizer cannot place its shadow where the kernel randomises addresses widely.
 fixed_addresses() { if setarch -R true 2>/dev/null; then echo "setarch -R"; fi; }
-step_build-tsan() { build tsan "${sanitized_targets[@]}"; }
+step_build-tsan() { build tsan "${tsan_targets[@]}"; }
 step_tsan-unit() {
-    $(fixed_addresses) ctest --test-dir build/tsan --output-on-failure -R '^(unit|unit_net|unit_admin|fault)$'
+    $(fixed_addresses) ctest --test-dir build/tsan --output-on-failure -R '^(unit|unit_net)$'
 }
 step_tsan-e2e() {
     local program bench=build/release/bin/trunkbench part
@@ -206,11 +207,10 @@ with_broker() {
 step_names() { awk 'NF {print $1}' <<<"$steps"; }
 limit_of() { awk -v name="$1" '$1 == name {print $2}' <<<"$steps"; }
 
-chosen=$(awk 'NF && $3 != "full" {print $1}' <<<"$steps")
+chosen=$(step_names)
 while [ $# -gt 0 ]; do
     case $1 in
         --quick) chosen=$(awk '$3 == "quick" {print $1}' <<<"$steps") ;;
-        --full) chosen=$(step_names) ;;
         --only)
             [ $# -ge 2 ] || { usage >&2; exit 2; }
             for name in ${2//,/ }; do
@@ -218,7 +218,7 @@ while [ $# -gt 0 ]; do
             done
             chosen=$(step_names | grep -xF "$(tr , '\n' <<<"$2")")
             shift ;;
-        --list) awk 'NF {printf "%-20s at most %5d s%s\n", $1, $2, $3 ? ", in --" $3 : ""}' <<<"$steps"; exit 0 ;;
+        --list) awk 'NF {printf "%-20s at most %5d s%s\n", $1, $2, $3 ? ", in --quick" : ""}' <<<"$steps"; exit 0 ;;
         --fuzz-seconds|--sim-seeds|--kill-rounds)
             [[ ${2:-} =~ ^[0-9]+$ ]] || { usage >&2; exit 2; }
             name=${1#--}; name=${name//-/_}

@@ -355,7 +355,8 @@ std::uint64_t State::state_hash() const {
                                        static_cast<std::uint64_t>(time_ms_)}) {
         hash.add_number(number);
     }
-    for (const auto& [id, session] : sessions_) {
+    for (const auto& [id, kept] : sessions_) {
+        const auto& session = kept;  // clang 14 takes no structured binding into a lambda
         hash.add(session->client_id);
         for (const std::uint64_t number :
              {id, session->owner, std::uint64_t{session->shard}, std::uint64_t{session->connected},

@@ -1,6 +1,7 @@
 #include "tests/unit/core/script.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <stdexcept>
 
 namespace trunkline::broker::test {
@@ -203,7 +204,15 @@ std::optional<tests::AnyPacket> Peer::next() {
     transport.received.erase(0, frame->size);
     const auto whole = mqtt::next_frame(frames_.back(), UINT32_MAX, version_);
     auto packet = tests::decode_any(*whole, version_);
-    if (!packet) fail(packet.error().what);
+    if (!packet) {
+        std::string what = std::string(packet.error().what) + ":";
+        for (const char byte : frames_.back()) {
+            char hex[4];
+            std::snprintf(hex, sizeof hex, " %02x", static_cast<unsigned char>(byte));
+            what += hex;
+        }
+        fail(what.c_str());
+    }
     return *std::move(packet);
 }
 

@@ -176,6 +176,17 @@ TEST_CASE("a torn last batch is a torn tail, not a loss", "[persistence][store]"
     CHECK(!opened.store->get(Table::meta, "p20", nullptr));
 }
 
+TEST_CASE("a store that can't be read any more says up to where it was acknowledged", "[persistence][store]") {
+    TemporaryDirectory directory;
+    const std::string crashed = directory.path + "/crashed";
+    write_batches(directory.path + "/live", crashed, 20, 20);
+    std::ofstream(crashed + "/db/CURRENT") << "MANIFEST-999999\n";
+    const auto opened = RocksDbStore::open(small(crashed));
+    REQUIRE(!opened.store);
+    CHECK(opened.status.error == StoreError::damaged);
+    CHECK(opened.status.detail.find("batches up to 20 were acknowledged") != std::string::npos);
+}
+
 TEST_CASE("what the mark names must be there", "[persistence][store]") {
     TemporaryDirectory directory;
     const std::string crashed = directory.path + "/crashed";
