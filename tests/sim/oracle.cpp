@@ -190,7 +190,8 @@ void Oracle::received(std::size_t index, const mqtt::Publish& packet) {
             seen = std::max(seen, sent.sequence);
         }
     }
-    if (!packet.retain) check_order(client, sent, packet.qos, got.live == 1);
+    // a first copy with RETAIN set may have been live, too, with Retain As Published
+    if (!packet.retain) check_order(client, sent, packet.qos, got.live == 1 && got.retained == 0);
 }
 
 /// Was it for this client, and may it be seen already?
