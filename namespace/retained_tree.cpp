@@ -93,9 +93,9 @@ class Scan {
 public:
     using Node = typename Tree::Node;
     Scan(std::string_view filter, std::string_view after, std::size_t most, const RetainedTree::Visit& visit)
-        : most_(most), visit_(visit) {
+        : after_topic_(after), most_(most), visit_(visit) {
         split_levels(filter, filter_);
-        if (!after.empty()) split_levels(after, after_);
+        if (!after_topic_.empty()) split_levels(after_topic_, after_);
     }
 
     /// False when the walk stopped at `most`.
@@ -147,6 +147,7 @@ private:
         return true;
     }
 
+    const std::string after_topic_;   // a copy: visitors note in the caller's how far they are
     std::vector<std::string_view> filter_, after_;
     std::string path_;
     std::size_t most_;

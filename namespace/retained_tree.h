@@ -82,7 +82,8 @@ public:
 
     /// Visits up to `most` retained messages that match `filter`, in topic order, starting after the topic `after`
     /// (empty: from the first). Returns true when there may be more. The lock is held shared during the call, so
-    /// `visit` must be quick and must not call back. After each call the last visited topic is the next `after`.
+    /// `visit` must be quick and must not call back. The last visited topic is the next `after`: `visit` may put it
+    /// there.
     using Visit = std::function<void(std::string_view topic, const RetainedPtr& message)>;
     bool scan(std::string_view filter, std::string_view after, std::size_t most, const Visit& visit) const;
 

@@ -104,9 +104,14 @@ step_quickstart() {
 }
 
 step_sim() {
-    build/release/bin/trunkline_sim --seeds "$TRUNKLINE_SIM_SEEDS" || return 1
-    echo "a broker that acknowledges before it commits must be found out:"
-    ! build/release/bin/trunkline_sim --seeds 300 --break ack-before-commit
+    local broken
+    build/release/bin/trunkline_sim --seeds "$TRUNKLINE_SIM_SEEDS" --jobs "$(nproc)" || return 1
+    build/release/bin/trunkline_sim --seed 7 --lines 0 || return 1    # the same story twice
+    for broken in ack-before-commit lose-inbound-id forget-cursor skip-requeue keep-subscription stale-retained \
+                  swap-submissions ignore-window; do
+        echo "a broker with $broken must be found out:"
+        ! build/release/bin/trunkline_sim --seeds 300 --world sessions --lines 5 --break "$broken" || return 1
+    done
 }
 
 # The generator exits with 1 when a message was lost, repeated or overtaken.

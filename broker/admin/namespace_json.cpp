@@ -143,7 +143,8 @@ void add_properties(Json& json, std::string_view properties) {
 
 Json retained_json(std::string_view topic, const uns::RetainedMessage& message) {
     const auto fields = message.fields();
-    Json json = {{"topic", topic}, {"qos", fields.qos}, {"retain", true}, {"stored_at_ms", uns::commit_time_ms(fields.stored_at)}};
+    Json json = {{"topic", topic}, {"qos", fields.qos}, {"retain", true},
+                 {"stored_at_ms", uns::commit_time_ms(fields.stored_at)}};
     if (fields.expires_at_ms) json["expires_at_ms"] = fields.expires_at_ms;
     add_payload(json, fields.payload);
     add_properties(json, fields.properties);

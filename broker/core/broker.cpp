@@ -9,12 +9,21 @@
 
 namespace trunkline::broker {
 
-Broker::Broker(Config config, std::uint32_t shards, std::function<void(std::uint32_t shard)> wake)
+namespace {
+
+/// Microseconds since 1970, so that an owner of an earlier life never equals one of this.
+std::uint64_t number_from_clock() {
+    using namespace std::chrono;
+    return static_cast<std::uint64_t>(duration_cast<microseconds>(system_clock::now().time_since_epoch()).count());
+}
+
+}  // namespace
+
+Broker::Broker(Config config, std::uint32_t shards, std::function<void(std::uint32_t shard)> wake,
+               std::uint64_t first_number)
     : config_(std::move(config)),
       authenticator_(std::make_unique<auth::AnonymousOnly>(config_.allow_anonymous)),
-      // Microseconds at the start, so that an owner of an earlier life never equals one of this.
-      first_number_(static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(
-                                                   std::chrono::system_clock::now().time_since_epoch()).count())),
+      first_number_(first_number ? first_number : number_from_clock()),
       wake_(std::move(wake)), registry_(std::make_unique<Registry>()), filters_(std::make_unique<FilterIndex>(shards)) {
     for (std::uint32_t i = 0; i < shards; ++i) shards_.push_back(std::make_unique<Shard>(*this, i));
 }

@@ -52,8 +52,10 @@ struct Drain {
 
 class Broker : public EffectSink, public StateListener {
 public:
-    /// `wake(shard)` makes the loop of a shard call on_mail() soon; it is called from any thread.
-    Broker(Config config, std::uint32_t shards, std::function<void(std::uint32_t shard)> wake);
+    /// `wake(shard)` makes the loop of a shard call on_mail() soon; it is called from any thread. `first_number`: of
+    /// the connections, above all of earlier lives over the same store; 0: from the clock.
+    Broker(Config config, std::uint32_t shards, std::function<void(std::uint32_t shard)> wake,
+           std::uint64_t first_number = 0);
     ~Broker() override;
 
     /// Before any shard runs. The log must outlive the shards' work.

@@ -86,6 +86,7 @@ struct DurableOut {
     bool live = false;                        // the log sends by itself
     bool fetching = false;
     bool acks_collected = false;              // is on the shard's list
+    bool resumed = false;                     // the client may hold QoS 2 identifiers of an earlier connection
     std::vector<store::Range> resumed_done;   // acknowledged above the cursor at the claim
     std::vector<store::Range> resumed_received;
     std::vector<store::Range> complete;       // collected this turn
@@ -168,6 +169,7 @@ public:
     std::unique_ptr<Session> session;
     mqtt::Buffer out;
     std::uint64_t number = 0;                 // unique in this process and over restarts
+    std::uint64_t identity = 0;               // hash of the client identifier: No Local holds over connections
     Route* last_route = nullptr;              // of the topic published last
     std::uint64_t last_route_epoch = 0;
     std::unique_ptr<Aliases> aliases;

@@ -3,6 +3,7 @@
 #include <charconv>
 #include <utility>
 
+#include "broker/core/filter_index.h"
 #include "broker/core/log.h"
 #include "broker/core/registry.h"
 #include "broker/core/shard.h"
@@ -210,6 +211,7 @@ void Shard::on_auth(Client& client, const mqtt::Frame& frame) {
 
 void Shard::claim(Client& client) {
     client.state = ClientState::claiming;
+    client.identity = FilterIndex::hash(client.session->client_id);
     const auto claimed = registry_.claim(client.session->client_id, {index_, client.number});
     const bool durable = claimed.durable || client.session->expiry_s > 0;
     if (durable) client.session->durable = 1;  // known when the log has answered; not 0 sends the claim
@@ -288,6 +290,7 @@ void Shard::resume(Client& client, ClaimResult&& result) {
     out.expected_n = result.cursor;
     out.sent_below = result.sent_below;
     out.live = result.live;
+    out.resumed = result.present;
     out.resumed_done = std::move(result.complete);
     out.resumed_received = std::move(result.received);
     session.inbound.insert(result.inbound_ids.begin(), result.inbound_ids.end());
@@ -466,7 +469,9 @@ void Shard::drop_subscriptions(Client& client, Session& session) {
 }
 
 void Shard::end_transient(Client& client, Session& session, bool with_will) {
-    if (with_will && session.will) publish_will(session.client_id, client.number, *session.will, 0);  // [MQTT-3.1.2-8]
+    if (with_will && session.will) {  // [MQTT-3.1.2-8]
+        publish_will(session.client_id, client.identity, *session.will, 0);
+    }
     counters.inflight_out.sub(session.window.open());
     // What a leaving member of a shared subscription did not acknowledge is offered to the others, unless a QoS 2
     // exchange had begun [MQTT-4.8.2-5].

@@ -15,8 +15,8 @@ constexpr std::size_t retained_step = 256;   // messages visited under one lock 
 constexpr std::size_t retained_first = 16;   // while their size is not known
 constexpr std::size_t scans_per_turn = 8;    // so that one stream does not hold up the shard
 constexpr std::size_t most_fresher = 65'536; // topics of a session; beyond it an older value may follow a newer one
-// Publishers are refused while a queue is full. What was taken before they could know it must not be lost: it was on its
-// way through the log or between shards, both of which hold less than this.
+// Publishers are refused while a queue is full. What was taken before they could know it must not be lost: it was on
+// its way through the log or between shards, both of which hold less than this.
 constexpr std::uint64_t beyond_messages = 65'536;
 constexpr std::uint64_t beyond_bytes = 64ULL << 20;
 }  // namespace
@@ -51,7 +51,7 @@ bool Shard::distribute_here(const MessageView& message, const Audience& audience
         const std::uint8_t qos = std::min(message.qos, target.qos);  // [MQTT-3.8.4-8]
         if (qos > 0 && session.durable != 0) continue;               // comes from the log
         if (message.retain && superseded(session, message)) continue;
-        if (target.no_local && session.number == message.publisher) {
+        if (target.no_local && session.client->identity == message.publisher) {  // [MQTT-3.8.3-3]
             deliver_own(target, message, holder);
             continue;
         }
@@ -324,6 +324,7 @@ void Shard::pump_retained(Client& client, Session& session) {
             message.payload = fields.payload;
             const DeliveryOptions options{message.qos, true, false, &stream.identifier, stream.identifier ? 1U : 0U};
             const OutState state = message.qos == 1 ? OutState::wait_puback : OutState::wait_pubrec;
+            if (message.qos == 2) free_identifier(client, session);
             emit(client, message, options, message.qos ? &session.window : nullptr, state);
             stream.largest_bytes = std::max(stream.largest_bytes, topic.size() + kept->memory_bytes());
         });
@@ -331,6 +332,15 @@ void Shard::pump_retained(Client& client, Session& session) {
     }
     session.fresher.reset();
     retained_settled(session);
+}
+
+/// What goes out on this window is forgotten with its connection, but a client that comes back remembers identifiers
+/// whose PUBREL it has not seen and would take the next message for a repetition. So each is released before its first
+/// use; the PUBCOMP that answers is in nobody's way.
+void Shard::free_identifier(Client& client, Session& session) {
+    const std::uint64_t n = session.window.next();
+    if (!session.out || !session.out->resumed || n >= OutWindow::modulus) return;
+    mqtt::encode_ack(client.out, PacketType::pubrel, session.window.id_of(n));  // [MQTT-4.3.3-4] [MQTT-4.4.0-1]
 }
 
 void Shard::on_ack(Client& client, const mqtt::Frame& frame) {

@@ -178,7 +178,7 @@ void Shard::settle_one(Submission& submission, Pending& pending, const Refused& 
             message.retain = op->retain;
             message.expires_at_ms = op->expires_at_ms;
             message.committed = commit_time_;
-            message.publisher = pending.client ? pending.client->number : 0;
+            message.publisher = pending.client ? pending.client->identity : 0;
             message.topic = op->topic;
             message.properties = op->properties;
             message.payload = op->payload;

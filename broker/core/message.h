@@ -20,7 +20,7 @@ struct MessageView {
     bool retain = false;                  ///< RETAIN as published
     std::int64_t expires_at_ms = 0;       ///< wall clock; 0: never
     uns::CommitTime committed = 0;        ///< 0: did not go through the log
-    std::uint64_t publisher = 0;          ///< number of the publishing client, for No Local; 0: the broker itself
+    std::uint64_t publisher = 0;          ///< Client::identity of who published it, for No Local; 0: the broker itself
     std::string_view topic;
     std::string_view properties;          ///< forwarded MQTT 5 property bytes
     std::string_view payload;

@@ -52,7 +52,7 @@ void Shard::on_publish(Client& client, const mqtt::Frame& frame) {
     MessageView message;
     message.qos = packet.qos;
     message.retain = packet.retain;
-    message.publisher = client.number;
+    message.publisher = client.identity;
     message.topic = route->topic();
     message.payload = packet.payload;
     if (packet.has_hop_properties) {
@@ -305,7 +305,8 @@ void Shard::publish_own(std::string_view topic, std::string_view payload, bool r
     message.payload = payload;
     if (topic.starts_with("$SYS/")) {  // owes nobody a sync
         if (retain) {
-            broker_.retained_.set(topic, uns::RetainedMessage::make({0, 0, uns::commit_time(now_.wall_ms), {}, payload}));
+            const uns::CommitTime now = uns::commit_time(now_.wall_ms);
+            broker_.retained_.set(topic, uns::RetainedMessage::make({0, 0, now, {}, payload}));
         }
         message.retain = false;
         distribute(message, router_.find(topic));

@@ -180,6 +180,7 @@ private:
     void note_level(Session& session);
     void tell_crowded(const Session& session, const ClientSubscription& subscription);
     void pump_retained(Client& client, Session& session);
+    void free_identifier(Client& client, Session& session);
     void on_ack(Client& client, const mqtt::Frame& frame);
     void on_outgoing_ack(Client& client, const mqtt::Ack& ack);
     void complete_out(Client& client, OutWindow& window, std::uint64_t n, bool durable);

@@ -138,9 +138,7 @@ private:
         Peer& to = peer(slot);
         slot.own_bytes = true;
         to.send_bytes(input_.bytes());
-        if (to.client) return to.set_version(to.client->version);
-        // refused: what it was taken for shows in the CONNACK, which has properties in 5.0 alone
-        if (to.transport.received.starts_with("\x20\x02")) to.set_version(Version::v311);
+        if (to.client) to.set_version(to.client->version);
     }
 
     void connect(Slot& slot) {
@@ -163,7 +161,7 @@ private:
         }
         if (input_.below(8) == 0) hello.maximum_packet_size = 1U + input_.byte();
         Peer& to = peer(slot);
-        if (slot.greeted) hello.version = to.version();  // a second CONNECT, which is refused in the first one's version
+        if (slot.greeted) hello.version = to.version();  // a second CONNECT is refused in the version of the first
         slot.greeted = true;
         to.send(hello);
     }
@@ -251,6 +249,10 @@ private:
     /// Everything that came to a client is well-formed and in its place.
     void read(Slot& slot) {
         if (!slot.peer) return;
+        // what raw bytes were taken for shows in the CONNACK, which has properties in 5.0 alone
+        if (slot.own_bytes && slot.peer->transport.received.starts_with("\x20\x02")) {
+            slot.peer->set_version(Version::v311);
+        }
         while (auto packet = slot.peer->next()) {
             if (const auto* publish = std::get_if<mqtt::Publish>(&*packet)) {
                 on_publish(slot, *publish);

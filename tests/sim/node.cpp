@@ -8,14 +8,17 @@ using broker::Applied;
 using broker::State;
 
 SimNode::SimNode(Random& random, const broker::StateLimits& limits, Broken broken, Post post)
-    : random_(random), limits_(limits), broken_(broken), post_(std::move(post)) {
+    : random_(random), limits_(limits), broken_(broken), post_(std::move(post)),
+      disk_(std::make_unique<store::MemoryStore>()) {
     copies_.push_back({0, {}});
 }
 
-void SimNode::start(std::int64_t time_ms) {
-    retained_ = std::make_unique<uns::RetainedTree>();
-    state_ = std::make_unique<State>(limits_, *retained_, nullptr);
-    if (const auto status = state_->load(disk_); !status.ok()) throw Violation("load: " + status.detail);
+void SimNode::start(std::int64_t time_ms, uns::RetainedTree& retained, broker::StateListener* listener) {
+    if (!history_.empty() && random_.chance(follower_percent)) {
+        disk_ = std::make_unique<store::MemoryStore>(replay(copies_[random_.below(copies_.size())], true));
+    }
+    state_ = std::make_unique<State>(limits_, retained, listener);
+    if (const auto status = state_->load(*disk_); !status.ok()) throw Violation("load: " + status.detail);
     if (!history_.empty() && history_.back().hash_after && state_->state_hash() != history_.back().hash_after) {
         throw Violation("the state after a restart is not the one before");
     }
@@ -26,26 +29,29 @@ void SimNode::start(std::int64_t time_ms) {
     writes_.clear();
     if (state_->apply(batch_.info, batch_.submissions, writes_) != Applied::yes) throw Violation("restart not applied");
     write_batch();
-    post_effects();
+    release_effects();
+    while (!outgoing_.empty()) post_one();
 }
 
 void SimNode::crash() {
+    ++crashes_;
     state_.reset();
-    retained_.reset();
     queue_.clear();
     fetches_.clear();
+    outgoing_.clear();
     phase_ = Phase::none;
-    posted_early_ = false;
 }
 
 bool SimNode::step(std::int64_t time_ms) {
-    if (phase_ == Phase::applied) {
+    if (!outgoing_.empty()) {
+        post_one();
+    } else if (phase_ == Phase::applied) {
+        if (random_.chance(full_percent)) return refuse_batch(), true;
         write_batch();
         phase_ = Phase::written;
     } else if (phase_ == Phase::written) {
         phase_ = Phase::none;
-        if (!posted_early_) post_effects();
-        posted_early_ = false;
+        if (broken_ != Broken::ack_before_commit) release_effects();
     } else if (!queue_.empty() || state_->next_due_ms() <= time_ms) {
         begin_batch(time_ms);
     } else if (!fetches_.empty()) {
@@ -60,7 +66,7 @@ void SimNode::begin_batch(std::int64_t time_ms) {
     serve_fetches();
     std::size_t most = random_.chance(50) ? queue_.size() : std::min<std::size_t>(queue_.size(), 1 + random_.below(4));
     const std::int64_t jitter = static_cast<std::int64_t>(random_.below(20));   // clocks step back, too
-    batch_ = {{state_->stamp().epoch, state_->stamp().position + 1, time_ms - jitter, true}, {}};
+    batch_ = {{state_->stamp().epoch, state_->stamp().position + 1, time_ms - jitter, growth_allowed}, {}};
     for (; most > 0; --most) {
         batch_.submissions.push_back(std::move(queue_.front()));
         queue_.pop_front();
@@ -68,22 +74,48 @@ void SimNode::begin_batch(std::int64_t time_ms) {
     writes_.clear();
     if (state_->apply(batch_.info, batch_.submissions, writes_) != Applied::yes) throw Violation("batch not applied");
     phase_ = Phase::applied;
-    if (broken_ == Broken::ack_before_commit) {
-        posted_early_ = true;
-        post_effects();
-    }
+    if (broken_ == Broken::ack_before_commit) release_effects();
 }
 
 void SimNode::write_batch() {
-    if (!disk_.write(writes_, true).ok()) throw Violation("write failed");
+    if (!disk_->write(writes_, true).ok()) throw Violation("write failed");
     history_.push_back(batch_);
-    if (random_.chance(2) && copies_.size() < 5) copies_.push_back({history_.size(), disk_.snapshot()});
+    if (random_.chance(2) && copies_.size() < 5) copies_.push_back({history_.size(), disk_->snapshot()});
 }
 
-void SimNode::post_effects() {
+/// The disk was full and stayed so: the state goes back to what the disk has, and everyone is told.
+void SimNode::refuse_batch() {
+    phase_ = Phase::none;
+    if (!state_->rollback().ok()) throw Violation("rollback failed");
+    if (history_.back().hash_after && state_->state_hash() != history_.back().hash_after) {
+        throw Violation("the state after a rollback is not the one before");
+    }
+    for (auto& [shard, one] : state_->release()) outgoing_.emplace_back(shard, std::move(one));
+    for (const Submission& submission : batch_.submissions) {
+        Effects effects;
+        const std::string_view bytes = submission.ops->bytes();
+        for (std::size_t at = 0; at < bytes.size(); at += store::peek_op(bytes.substr(at))->size) {
+            effects.refused.push_back(
+                {submission.token, static_cast<std::uint32_t>(at), broker::Refusal::no_space});
+        }
+        effects.committed_through = submission.token;
+        outgoing_.emplace_back(submission.shard, std::move(effects));
+    }
+}
+
+void SimNode::release_effects() {
     ShardEffects effects = state_->release();
     if (broken_ == Broken::nothing && random_.chance(5)) history_.back().hash_after = state_->state_hash();
-    for (auto& [shard, one] : effects) post_(shard, std::move(one));
+    for (auto& [shard, one] : effects) {
+        sabotage(broken_, one);
+        outgoing_.emplace_back(shard, std::move(one));
+    }
+}
+
+void SimNode::post_one() {
+    auto [shard, effects] = std::move(outgoing_.front());
+    outgoing_.pop_front();
+    post_(shard, std::move(effects));
 }
 
 void SimNode::serve_fetches() {
@@ -97,7 +129,12 @@ void SimNode::serve_fetches() {
 }
 
 void SimNode::submit(std::uint32_t shard, std::shared_ptr<const store::OpBatch> batch, Token token) {
-    queue_.push_back({shard, token, std::move(batch)});
+    if (on_submit) on_submit(*batch);
+    Submission submission{shard, token, sabotage(broken_, std::move(batch))};
+    if (broken_ == Broken::swap_submissions && !queue_.empty() && queue_.back().shard == shard) {
+        std::swap(queue_.back().ops, submission.ops);
+    }
+    queue_.push_back(std::move(submission));
 }
 
 void SimNode::fetch(std::uint32_t shard, SessionId session, std::uint64_t owner, std::uint64_t from_n,
@@ -108,11 +145,11 @@ void SimNode::fetch(std::uint32_t shard, SessionId session, std::uint64_t owner,
 void SimNode::check_replays() {
     const std::uint64_t hash = state_->state_hash();
     history_.back().hash_after = hash;
-    for (std::size_t i = 0; i < copies_.size(); ++i) replay(copies_[i], i % 2 == 0);
+    for (std::size_t i = 0; i < copies_.size(); ++i) (void)replay(copies_[i], i % 2 == 0);
 }
 
-/// A node that gets the log over a network that repeats and reorders.
-void SimNode::replay(const DiskCopy& from, bool disorder) {
+/// A node that gets the log over a network that repeats and reorders; returns its disk.
+store::MemoryStore::Tables SimNode::replay(const DiskCopy& from, bool disorder) {
     uns::RetainedTree retained;
     State state(limits_, retained, nullptr);
     store::MemoryStore disk(from.tables);
@@ -141,7 +178,10 @@ void SimNode::replay(const DiskCopy& from, bool disorder) {
         if (deliver(index) != Applied::yes) throw Violation("the next batch was not applied");
         ++next;
     }
-    if (state.state_hash() != history_.back().hash_after) throw Violation("replay: another state at the end");
+    if (history_.back().hash_after && state.state_hash() != history_.back().hash_after) {
+        throw Violation("replay: another state at the end");
+    }
+    return disk.snapshot();
 }
 
 }  // namespace trunkline::sim

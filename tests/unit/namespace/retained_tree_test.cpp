@@ -16,9 +16,10 @@ std::vector<std::string> scan_all(const RetainedTree& tree, const char* filter, 
     std::vector<std::string> found;
     std::string after;
     for (bool more = true; more;) {
-        more = tree.scan(filter, after, step,
-                         [&](std::string_view topic, const RetainedPtr&) { found.emplace_back(topic); });
-        if (more) after = found.back();
+        more = tree.scan(filter, after, step, [&](std::string_view topic, const RetainedPtr&) {
+            found.emplace_back(topic);
+            after = topic;
+        });
     }
     return found;
 }
@@ -70,15 +71,16 @@ TEST_CASE("a scan in steps visits what matches once, for any filter and step", "
 
 TEST_CASE("a retained message gives back what it was made of, with and without an expiry", "[namespace]") {
     const std::string properties(300, 'q');
+    const CommitTime stored_at = commit_time(1'700'000'000'001) + 3;
     for (const std::int64_t expires_at_ms : {std::int64_t{0}, std::int64_t{1'700'000'000'123}}) {
         for (const std::size_t size : {std::size_t{1}, std::size_t{128}, std::size_t{1} << 20}) {
             for (const std::string_view some : {std::string_view(), std::string_view(properties)}) {
                 const std::string payload(size, 'x');
-                const auto kept = RetainedMessage::make({2, expires_at_ms, commit_time(1'700'000'000'001) + 3, some, payload});
+                const auto kept = RetainedMessage::make({2, expires_at_ms, stored_at, some, payload});
                 const auto fields = kept->fields();
                 CHECK(fields.qos == 2);
                 CHECK(fields.expires_at_ms == expires_at_ms);
-                CHECK(fields.stored_at == commit_time(1'700'000'000'001) + 3);
+                CHECK(fields.stored_at == stored_at);
                 CHECK(commit_time_ms(fields.stored_at) == 1'700'000'000'001);
                 CHECK(fields.properties == some);
                 CHECK(fields.payload == payload);

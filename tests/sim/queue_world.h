@@ -1,5 +1,6 @@
-// Clients, shards and their connections around a SimNode, and the oracle: what was acknowledged to whom, kept outside
-// the broker. The shards here are small models of the real ones with the same rules.
+// The log alone: clients, shards and connections are small models around a SimNode with the rules of the real ones, and
+// the oracle is what was acknowledged to whom. It meets the corners of the state machine far more often than whole
+// brokers do (session_world.h).
 #pragma once
 
 #include <deque>
@@ -71,9 +72,9 @@ struct Subscriber {
     std::set<std::uint64_t> owed;        // uids that must arrive once they are acknowledged
 };
 
-class World {
+class QueueWorld {
 public:
-    World(std::uint64_t seed, Broken broken);
+    QueueWorld(std::uint64_t seed, Broken broken);
     /// Throws Violation.
     void run();
 
@@ -89,6 +90,7 @@ private:
     void step();
     void settle();
     void check_end();
+    void start();
     void crash();
     template <class Op>
     void submit(std::uint32_t shard, const Op& op, Done done);
@@ -124,6 +126,7 @@ private:
     std::map<std::string, std::uint64_t> retained_acknowledged_;   // topic -> sequence
     std::uint64_t next_owner_ = 0;
     bool calm_ = false;                  // no more chaos: everything must arrive
+    std::unique_ptr<uns::RetainedTree> retained_;   // of this life of the node
     SimNode node_;
     Visitors visitors_;
 };
