@@ -67,7 +67,7 @@ void Shard::submit_open() {
 }
 
 void Shard::on_effects(Effects&& effects) {
-    commit_time_ = effects.commit_time;
+    commit_time_ = std::max(commit_time_, effects.commit_time);
     for (const auto& [id, owner] : effects.spooled) {
         if (Session* session = durable_session(id, owner)) session->out->live = false;
     }

@@ -265,7 +265,7 @@ private:
     FilterIndex& filters_;
     Router router_;
     Now now_;
-    uns::CommitTime commit_time_ = 0;   // of the effects that are being handled
+    uns::CommitTime commit_time_ = 0;   // of the last batch that told this shard anything
     std::uint64_t next_number_;
     bool stopping_ = false;
     std::optional<Drain> drain_;

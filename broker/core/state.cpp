@@ -168,6 +168,7 @@ ShardEffects State::release() {
     if (!retained_changes_.empty()) {
         retained_.apply(retained_changes_.data(), retained_changes_.size(), commit_time_);
     }
+    released_at_ = commit_time_;
     for (auto& [shard, effects] : effects_) effects.commit_time = commit_time_;
     retained_changes_.clear();
     retained_index_.clear();

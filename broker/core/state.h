@@ -239,6 +239,7 @@ private:
     store::Stamp stamp_;
     std::int64_t time_ms_ = 0;
     uns::CommitTime commit_time_ = 0;   // of the last batch
+    uns::CommitTime released_at_ = 0;   // of the last one that was released
     SessionId next_session_ = 1;
     std::map<SessionId, std::unique_ptr<Session>> sessions_;
     std::map<std::string, Session*, std::less<>> by_client_;

@@ -121,6 +121,7 @@ StoreStatus State::load_meta() {
     stamp_.position = in.take<std::uint64_t>();
     stamp_.hash = in.take<std::uint64_t>();
     time_ms_ = in.take<std::int64_t>();
+    commit_time_ = std::max(released_at_, uns::commit_time(time_ms_));  // values are stored with milliseconds alone
     next_session_ = in.take<std::uint64_t>();
     return in.done() ? StoreStatus{} : bad_record(Table::meta, meta_state_key);
 }
@@ -256,7 +257,7 @@ StoreStatus State::load_retained() {
     std::deque<std::string> topics;
     std::vector<uns::RetainedTree::Change> changes;
     const auto flush = [&] {
-        retained_.apply(changes.data(), changes.size());
+        retained_.apply(changes.data(), changes.size(), commit_time_);
         changes.clear();
         topics.clear();
     };

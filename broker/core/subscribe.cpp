@@ -179,8 +179,11 @@ void Shard::answer_subscribe(Client& client, const Answer& answer, bool unsubscr
 void Shard::await_retained(Session& session, RetainedStream& stream) {
     // a durable session gets everything after its SUBSCRIBE's own batch from the log
     stream.through = session.durable != 0 ? commit_time_ : broker_.retained_.changed_at();
-    session.find(stream.filter)->retained_through = stream.through;
+    ClientSubscription& subscription = *session.find(stream.filter);
+    subscription.retained_through = stream.through;
     session.retained_through = std::max(session.retained_through, stream.through);
+    // its own messages don't come live, but retained ones do, whoever published them
+    if (subscription.options.no_local) stream.through = UINT64_MAX;
 }
 
 void Shard::begin_retained(Client& client, std::vector<RetainedStream>&& streams) {

@@ -14,7 +14,8 @@ namespace {
 
 void put(uns::RetainedTree& tree, std::string_view topic, std::string_view payload, std::int64_t expires_at_ms = 0) {
     tree.set(topic, uns::RetainedMessage::make({.qos = 1, .expires_at_ms = expires_at_ms,
-                                                .stored_at = uns::commit_time(1'000), .properties = {}, .payload = payload}));
+                                                .stored_at = uns::commit_time(1'000), .properties = {},
+                                                .payload = payload}));
 }
 
 std::vector<std::string> topics_of(const TreePage& page) {

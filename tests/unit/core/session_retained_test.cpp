@@ -50,6 +50,16 @@ TEST_CASE("a message that was committed before a SUBSCRIBE does not follow the r
     CHECK(s.payloads() == Payloads{});
 }
 
+TEST_CASE("after a restart retained values are sent", "[core][session]") {
+    Script script(2);
+    publish_under_way(script, 1, 3);
+    arrive(script);
+    script.restart();
+    Peer& s = script.connect({.id = "s"}, 1);
+    script.subscribe(s, "a/#", 1);
+    CHECK(s.payloads() == Payloads{"3"});
+}
+
 TEST_CASE("an older subscription gets what is under way although a newer one has the retained value",
           "[core][session]") {
     Script script(2);
