@@ -68,6 +68,7 @@ struct RetainedStream {
     std::string after;                        // the last topic sent
     std::uint8_t qos = 0;                     // granted
     std::uint32_t identifier = 0;
+    bool renewed = false;                     // the subscription was there before and misses nothing that is under way
     std::size_t largest_bytes = 1;            // of those sent
     uns::CommitTime through = 0;              // what was retained later comes live
 };
@@ -200,6 +201,7 @@ public:
     std::int64_t opened_ms = 0;               // steady
     std::int64_t last_in_ms = 0;              // steady
     std::int64_t blocked_since_ms = 0;        // steady
+    std::int64_t unanswered_since_ms = 0;     // steady; v3: a publish was refused and will not be answered; 0: none
     std::int64_t connected_wall_ms = 0;
     std::uint64_t messages_in = 0, messages_out = 0;
 

@@ -304,7 +304,7 @@ void Shard::resume(Client& client, ClaimResult&& result) {
         if (s.retain_handling != static_cast<std::uint8_t>(mqtt::RetainHandling::do_not_send) &&
             !subscription.filter.starts_with("$share/")) {  // the last connection ended before it had them all
             session.retained_owed.push_back(subscription.filter);
-            session.retained.push_back({subscription.filter, {}, s.qos, s.subscription_identifier});
+            session.retained.push_back({subscription.filter, {}, s.qos, s.subscription_identifier, true});
         }
         session.subscriptions.push_back(std::move(subscription));
     }

@@ -24,6 +24,7 @@ void Shard::on_publish(Client& client, const mqtt::Frame& frame) {
     }
     Route* route = nullptr;
     if (packet.topic_alias != 0 && !resolve_alias(client, packet, route)) return;
+    if (packet.qos > 0 && client.unanswered_since_ms != 0) return;  // behind one that gets no answer: none either
     if (packet.qos > 0 && !take_packet_id(client, packet)) return;
 
     const bool known = route || (client.last_route && client.last_route_epoch == router_.epoch() &&
@@ -270,8 +271,10 @@ void Shard::send_answer(Client& client, std::uint8_t qos, std::uint16_t packet_i
         if (qos == 2) client.session->inbound.erase(packet_id);  // [MQTT-4.3.3-9]
     }
     if ((qos == 1 || refused) && client.publishes_unanswered > 0) --client.publishes_unanswered;
-    if (refused && !client.v5() && reason == Reason::quota_exceeded) {  // v3 has no negative answer: none, and close
-        return disconnect(client, reason, what);
+    if (refused && !client.v5() && reason == Reason::quota_exceeded) {
+        // v3 has no negative answer: none, and close. Not at once: its acknowledgements may be what makes room.
+        client.unanswered_since_ms = now_.steady_ms;
+        return watch_deadline(client, now_.steady_ms + close_unanswered_after_ms);
     }
     mqtt::Ack ack;
     ack.type = qos == 1 ? PacketType::puback : PacketType::pubrec;

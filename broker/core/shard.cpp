@@ -270,10 +270,14 @@ void Shard::check_deadline(Client& client) {
         return disconnect(client, Reason::keep_alive_timeout, "no CONNECT in time");
     }
     std::int64_t due = now + static_cast<std::int64_t>(limits_.write_stall_s) * 1'000;
+    if (client.unanswered_since_ms != 0) {
+        due = client.unanswered_since_ms + close_unanswered_after_ms;
+        if (due <= now) return disconnect(client, Reason::quota_exceeded, "what it published can't be kept now");
+    }
     if (client.blocked) {
         const std::int64_t stalled = client.blocked_since_ms + static_cast<std::int64_t>(limits_.write_stall_s) * 1'000;
         if (stalled <= now) return disconnect(client, Reason::quota_exceeded, "nothing could be written for too long");
-        due = stalled;
+        due = std::min(due, stalled);
     }
     if (client.keep_alive_s != 0) {  // [MQTT-3.1.2-22]
         const std::int64_t silent = client.last_in_ms + client.keep_alive_s * std::int64_t{1'500};

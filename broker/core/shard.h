@@ -291,6 +291,7 @@ private:
     std::vector<Mail> mail_;
 
     static constexpr std::size_t wheel_slots = 128;          // one a second
+    static constexpr std::int64_t close_unanswered_after_ms = 1'000;
     using Slot = boost::intrusive::list<Client, boost::intrusive::constant_time_size<false>>;
     std::vector<Slot> wheel_;
     std::int64_t wheel_s_ = 0;

@@ -57,7 +57,7 @@ void Shard::on_subscribe(Client& client, const mqtt::Frame& frame) {
         answer.reasons.push_back(static_cast<Reason>(request.options.qos));  // [MQTT-3.8.4-7]
         if (retained) {
             answer.retained.push_back(
-                {std::move(subscription.filter), {}, request.options.qos, subscription.identifier});
+                {std::move(subscription.filter), {}, request.options.qos, subscription.identifier, !fresh});
         }
     }
     // A retained QoS 0 message went out live before its commit: who subscribes in between waits for the log's turn, so
@@ -77,7 +77,9 @@ std::uint32_t Shard::add_subscription(Client& client, const ClientSubscription& 
     Session& session = *client.session;
     if (ClientSubscription* old = session.find(subscription.filter)) {  // [MQTT-3.8.4-3]
         const bool shared = subscription.filter.starts_with("$share/");
+        const uns::CommitTime retained_through = old->retained_through;
         *old = subscription;
+        old->retained_through = retained_through;
         if (shared) {
             unroute_subscription(client, subscription);
             route_subscription(client, subscription);
@@ -180,8 +182,10 @@ void Shard::await_retained(Session& session, RetainedStream& stream) {
     // a durable session gets everything after its SUBSCRIBE's own batch from the log
     stream.through = session.durable != 0 ? commit_time_ : broker_.retained_.changed_at();
     ClientSubscription& subscription = *session.find(stream.filter);
-    subscription.retained_through = stream.through;
-    session.retained_through = std::max(session.retained_through, stream.through);
+    if (!stream.renewed) {
+        subscription.retained_through = stream.through;
+        session.retained_through = std::max(session.retained_through, stream.through);
+    }
     // its own messages don't come live, but retained ones do, whoever published them
     if (subscription.options.no_local) stream.through = UINT64_MAX;
 }

@@ -313,6 +313,7 @@ TEST_CASE("a full queue refuses the publisher: 0x97, in v3 the connection ends u
     old.send(Text{.qos = 1, .id = 1});
     script.settle();
     CHECK(old.quiet());
+    script.pass(2'000);
     CHECK(old.transport.closed);
 }
 

@@ -4,6 +4,7 @@
 
 #include <set>
 
+#include "broker/core/client.h"
 #include "broker/core/shard.h"
 #include "tests/unit/core/script.h"
 
@@ -94,6 +95,9 @@ TEST_CASE("a full transient queue refuses publishers on every shard until there 
 
     Peer& old = script.connect({.id = "old", .version = Version::v311}, shard);
     old.send(Text{.qos = 1, .id = 1});  // has no negative answer
+    CHECK_FALSE(old.transport.closed);  // it may be the one that makes room
+    old.send(Text{.topic = "elsewhere/u", .qos = 1, .id = 2});
+    script.pass(2'000);
     CHECK(old.transport.closed);
     CHECK(old.quiet());
 
@@ -276,4 +280,26 @@ TEST_CASE("nobody can fill memory with what is not acknowledged: queues end at w
     const std::uint64_t dropped = script.dropped(Drop::queue_full);
     CHECK(dropped > 0);
     CHECK(more - dropped == 1 + 10 + 65'536);
+}
+
+TEST_CASE("a 3.1.1 client that fills its own queue is heard before it is closed, and goes on", "[core][session]") {
+    Script script(2, with_queue_of(4));
+    Peer* c = &script.connect({.id = "c", .version = Version::v311}, 0);
+    script.subscribe(*c, "t", 1);
+    script.takes(*c, 0);  // nothing gets through to it, so it acknowledges nothing
+    std::uint16_t id = 0;
+    while (c->client && c->client->unanswered_since_ms == 0 && id < 3'000) {
+        c->send(Text{.payload = std::string(2'000, 'x'), .qos = 1, .id = ++id});
+    }
+    REQUIRE(c->client->unanswered_since_ms != 0);
+    script.takes(*c, SIZE_MAX);
+    std::size_t came = 0;
+    while (auto packet = c->next()) {
+        const auto* publish = std::get_if<mqtt::Publish>(&*packet);
+        if (publish) c->ack(PacketType::puback, publish->packet_id);
+        came += publish != nullptr;
+    }
+    CHECK(came == id - 1U);  // all that was acknowledged, while it waits for the end
+    script.pass(2'000);
+    CHECK(c->transport.closed);
 }

@@ -72,6 +72,17 @@ TEST_CASE("an older subscription gets what is under way although a newer one has
     CHECK(s.payloads() == Payloads{"1", "2", "3"});
 }
 
+TEST_CASE("a subscription that is made again misses nothing that is under way", "[core][session]") {  // [MQTT-3.8.4-4]
+    Script script(2);
+    Peer& s = script.connect({.id = "s"}, 1);
+    script.subscribe(s, "a/#", 1);
+    publish_under_way(script, 1, 3);
+    script.subscribe(s, "a/#", 1);
+    CHECK(s.payloads() == Payloads{"3"});
+    arrive(script);
+    CHECK(s.payloads() == Payloads{"1", "2", "3"});
+}
+
 TEST_CASE("a value that changes while retained messages stream comes once, live", "[core][session]") {
     const bool durable = GENERATE(false, true);
     Script script(2);
