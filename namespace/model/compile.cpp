@@ -66,7 +66,9 @@ std::string LevelRules::parents_of(std::string_view kind) {
 
 Compiler::Compiler(const syntax::Document& document, Problems& problems, std::string_view source)
     : document_(document), problems_(problems), source_(source), owned_(std::make_unique<Model::Data>()),
-      data_(*owned_) {}
+      data_(*owned_) {
+    for (const syntax::Payload& payload : document.payloads) payload_names_.emplace(payload.name.value, &payload);
+}
 
 std::shared_ptr<const Model> Compiler::run() {
     compile_head();

@@ -167,31 +167,42 @@ void Compiler::check_sparkplug_target(const syntax::Sparkplug& row, const Sparkp
                          : "did you mean {" + std::string(near) + "}?");
         return;
     }
-    std::vector<NodeId> at{tree_root};
-    for (LevelCursor level(row.to.value); !level.done(); level.next()) {
-        std::vector<NodeId> next;
-        const bool variable = level.level().find('{') != std::string_view::npos;
-        for (const NodeId id : at) {
-            const TreeNode& node = data_.nodes[id];
-            const NodeId literal = variable ? no_node : data_.index.find(id, level.level());
-            if (literal != no_node) {
-                next.push_back(literal);
-                continue;
-            }
-            for (const NodeId child : data_.patterns_of(node)) {
-                const LevelPattern* expression = data_.nodes[child].pattern;
-                if (variable || !expression || expression->matches(level.level())) next.push_back(child);
-            }
-            if (variable) next.insert(next.end(), data_.children(node).begin(), data_.children(node).end());
-        }
-        if (next.size() > 10'000) next.resize(10'000);
-        if (next.empty()) {
-            add("TL-9183", row.to.place, quote(row.to.value) + " leads to no node of the tree: nothing fits its level " +
-                quote(level.level()), "place it where the tree has such a level");
-            return;
-        }
-        at = std::move(next);
+    std::vector<std::string_view> levels;
+    split_levels(row.to.value, levels);
+    std::size_t deepest = 0;
+    if (leads_somewhere(levels, 0, tree_root, deepest)) return;
+    if (sparkplug_budget_ == 0) {
+        add("TL-9102", row.to.place, "the paths of sparkplug lead to too many nodes to be followed",
+            "write more of the path as text instead of {name}s");
+        return;
     }
+    add("TL-9183", row.to.place, quote(row.to.value) + " leads to no node of the tree: nothing fits its level " +
+        quote(levels[deepest]), "place it where the tree has such a level");
+}
+
+// Whether levels from `at` on fit some path below `id`; a level with a {name} fits all. Stops at the first.
+bool Compiler::leads_somewhere(const std::vector<std::string_view>& levels, std::size_t at, NodeId id,
+                               std::size_t& deepest) {
+    if (at == levels.size()) return true;
+    deepest = std::max(deepest, at);
+    if (sparkplug_budget_ == 0) return false;
+    --sparkplug_budget_;
+    const TreeNode& node = data_.nodes[id];
+    const bool variable = levels[at].find('{') != std::string_view::npos;
+    if (!variable) {
+        const NodeId literal = data_.index.find(id, levels[at]);
+        if (literal != no_node) return leads_somewhere(levels, at + 1, literal, deepest);
+    }
+    for (const NodeId child : data_.patterns_of(node)) {
+        const LevelPattern* expression = data_.nodes[child].pattern;
+        const bool fits = variable || !expression || expression->matches(levels[at]);
+        if (fits && leads_somewhere(levels, at + 1, child, deepest)) return true;
+    }
+    if (!variable) return false;
+    for (const NodeId child : data_.children(node)) {
+        if (leads_somewhere(levels, at + 1, child, deepest)) return true;
+    }
+    return false;
 }
 
 }  // namespace trunkline::uns

@@ -220,9 +220,15 @@ void Compiler::check_overlaps(NodeId parent_id) {
         for (std::size_t j = i + 1; j < patterns.size(); ++j) {
             const TreeNode& a = data_.nodes[patterns[i]];
             const TreeNode& b = data_.nodes[patterns[j]];
-            const std::string a_text = a.pattern ? a.pattern->text() : ".+", b_text = b.pattern ? b.pattern->text() : ".+";
-            const auto [found, fresh] = overlaps_.try_emplace({a_text, b_text});
-            if (fresh) found->second = overlap(a_text, b_text, overlap_budget_);
+            if (pair_budget_ == 0) {
+                add("TL-9102", b.place, "more patterns side by side than can be compared",
+                    "use patterns on fewer nodes, or one pattern for names that mean the same");
+                return;
+            }
+            --pair_budget_;
+            const auto text = [](const TreeNode& node) { return node.pattern ? node.pattern->text() : ".+"; };
+            const auto [found, fresh] = overlaps_.try_emplace({a.pattern, b.pattern});
+            if (fresh) found->second = overlap(text(a), text(b), overlap_budget_);
             if (!found->second.may || same_contracts(patterns[i], patterns[j])) continue;
             const std::string example = found->second.example ? ", such as " + quote(*found->second.example) : "";
             add("TL-9143", b.place, "\"{" + std::string(b.name) + "}\" and \"{" + std::string(a.name) + "}\" in line " +
@@ -235,6 +241,8 @@ void Compiler::check_overlaps(NodeId parent_id) {
 
 // Whether two nodes mean the same, with all that is below them.
 bool Compiler::same_contracts(NodeId a_id, NodeId b_id) const {
+    if (same_budget_ == 0) return false;
+    --same_budget_;
     const TreeNode& a = data_.nodes[a_id];
     const TreeNode& b = data_.nodes[b_id];
     const auto same_writers = [](const std::vector<Writer>* x, const std::vector<Writer>* y) {

@@ -1,5 +1,6 @@
 // Types: parts taken apart, members with their payload contracts.
 #include <algorithm>
+#include <cstdio>
 
 #include <nlohmann/json.hpp>
 
@@ -30,8 +31,9 @@ bool carries_value(PayloadSpec::Format format) {
     return format == Format::reading || format == Format::plain || format == Format::umh || format == Format::sparkplug;
 }
 
-std::string cache_key(const PayloadSpec& spec) {
-    std::string key = std::to_string(static_cast<int>(spec.format)) + '\1' + spec.schema_json + '\1' +
+// The same for contracts that are the same. A schema is known by its payload's name.
+std::string cache_key(const PayloadSpec& spec, std::string_view schema) {
+    std::string key = std::to_string(static_cast<int>(spec.format)) + '\1' + std::string(schema) + '\1' +
                       std::to_string(static_cast<int>(spec.value.kind));
     key += '\1' + (spec.value.min ? number_text(*spec.value.min) : "") + '\1' +
            (spec.value.max ? number_text(*spec.value.max) : "") + '\1' +
@@ -39,6 +41,12 @@ std::string cache_key(const PayloadSpec& spec) {
            spec.value.unit;
     for (const std::string& value : spec.value.enumeration) key += '\1' + value;
     return key;
+}
+
+std::string hash_text(std::string_view text) {
+    char out[20];
+    std::snprintf(out, sizeof out, "%016llx", static_cast<unsigned long long>(XXH3_64bits(text.data(), text.size())));
+    return out;
 }
 
 std::string type_id(const syntax::Type& type) {
@@ -53,7 +61,9 @@ const syntax::Type* Compiler::find_type(const syntax::Text& reference, std::stri
     const auto found = type_names_.find(name);
     if (found == type_names_.end()) {
         std::vector<std::string_view> names;
-        for (const syntax::Type& type : document_.types) names.push_back(type.name.value);
+        for (std::size_t i = 0; !problems_.full() && i < document_.types.size(); ++i) {
+            names.push_back(document_.types[i].name.value);
+        }
         const std::string_view near = nearest_word(name, names);
         add("TL-9120", reference.place, std::string(user) + " is of type " + quote(reference.value) + ", which does not exist",
             near.empty() ? "define it under types" : "did you mean " + std::string(near) + "?");
@@ -141,11 +151,11 @@ void Compiler::check_cycles() {
     for (std::size_t i = 0; i < document_.types.size(); ++i) visit_type(i, trail);
 }
 
-// Members of a type with its parts; saturates. Types in circles are not asked for.
+// Members and parts of a type, with those of its parts; saturates. Types in circles are not asked for.
 std::size_t Compiler::count_members(std::size_t index) {
     if (member_counts_[index] > 0) return member_counts_[index] - 1;
     const syntax::Type& type = document_.types[index];
-    std::size_t count = type.members.size();
+    std::size_t count = type.members.size() + type.parts.size();
     for (const syntax::Part& part : type.parts) {
         const auto found = type_names_.find(part.type.value.substr(0, part.type.value.find('@')));
         if (found == type_names_.end()) continue;
@@ -305,13 +315,13 @@ bool Compiler::set_format(const syntax::Text& name, Member& out) {
         out.format = *format;
         return true;
     }
+    if (payload_names_.contains(name.value)) {
+        out.format = PayloadSpec::Format::schema;
+        return true;
+    }
     std::vector<std::string_view> known{"reading", "plain", "umh", "sparkplug", "json", "any"};
-    for (const syntax::Payload& payload : document_.payloads) {
-        if (payload.name.value == name.value) {
-            out.format = PayloadSpec::Format::schema;
-            return true;
-        }
-        known.push_back(payload.name.value);
+    if (!problems_.full()) {
+        for (const syntax::Payload& payload : document_.payloads) known.push_back(payload.name.value);
     }
     const std::string_view near = nearest_word(name.value, known);
     add("TL-9170", name.place, "there is no payload " + quote(name.value),
@@ -437,14 +447,17 @@ void Compiler::compile_contract(Member& out, const syntax::Member* member, Place
     spec.format = out.format;
     const syntax::Payload* named = nullptr;
     if (out.format == PayloadSpec::Format::schema) {
-        for (const syntax::Payload& payload : document_.payloads) {
-            if (payload.name.value == out.payload_name) named = &payload;
-        }
-        spec.schema_json = named->schema_json;
+        named = payload_names_.at(out.payload_name);
     } else if (carries_value(out.format)) {
         spec.value = out.value;
     }
-    const auto [entry, fresh] = contract_cache_.try_emplace(cache_key(spec));
+    const auto [entry, fresh] = contract_cache_.try_emplace(cache_key(spec, named ? named->name.value : std::string_view()));
+    if (named) {
+        std::string& hash = schema_hashes_[named];
+        if (hash.empty()) hash = hash_text(named->schema_json);
+        out.schema_hash = hash;
+    }
+    if (fresh && named) spec.schema_json = named->schema_json;
     if (fresh) {
         auto compiled = PayloadContract::compile(spec);
         if (auto* contract = std::get_if<std::shared_ptr<const PayloadContract>>(&compiled)) {

@@ -82,6 +82,7 @@ private:
     void compile_exempt();
     void compile_sparkplug();
     bool compile_template(const syntax::Text& text, Template& out, bool whole_path);
+    bool leads_somewhere(const std::vector<std::string_view>& levels, std::size_t at, NodeId id, std::size_t& deepest);
     void check_sparkplug_target(const syntax::Sparkplug& row, const SparkplugRow& compiled);
 
     const syntax::Document& document_;
@@ -89,6 +90,7 @@ private:
     std::string_view source_;
     std::unique_ptr<Model::Data> owned_;
     Model::Data& data_;
+    std::unordered_map<std::string_view, const syntax::Payload*> payload_names_;
     std::unordered_map<std::string_view, std::vector<std::size_t>> type_names_;   // indices in document_.types
     std::vector<const CompiledType*> compiled_types_;                             // by index; nullptr: broken
     std::vector<std::size_t> member_counts_;                                      // by index, once counted
@@ -96,6 +98,7 @@ private:
     std::vector<std::uint8_t> marks_;                                             // of the search for cycles
     std::unordered_map<std::string, std::shared_ptr<const LevelPattern>> pattern_cache_;
     std::unordered_map<std::string, std::shared_ptr<const PayloadContract>> contract_cache_;
+    std::unordered_map<const syntax::Payload*, std::string> schema_hashes_;
     std::map<std::string, const Member*> open_members_;
     std::vector<std::pair<std::string_view, const LevelPattern*>> naming_;             // by what they are for
     struct PendingAlias {
@@ -104,8 +107,12 @@ private:
     };
     std::vector<PendingAlias> pending_aliases_;
     std::size_t program_size_ = 0;
-    std::size_t overlap_budget_ = 2'000'000;
-    std::map<std::pair<std::string, std::string>, Overlap> overlaps_;
+    // Work that a hostile model could make large; each is refused when it is used up.
+    std::size_t overlap_budget_ = 2'000'000;             // pairs of states
+    std::size_t pair_budget_ = 500'000;                  // pairs of patterns side by side
+    mutable std::size_t same_budget_ = 500'000;          // nodes compared
+    std::size_t sparkplug_budget_ = 1'000'000;           // nodes visited
+    std::map<std::pair<const LevelPattern*, const LevelPattern*>, Overlap> overlaps_;
 };
 
 }  // namespace trunkline::uns

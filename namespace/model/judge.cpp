@@ -53,7 +53,7 @@ struct Checks {
     [[nodiscard]] std::optional<Finding> alias() const {
         const auto& moved = resolution.moved;
         if (!moved || !moved->until_ms || facts.now_ms <= *moved->until_ms) return std::nullopt;
-        return finding("TL-2107", "this path has moved, and the old one ended on " + date_text(*moved->until_ms), "level 1",
+        return finding("TL-2107", "this path has moved, and the old one ended on " + date_text(*moved->until_ms), "",
                        moved->topic, moved->topic, moved->place);
     }
 
@@ -72,7 +72,7 @@ struct Checks {
             return finding(failure.rule, failure.text, failure.level == 0 ? "" : "level " + std::to_string(failure.level),
                            failure.expected, failure.fix, failure.place);
         }
-        if (facts.same_but_case.empty() || !model.unique_ignoring_case()) return std::nullopt;
+        if (facts.same_but_case.empty() || !resolution.has_free_level || !model.unique_ignoring_case()) return std::nullopt;
         return finding("TL-2103", "the topic differs only in case from " + quote(facts.same_but_case) + ", which exists", "",
                        std::string(facts.same_but_case), std::string(facts.same_but_case), resolution.place);
     }

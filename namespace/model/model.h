@@ -55,6 +55,7 @@ struct Member {
     std::string path;                               ///< below the asset: "drive/speed"
     PayloadSpec::Format format = PayloadSpec::Format::any;
     std::string payload_name;                       ///< as the model names the payload
+    std::string schema_hash;                        ///< of a named payload: the same for the same schema
     ValueType value;
     std::shared_ptr<const PayloadContract> contract;   ///< nullptr: the payload is not looked at
     std::uint64_t every_ms = 0;                     ///< liveness contract; 0: none
@@ -94,6 +95,7 @@ struct Resolution {
     MemberKind kind = MemberKind::structure;    ///< of a topic that is unknown: how far it went
     Mode mode = Mode::observe;                  ///< what becomes of a message that breaks the contract, or the name
     bool regulated = false;
+    bool has_free_level = false;                ///< a pattern or "#" let a level through: the publisher chose a name
     std::uint16_t asset_levels = 0;             ///< how many levels of the topic name its asset; 0: it has none
     std::uint16_t quota_levels = 0;             ///< how many levels of the topic share `quota`
     const PayloadContract* payload = nullptr;   ///< nullptr: not looked at
@@ -162,7 +164,9 @@ struct PublishFacts {
     std::string_view client_id, user;
     std::span<const std::string> roles;
     std::int64_t now_ms = 0;                  ///< milliseconds since 1970, for what ends on a date
-    std::string_view same_but_case;           ///< a topic that exists and differs from this one only in case, if known
+    /// A topic that exists and differs from this one only in case; empty: none, or not known. Counts where a name is
+    /// the publisher's choice (Resolution::has_free_level).
+    std::string_view same_but_case;
     QuotaCounter* quota = nullptr;            ///< nullptr: not counted
 };
 

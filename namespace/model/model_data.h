@@ -176,6 +176,8 @@ public:
     /// no_node, or where it stands below the asset.
     [[nodiscard]] NodeId type_node() const { return type_node_; }
     [[nodiscard]] bool is_open() const { return open_; }
+    /// A pattern or "#" let a level through.
+    [[nodiscard]] bool has_free_level() const { return free_level_; }
     /// The name that the last level was near to (case_only).
     [[nodiscard]] std::string_view near() const { return near_; }
     /// The member that the topic names when it ends here, or nullptr.
@@ -196,6 +198,7 @@ private:
     NodeId node_ = tree_root;
     NodeId type_node_ = no_node;
     bool open_ = false;
+    bool free_level_ = false;
     std::string_view near_;
 };
 

@@ -28,12 +28,14 @@ std::size_t prefix_bytes(std::string_view topic, std::size_t levels) {
     return end;
 }
 
+constexpr std::size_t guesses_max = 4;   // levels of a topic that may be misspelt, case not counted
+
 // The nearest topic that the model accepts: each level that is wrong is replaced by the nearest legal one. Empty when
 // some level has none near, or when nothing is published where it ends.
 std::string nearest_topic(const Model::Data& data, std::string_view topic) {
     Walker walker(data);
     std::string out;
-    std::size_t changed = 0;
+    std::size_t changed = 0, guessed = 0;
     for (LevelCursor at(topic); !at.done(); at.next()) {
         std::string level(at.level());
         if (level.empty()) {   // a slash too many, at the front, at the end or in between
@@ -42,8 +44,11 @@ std::string nearest_topic(const Model::Data& data, std::string_view topic) {
         }
         auto step = walker.step(level);
         if (step == Walker::Step::case_only || step == Walker::Step::unknown) {
-            level = step == Walker::Step::case_only ? std::string(walker.near()) : walker.suggestion(level);
-            if (level.empty() || ++changed > 4) return {};
+            const std::string right = step == Walker::Step::case_only ? std::string(walker.near()) : walker.suggestion(level);
+            guessed += fold_case(right) == fold_case(level) ? 0 : 1;
+            if (right.empty() || guessed > guesses_max) return {};
+            level = right;
+            ++changed;
             step = walker.step(level);
             if (step == Walker::Step::case_only || step == Walker::Step::unknown) return {};
         }
@@ -89,6 +94,7 @@ NameFailure wrong_level(const Model::Data& data, const Walker& walker, Walker::S
     if (name.empty()) {
         failure.rule = "TL-2109";
         failure.text = "level " + std::to_string(level) + " is empty: a slash too many";
+        failure.expected = "levels that are not empty";
     } else if (step == Walker::Step::case_only) {
         failure.rule = "TL-2103";
         failure.nearest = walker.near();
@@ -108,9 +114,11 @@ NameFailure wrong_level(const Model::Data& data, const Walker& walker, Walker::S
             failure.text = level_text(level, name) + " is no member of " + standing(data, walker, above);
         } else if (walker.has_patterns() && (failure.nearest.empty() ||
                    data.index.find(walker.node(), failure.nearest) == no_node)) {
-            failure.rule = "TL-2102";
-            failure.text = level_text(level, name) + " is no name that may stand" +
-                           (above.empty() ? " at the top" : " under " + quote(above));
+            const bool case_only = !failure.nearest.empty() && failure.nearest == fold_case(name);
+            failure.rule = case_only ? "TL-2103" : "TL-2102";
+            failure.text = case_only ? level_text(level, name) + " differs only in case from " + quote(failure.nearest)
+                                     : level_text(level, name) + " is no name that may stand" +
+                                           (above.empty() ? " at the top" : " under " + quote(above));
             const NodeId pattern = data.patterns_of(node).front();
             failure.place = data.nodes[pattern].place;
         } else {
@@ -130,7 +138,10 @@ NameFailure no_member(const Model::Data& data, const Walker& walker, std::string
     const TreeNode& node = walker.tree_node();
     const bool in_type = walker.type_node() != no_node;
     failure.place = in_type ? data.type_nodes[walker.type_node()].place : node.place;
-    const std::string what = in_type ? "a part" : node.type ? "an asset" : node.kind.empty() ? "a level" : "a " + std::string(node.kind);
+    const std::string what = in_type             ? "a part"
+                             : node.type         ? "an asset"
+                             : node.kind.empty() ? "a level"
+                                                 : "a level (" + std::string(node.kind) + ")";
     failure.text = quote(topic) + " is " + what + ", no topic of its own: publish on one below it";
     failure.expected = walker.expected();
     return failure;
@@ -226,6 +237,7 @@ Resolution resolve_in_tree(const Model::Data& data, std::string_view topic) {
         return out;
     }
     take_branch(walker.tree_node(), out);
+    out.has_free_level = walker.has_free_level();
     if (const Member* member = walker.member()) {
         take_member(*member, out);
         return out;

@@ -9,6 +9,30 @@ namespace {
 constexpr std::size_t names_shown_max = 5;
 constexpr std::size_t candidates_max = 256;   // names that are compared by edit distance, however many there are
 
+// The numbers in a name, without leading zeros: filler-07 has 7.
+std::vector<std::string_view> numbers_of(std::string_view name) {
+    std::vector<std::string_view> out;
+    const auto digit = [&](std::size_t i) { return name[i] >= '0' && name[i] <= '9'; };
+    for (std::size_t i = 0; i < name.size();) {
+        std::size_t end = i;
+        while (end < name.size() && digit(end)) ++end;
+        if (end == i) {
+            ++i;
+            continue;
+        }
+        while (i + 1 < end && name[i] == '0') ++i;
+        out.push_back(name.substr(i, end - i));
+        i = end;
+    }
+    return out;
+}
+
+// filler-3 is no misspelling of filler-1: it is another filler.
+bool is_another_one(std::string_view level, std::string_view name) {
+    const auto asked = numbers_of(level), known = numbers_of(name);
+    return !asked.empty() && !known.empty() && asked != known;
+}
+
 // Candidates near `level` in a sorted list: those around its place in the order, as names that begin alike stand
 // together.
 template <class Name>
@@ -82,10 +106,11 @@ Walker::Step Walker::step(std::string_view level) {
         const LevelPattern* expression = data_.nodes[id].pattern;
         if (level.empty() || (expression && !expression->matches(level))) continue;
         node_ = id;
+        free_level_ = true;
         return Step::in_tree;
     }
     if (here.open) {
-        open_ = true;
+        open_ = free_level_ = true;
         return Step::in_open;
     }
     if (alike.empty()) return Step::unknown;
@@ -147,6 +172,7 @@ std::string Walker::expected() const {
             out += out.empty() ? "" : ", or ";
             out += "a " + std::string(data_.nodes[id].name) + (expression ? " like " + expression->text() : "");
         }
+        if (node.open) out += out.empty() ? "any name" : ", or any other name";
     }
     if (names > shown) out += " (" + std::to_string(names) + " in all)";
     return out;
@@ -204,6 +230,7 @@ std::string Walker::suggestion(std::string_view level) const {
             names.insert(names.end(), more.begin(), more.end());
         }
     }
+    std::erase_if(names, [&](std::string_view name) { return is_another_one(level, name); });
     const std::string_view near = nearest_word(level, names);
     if (type_node_ != no_node || (!near.empty() && fold_case(near) == fold_case(level))) return std::string(near);
     // The same name in another spelling that a pattern takes is nearer than a literal that is some letters away.

@@ -28,7 +28,7 @@ public:
     explicit Problems(std::string file) : file_(std::move(file)) {}
     void add(std::string_view rule, Place place, std::string message, std::string fix);
     [[nodiscard]] bool empty() const { return list_.empty(); }
-    [[nodiscard]] bool full() const { return list_.size() > problems_max; }
+    [[nodiscard]] bool full() const { return list_.size() >= problems_max; }
     [[nodiscard]] const std::string& file() const { return file_; }
     /// In the order of the file; a problem found twice at one place is told once.
     [[nodiscard]] std::vector<Problem> take();
