@@ -36,8 +36,7 @@ struct ThreadBuffers {
         bytes.reset(new (std::nothrow) char[wanted + simdjson::SIMDJSON_PADDING]);
         capacity = 0;
         if (!bytes) return false;
-        // simdjson counts the document itself as a level.
-        if (parser.allocate(wanted, payload_limits::depth_max + 1)) return false;
+        if (parser.allocate(wanted, payload_limits::depth_max)) return false;
         std::memset(bytes.get(), 0, wanted + simdjson::SIMDJSON_PADDING);
         capacity = wanted;
         return true;
@@ -84,6 +83,8 @@ std::optional<std::string_view> repeated_name(const dom::object& object) {
 
 namespace {
 
+bool is_compound(const dom::element& element) { return element.is_object() || element.is_array(); }
+
 /// Recursion is bounded by the depth of the document. `pointer` is null when only the answer counts.
 bool find_duplicate_in(const dom::element& element, std::string* pointer, std::string_view& name) {
     const std::size_t size = pointer ? pointer->size() : 0;
@@ -93,7 +94,7 @@ bool find_duplicate_in(const dom::element& element, std::string* pointer, std::s
         if (pointer) pointer->resize(size);
         return false;
     };
-    if (element.type() == dom::element_type::OBJECT) {
+    if (element.is_object()) {
         const dom::object object = object_in(element);
         if (const auto twice = repeated_name(object)) {
             name = *twice;
@@ -101,12 +102,12 @@ bool find_duplicate_in(const dom::element& element, std::string* pointer, std::s
             return true;
         }
         for (const auto field : object) {
-            if (in_child(field.value, [&] { return field.key; })) return true;
+            if (is_compound(field.value) && in_child(field.value, [&] { return field.key; })) return true;
         }
-    } else if (element.type() == dom::element_type::ARRAY) {
+    } else if (element.is_array()) {
         std::size_t index = 0;
         for (const dom::element item : array_in(element)) {
-            if (in_child(item, [&] { return std::to_string(index); })) return true;
+            if (is_compound(item) && in_child(item, [&] { return std::to_string(index); })) return true;
             ++index;
         }
     }
@@ -140,36 +141,6 @@ Violation JsonView::fault() const {
     }
     if (auto fault = find_json_fault(payload_)) return *fault;
     return make_violation(rule::not_json, "", "the payload can't be read as JSON", "JSON", "send valid JSON");
-}
-
-Datum datum_of(dom::element element) {
-    Datum datum;
-    switch (element.type()) {
-    case dom::element_type::INT64:
-        datum.kind = Datum::Kind::number;
-        datum.number = Number::of(element.get_int64().value_unsafe());
-        break;
-    case dom::element_type::UINT64:
-        datum.kind = Datum::Kind::number;
-        datum.number = Number::of(element.get_uint64().value_unsafe());
-        break;
-    case dom::element_type::DOUBLE:
-        datum.kind = Datum::Kind::number;
-        datum.number = Number::of(element.get_double().value_unsafe());
-        break;
-    case dom::element_type::STRING:
-        datum.kind = Datum::Kind::string;
-        datum.text = element.get_string().value_unsafe();
-        break;
-    case dom::element_type::BOOL:
-        datum.kind = Datum::Kind::boolean;
-        datum.truth = element.get_bool().value_unsafe();
-        break;
-    case dom::element_type::NULL_VALUE: datum.kind = Datum::Kind::null; break;
-    case dom::element_type::ARRAY: datum.kind = Datum::Kind::array; break;
-    case dom::element_type::OBJECT: datum.kind = Datum::Kind::object; break;
-    }
-    return datum;
 }
 
 std::optional<Violation> find_duplicate(dom::element element) {

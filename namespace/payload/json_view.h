@@ -30,7 +30,36 @@ private:
     bool holds_buffers_ = false, ok_ = false;
 };
 
-[[nodiscard]] Datum datum_of(simdjson::dom::element element);
+[[nodiscard]] inline Datum datum_of(const simdjson::dom::element& element) {
+    using Type = simdjson::dom::element_type;
+    Datum datum;
+    switch (element.type()) {
+    case Type::INT64:
+        datum.kind = Datum::Kind::number;
+        datum.number = Number::of(element.get_int64().value_unsafe());
+        break;
+    case Type::UINT64:
+        datum.kind = Datum::Kind::number;
+        datum.number = Number::of(element.get_uint64().value_unsafe());
+        break;
+    case Type::DOUBLE:
+        datum.kind = Datum::Kind::number;
+        datum.number = Number::of(element.get_double().value_unsafe());
+        break;
+    case Type::STRING:
+        datum.kind = Datum::Kind::string;
+        datum.text = element.get_string().value_unsafe();
+        break;
+    case Type::BOOL:
+        datum.kind = Datum::Kind::boolean;
+        datum.truth = element.get_bool().value_unsafe();
+        break;
+    case Type::NULL_VALUE: datum.kind = Datum::Kind::null; break;
+    case Type::ARRAY: datum.kind = Datum::Kind::array; break;
+    case Type::OBJECT: datum.kind = Datum::Kind::object; break;
+    }
+    return datum;
+}
 
 /// The object or array that `element` is known to be, by value: what simdjson returns must not be iterated in place.
 [[nodiscard]] inline simdjson::dom::object object_in(const simdjson::dom::element& element) {

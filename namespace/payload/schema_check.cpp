@@ -176,28 +176,27 @@ bool Check::value(NodeId id, const Element& element, const Path& path, Violation
                                   "leave it out");
         });
     }
-    if (node->types != every_bit && !type(*node, element, path, out)) return false;
+    const Datum datum = datum_of(element);
+    if (!(node->types & bit_of(datum))) return type(*node, datum, path, out);
     for (const ValueRules& rules : node->values) {
-        if (!listed(rules, element, path, out)) return false;
+        if (!listed(rules, element, datum, path, out)) return false;
     }
-    switch (element.type()) {
-    case dom::element_type::STRING:
-        if (node->string && !string(*node->string, element.get_string().value_unsafe(), path, out)) return false;
+    switch (datum.kind) {
+    case Datum::Kind::string:
+        if (node->string && !string(*node->string, datum.text, path, out)) return false;
         break;
-    case dom::element_type::ARRAY:
+    case Datum::Kind::array:
         if (node->array && !array(*node->array, array_in(element), path, out)) return false;
         break;
-    case dom::element_type::OBJECT:
+    case Datum::Kind::object:
         if (node->object) {
             const dom::object object_here = object_in(element);
             if (!object(*node->object, object_here, path, out)) return false;
             if (!dependencies(*node->object, object_here, element, path, out)) return false;
         }
         break;
-    case dom::element_type::INT64:
-    case dom::element_type::UINT64:
-    case dom::element_type::DOUBLE:
-        if (node->number && !number(*node->number, datum_of(element).number, path, out)) return false;
+    case Datum::Kind::number:
+        if (node->number && !number(*node->number, datum.number, path, out)) return false;
         break;
     default: break;
     }
@@ -226,9 +225,7 @@ bool Check::name(NodeId id, std::string_view text, const Path& path, Violation* 
                     [&](NodeId child, Violation* told) { return name(child, text, path, told); });
 }
 
-bool Check::type(const Node& node, const Element& element, const Path& path, Violation* out) {
-    const Datum datum = datum_of(element);
-    if (node.types & bit_of(datum)) return true;
+bool Check::type(const Node& node, const Datum& datum, const Path& path, Violation* out) {
     return refuse(out, [&] {
         const std::string expected = phrase_of_bits(node.types);
         const bool plain = datum.kind == Datum::Kind::null || datum.kind == Datum::Kind::array ||
@@ -246,9 +243,10 @@ bool Check::type(const Node& node, const Element& element, const Path& path, Vio
     });
 }
 
-bool Check::listed(const ValueRules& rules, const Element& element, const Path& path, Violation* out) {
-    std::string_view word;
-    if (element.get(word) == simdjson::SUCCESS) {
+bool Check::listed(const ValueRules& rules, const Element& element, const Datum& datum, const Path& path,
+                   Violation* out) {
+    const std::string_view word = datum.text;
+    if (datum.kind == Datum::Kind::string) {
         if (std::binary_search(rules.words.begin(), rules.words.end(), word)) return true;
     } else if (rules.words.size() < rules.values.size()) {
         for (const Element& each : rules.values) {

@@ -38,8 +38,9 @@ private:
     /// A member's name against propertyNames: like value() for a string that is in no document.
     bool name(NodeId id, std::string_view text, const Path& path, Violation* out);
 
-    bool type(const Node& node, const Element& element, const Path& path, Violation* out);
-    bool listed(const ValueRules& rules, const Element& element, const Path& path, Violation* out);
+    /// Tells that `datum` is of a type that `node` does not take: always false.
+    bool type(const Node& node, const Datum& datum, const Path& path, Violation* out);
+    bool listed(const ValueRules& rules, const Element& element, const Datum& datum, const Path& path, Violation* out);
     bool number(const NumberRules& rules, const Number& number, const Path& path, Violation* out);
     bool string(const StringRules& rules, std::string_view text, const Path& path, Violation* out);
     bool array(const ArrayRules& rules, const simdjson::dom::array& array, const Path& path, Violation* out);

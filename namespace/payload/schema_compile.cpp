@@ -531,7 +531,7 @@ std::variant<Program, SpecError> compile_program(std::string_view schema_json) {
     simdjson::padded_string text(schema_json);
     dom::element root;
     const bool bounded = program.document->allocate(std::max<std::size_t>(schema_json.size(), 64),
-                                                    payload_limits::depth_max + 1) == simdjson::SUCCESS;
+                                                    payload_limits::depth_max) == simdjson::SUCCESS;
     if (schema_json.empty() || !bounded || program.document->parse(text).get(root) != simdjson::SUCCESS) {
         const auto fault = find_json_fault(schema_json);
         return SpecError{fault ? fault->at : "", "the schema is not JSON: " + (fault ? fault->text : "it can't be read"),
