@@ -6,7 +6,7 @@
 namespace trunkline::uns {
 namespace {
 
-constexpr std::size_t patterns_max = 2'000;         // different ones of a model
+constexpr std::size_t patterns_max = 2'000;  // different ones of a model
 constexpr std::size_t program_size_total_max = 1'000'000;
 
 struct LevelRule {
@@ -59,13 +59,17 @@ std::string LevelRules::parents_of(std::string_view kind) {
     std::string out;
     for (const LevelRule& rule : isa95_table()) {
         if (std::find(rule.children.begin(), rule.children.end(), kind) == rule.children.end()) continue;
-        out += (out.empty() ? "" : " or ") + (rule.parent.empty() ? std::string("at the top") : "under a " + std::string(rule.parent));
+        out += (out.empty() ? "" : " or ") +
+               (rule.parent.empty() ? std::string("at the top") : "under " + with_article(rule.parent));
     }
     return out;
 }
 
 Compiler::Compiler(const syntax::Document& document, Problems& problems, std::string_view source)
-    : document_(document), problems_(problems), source_(source), owned_(std::make_unique<Model::Data>()),
+    : document_(document),
+      problems_(problems),
+      source_(source),
+      owned_(std::make_unique<Model::Data>()),
       data_(*owned_) {
     for (const syntax::Payload& payload : document.payloads) payload_names_.emplace(payload.name.value, &payload);
 }
@@ -73,6 +77,7 @@ Compiler::Compiler(const syntax::Document& document, Problems& problems, std::st
 std::shared_ptr<const Model> Compiler::run() {
     compile_head();
     compile_naming();
+    compile_payloads();
     compile_types();
     compile_tree();
     compile_aliases();
@@ -133,8 +138,8 @@ const LevelPattern* Compiler::pattern(const syntax::Text& text) {
 
 void Compiler::compile_naming() {
     for (const auto& [what, expression] : document_.naming.expressions) {
-        const bool member = what.value == "default" || what.value == "metric" || what.value == "event" ||
-                            what.value == "command";
+        const bool member =
+            what.value == "default" || what.value == "metric" || what.value == "event" || what.value == "command";
         if (!member && !is_kind(what.value)) {
             std::vector<std::string_view> known = all_kinds();
             for (const std::string_view word : {"default", "metric", "event", "command", "unique_ignoring_case"}) {
@@ -169,8 +174,9 @@ void Compiler::check_name(const syntax::Text& name, std::string_view kind) {
         more = slash != std::string_view::npos;
         if (more) rest.remove_prefix(slash + 1);
         if (rule->matches(level)) continue;
-        add("TL-9140", name.place, quote(level) + " breaks the naming rule of " +
-            (kind.empty() ? "levels" : "a " + std::string(kind)) + ": " + rule->text(),
+        add("TL-9140", name.place,
+            quote(level) + " breaks the naming rule of " + (kind.empty() ? "levels" : with_article(kind)) + ": " +
+                rule->text(),
             "rename it, or widen naming." + std::string(kind.empty() ? "default" : kind));
         return;
     }

@@ -10,7 +10,7 @@ namespace {
 constexpr std::size_t exempt_max = 256;
 constexpr std::size_t aliases_max = 10'000;
 constexpr std::size_t sparkplug_max = 1'000;
-constexpr std::size_t names_of_template_max = 2;   // within one level: matching stays quick
+constexpr std::size_t names_of_template_max = 2;  // within one level: matching stays quick
 
 bool is_name(std::string_view text) {
     return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) {
@@ -28,14 +28,16 @@ void add_names(const Template& from, std::vector<std::string_view>& names) {
 
 void Compiler::compile_aliases() {
     if (pending_aliases_.size() > aliases_max) {
-        add("TL-9102", pending_aliases_[aliases_max].alias->path.place, "more than 10,000 old paths", "drop those that ended");
+        add("TL-9102", pending_aliases_[aliases_max].alias->path.place, "more than 10,000 old paths",
+            "drop those that ended");
         return;
     }
     for (const auto& [alias, node_id] : pending_aliases_) {
         const Place place = alias->path.place;
         const std::string_view path = alias->path.value;
         bool literal = true;
-        for (NodeId id = node_id; id != tree_root; id = data_.nodes[id].parent) literal = literal && !data_.nodes[id].is_pattern;
+        for (NodeId id = node_id; id != tree_root; id = data_.nodes[id].parent)
+            literal = literal && !data_.nodes[id].is_pattern;
         if (!literal) {
             add("TL-9181", place, "$aliases on a node below a pattern: what stands for it in the old path is not known",
                 "put it on a node whose path has no \"{name}\"");
@@ -54,7 +56,8 @@ void Compiler::compile_aliases() {
             inside = step == Walker::Step::in_tree || step == Walker::Step::in_type || step == Walker::Step::in_open;
         }
         if (inside) {
-            add("TL-9181", place, "the old path " + quote(path) + " is still in the tree", "take the alias or the node away");
+            add("TL-9181", place, "the old path " + quote(path) + " is still in the tree",
+                "take the alias or the node away");
             continue;
         }
         AliasEntry entry;
@@ -81,7 +84,8 @@ void Compiler::compile_exempt() {
             add("TL-9182", filter.place, quote(filter.value) + " is no topic filter",
                 "+ stands for a whole level, # for the last one: legacy/+/status, legacy/#");
         } else if (filter.value == "#") {
-            add("TL-9182", filter.place, "\"#\" exempts every topic", "write defaults: {mode: observe, unmodelled: observe}");
+            add("TL-9182", filter.place, "\"#\" exempts every topic",
+                "write defaults: {mode: observe, unmodelled: observe}");
         } else {
             data_.exempt.push_back(data_.texts.keep(filter.value));
         }
@@ -109,8 +113,10 @@ bool Compiler::compile_template(const syntax::Text& text, Template& out, bool wh
         const std::string_view name = close == std::string_view::npos ? "" : rest.substr(open + 1, close - open - 1);
         const bool adjacent = !out.pieces.empty() && out.pieces.back().is_name;
         if (!is_name(name) || adjacent || ++names_in_level > names_of_template_max) {
-            add("TL-9183", text.place, quote(text.value) + (adjacent ? " has two names without text between them"
-                : is_name(name) ? " has more than two names in a level" : " has a bracket that holds no name"),
+            add("TL-9183", text.place,
+                quote(text.value) + (adjacent        ? " has two names without text between them"
+                                     : is_name(name) ? " has more than two names in a level"
+                                                     : " has a bracket that holds no name"),
                 "write text and at most two {name}s, such as {line}-{cell}");
             return false;
         }
@@ -141,8 +147,8 @@ void Compiler::compile_sparkplug() {
             continue;
         }
         if (!good) continue;
-        const std::string key = std::string(row.group.value) + "/" + std::string(row.node ? row.node->value : "") + "/" +
-                                std::string(row.device ? row.device->value : "");
+        const std::string key = std::string(row.group.value) + "/" + std::string(row.node ? row.node->value : "") +
+                                "/" + std::string(row.device ? row.device->value : "");
         if (const auto [at, fresh] = seen.emplace(key, row.group.place.line); !fresh) {
             add("TL-9183", row.group.place, "the same group, node and device as in line " + std::to_string(at->second),
                 "keep one of them");
@@ -176,8 +182,9 @@ void Compiler::check_sparkplug_target(const syntax::Sparkplug& row, const Sparkp
             "write more of the path as text instead of {name}s");
         return;
     }
-    add("TL-9183", row.to.place, quote(row.to.value) + " leads to no node of the tree: nothing fits its level " +
-        quote(levels[deepest]), "place it where the tree has such a level");
+    add("TL-9183", row.to.place,
+        quote(row.to.value) + " leads to no node of the tree: nothing fits its level " + quote(levels[deepest]),
+        "place it where the tree has such a level");
 }
 
 // Whether levels from `at` on fit some path below `id`; a level with a {name} fits all. Stops at the first.

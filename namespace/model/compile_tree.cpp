@@ -10,7 +10,7 @@ namespace {
 constexpr std::size_t nodes_max = 500'000;
 constexpr std::size_t patterns_of_node_max = 64;
 constexpr std::size_t topic_levels_max = 64;
-constexpr std::string_view kind_unknown = "?";   // a fault was reported; what is below is not judged by it
+constexpr std::string_view kind_unknown = "?";  // a fault was reported; what is below is not judged by it
 
 std::string words(std::span<const std::string_view> list, std::string_view last) {
     std::string out;
@@ -64,7 +64,7 @@ void Compiler::compile_children(const std::vector<syntax::Node>& children, NodeI
 NodeId Compiler::compile_node(const syntax::Node& node, NodeId parent_id) {
     const auto id = static_cast<NodeId>(data_.nodes.size());
     {
-        TreeNode out = data_.nodes[parent_id];   // what holds for the branch, for a start
+        TreeNode out = data_.nodes[parent_id];  // what holds for the branch, for a start
         const TreeNode& parent = data_.nodes[parent_id];
         out.name = data_.texts.keep(node.name.value);
         out.parent = parent_id;
@@ -124,12 +124,13 @@ const CompiledType* Compiler::node_type(const syntax::Node& node) {
 std::string_view Compiler::infer_kind(const syntax::Node& node, const TreeNode& parent) {
     const auto legal = LevelRules::below(parent.kind);
     if (legal.size() == 1) return legal.front();
-    if (node.keys && node.keys->payload && node.children.empty()) return {};   // a topic, no level
+    if (node.keys && node.keys->payload && node.children.empty()) return {};  // a topic, no level
     if (legal.empty()) {
-        add("TL-9130", node.name.place, "nothing may stand under a " + std::string(parent.kind), "move it up");
+        add("TL-9130", node.name.place, "nothing may stand under " + with_article(parent.kind), "move it up");
     } else {
-        add("TL-9131", node.name.place, shown(node) + " may be of several kinds: under " +
-            (parent.kind.empty() ? "the top" : "a " + std::string(parent.kind)) + " stands " + words(legal, "or"),
+        add("TL-9131", node.name.place,
+            shown(node) + " may be of several kinds: under " +
+                (parent.kind.empty() ? "the top" : with_article(parent.kind)) + " stands " + words(legal, "or"),
             "write $kind: " + std::string(legal.front()) + ", or another of them");
     }
     return kind_unknown;
@@ -141,7 +142,7 @@ std::string_view Compiler::node_kind(const syntax::Node& node, const TreeNode& p
     const std::string_view said = node.kind ? node.kind->value : type_level;
     const Place place = node.kind ? node.kind->place : node.type ? node.type->place : node.name.place;
     if (!said.empty() && !is_kind(said)) {
-        if (node.kind) {   // of a type's level it was told where the type is
+        if (node.kind) {  // of a type's level it was told where the type is
             const auto kinds = all_kinds();
             const std::string_view near = nearest_word(said, kinds);
             add("TL-9132", place, "there is no kind of level " + quote(said),
@@ -155,30 +156,36 @@ std::string_view Compiler::node_kind(const syntax::Node& node, const TreeNode& p
         if (kind.empty()) kind = infer_kind(node, parent);
         const auto legal = LevelRules::below(parent.kind);
         if (!said.empty() && std::find(legal.begin(), legal.end(), kind) == legal.end()) {
-            add("TL-9130", place, shown(node) + " is a " + std::string(kind) + ", which can't stand " +
-                (parent.kind.empty() ? "at the top" : "under a " + std::string(parent.kind)),
-                "a " + std::string(kind) + " stands " + LevelRules::parents_of(kind));
+            add("TL-9130", place,
+                shown(node) + " is " + with_article(kind) + ", which can't stand " +
+                    (parent.kind.empty() ? "at the top" : "under " + with_article(parent.kind)),
+                with_article(kind) + " stands " + LevelRules::parents_of(kind));
         }
     } else if (document_.levels == Levels::list) {
         const auto& list = document_.level_list;
         const bool topic = node.keys && node.keys->payload && node.children.empty();
         if (parent.depth >= list.size()) {
             if (topic) return {};
-            add("TL-9130", place, shown(node) + " is level " + std::to_string(parent.depth + 1) + ", but levels names " +
-                std::to_string(list.size()), "add a level to the list, or put what is below into a type");
+            add("TL-9130", place,
+                shown(node) + " is level " + std::to_string(parent.depth + 1) + ", but levels names " +
+                    std::to_string(list.size()),
+                "add a level to the list, or put what is below into a type");
             return kind_unknown;
         }
         const std::string_view here = list[parent.depth].value;
         if (!kind.empty() && kind != here) {
-            add("TL-9130", place, shown(node) + " is a " + std::string(kind) + ", but at this depth stands a " +
-                std::string(here), "take $kind away, or move it");
+            add("TL-9130", place,
+                shown(node) + " is " + with_article(kind) + ", but at this depth stands " + with_article(here),
+                "take $kind away, or move it");
         }
         kind = here;
     }
     if (!type_level.empty() && kind != type_level && kind != kind_unknown) {
-        add("TL-9123", node.type->place, "type " + std::string(type->id) + " is placed as a " +
-            (kind.empty() ? "level without a kind" : std::string(kind)) + ", but it is a " + std::string(type_level),
-            "place it where a " + std::string(type_level) + " stands, or change the type's level");
+        add("TL-9123", node.type->place,
+            "type " + std::string(type->id) + " is placed as " +
+                (kind.empty() ? "a level without a kind" : with_article(kind)) + ", but it is " +
+                with_article(type_level),
+            "place it where " + with_article(type_level) + " stands, or change the type's level");
     }
     return kind;
 }
@@ -192,18 +199,24 @@ void Compiler::check_siblings(NodeId parent_id) {
         const auto [at, fresh] = data_.index.folded.emplace(ChildKey{parent_id, folded}, id);
         const TreeNode& other = data_.nodes[at->second];
         if (!fresh && data_.unique_ignoring_case && other.name != child.name) {
-            add("TL-9142", child.place, quote(child.name) + " and " + quote(other.name) + " in line " +
-                std::to_string(other.place.line) + " differ only in case", "rename one, or drop naming.unique_ignoring_case");
+            add("TL-9142", child.place,
+                quote(child.name) + " and " + quote(other.name) + " in line " + std::to_string(other.place.line) +
+                    " differ only in case",
+                "rename one, or drop naming.unique_ignoring_case");
         }
         if (!parent.type) continue;
         const NodeId member = data_.type_index.find(parent.type->root, child.name);
         const NodeId near = data_.type_index.find_folded(parent.type->root, child.name);
         if (member != no_node) {
-            add("TL-9125", child.place, quote(child.name) + " stands in the tree, and type " + std::string(parent.type->id) +
-                " has a member or part of that name", "rename one of them");
+            add("TL-9125", child.place,
+                quote(child.name) + " stands in the tree, and type " + std::string(parent.type->id) +
+                    " has a member or part of that name",
+                "rename one of them");
         } else if (near != no_node && data_.unique_ignoring_case) {
-            add("TL-9142", child.place, quote(child.name) + " and " + quote(data_.type_nodes[near].name) + " of type " +
-                std::string(parent.type->id) + " differ only in case", "rename one, or drop naming.unique_ignoring_case");
+            add("TL-9142", child.place,
+                quote(child.name) + " and " + quote(data_.type_nodes[near].name) + " of type " +
+                    std::string(parent.type->id) + " differ only in case",
+                "rename one, or drop naming.unique_ignoring_case");
         }
     }
 }
@@ -231,9 +244,11 @@ void Compiler::check_overlaps(NodeId parent_id) {
             if (fresh) found->second = overlap(text(a), text(b), overlap_budget_);
             if (!found->second.may || same_contracts(patterns[i], patterns[j])) continue;
             const std::string example = found->second.example ? ", such as " + quote(*found->second.example) : "";
-            add("TL-9143", b.place, "\"{" + std::string(b.name) + "}\" and \"{" + std::string(a.name) + "}\" in line " +
-                std::to_string(a.place.line) + (found->second.example ? " match the same name" : " may match the same name") +
-                example + ", with different contracts",
+            add("TL-9143", b.place,
+                "\"{" + std::string(b.name) + "}\" and \"{" + std::string(a.name) + "}\" in line " +
+                    std::to_string(a.place.line) +
+                    (found->second.example ? " match the same name" : " may match the same name") + example +
+                    ", with different contracts",
                 "give each a $match that excludes the other's names, such as \"packer-[0-9]+\"");
         }
     }

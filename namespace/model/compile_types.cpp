@@ -11,8 +11,8 @@
 namespace trunkline::uns {
 namespace {
 
-constexpr std::size_t type_members_max = 10'000;      // of one type, with its parts
-constexpr std::size_t members_max = 100'000;          // of all types
+constexpr std::size_t type_members_max = 10'000;  // of one type, with its parts
+constexpr std::size_t members_max = 100'000;      // of all types
 constexpr std::size_t part_depth_max = 32;
 
 std::optional<PayloadSpec::Format> built_in_format(std::string_view name) {
@@ -65,7 +65,8 @@ const syntax::Type* Compiler::find_type(const syntax::Text& reference, std::stri
             names.push_back(document_.types[i].name.value);
         }
         const std::string_view near = nearest_word(name, names);
-        add("TL-9120", reference.place, std::string(user) + " is of type " + quote(reference.value) + ", which does not exist",
+        add("TL-9120", reference.place,
+            std::string(user) + " is of type " + quote(reference.value) + ", which does not exist",
             near.empty() ? "define it under types" : "did you mean " + std::string(near) + "?");
         return nullptr;
     }
@@ -81,9 +82,20 @@ const syntax::Type* Compiler::find_type(const syntax::Text& reference, std::stri
         if (reference.value.substr(at + 1) == std::to_string(type.version.value)) return &type;
         known += (known.empty() ? "" : ", ") + type_id(type);
     }
-    add("TL-9121", reference.place, std::string(user) + " is of type " + quote(reference.value) + ", but the model has " + known,
+    add("TL-9121", reference.place,
+        std::string(user) + " is of type " + quote(reference.value) + ", but the model has " + known,
         "write " + known + ", or define that version too");
     return nullptr;
+}
+
+// Also those that nothing uses: what can't be compiled is refused, wherever it stands.
+void Compiler::compile_payloads() {
+    for (const syntax::Payload& payload : document_.payloads) {
+        Member member;
+        if (set_format(payload.name, member) && member.format == PayloadSpec::Format::schema) {
+            compile_contract(member, nullptr, payload.name.place);
+        }
+    }
 }
 
 void Compiler::compile_types() {
@@ -92,7 +104,8 @@ void Compiler::compile_types() {
         auto& versions = type_names_[type.name.value];
         for (const std::size_t other : versions) {
             if (document_.types[other].version.value != type.version.value) continue;
-            add("TL-9104", type.name.place, "the type " + type_id(type) + " is defined twice", "give one another version");
+            add("TL-9104", type.name.place, "the type " + type_id(type) + " is defined twice",
+                "give one another version");
         }
         versions.push_back(i);
     }
@@ -105,9 +118,10 @@ void Compiler::compile_types() {
         const auto index = static_cast<std::size_t>(&type - document_.types.data());
         const std::size_t count = marks_[index] == 3 ? 0 : count_members(index);
         if (count > type_members_max || (total += count) > members_max) {
-            add("TL-9124", type.name.place, "type " + type_id(type) + " comes to " +
-                (count > type_members_max ? "more than 10,000 members with its parts"
-                                          : "more than 100,000 members together with the types before it"),
+            add("TL-9124", type.name.place,
+                "type " + type_id(type) + " comes to " +
+                    (count > type_members_max ? "more than 10,000 members with its parts"
+                                              : "more than 100,000 members together with the types before it"),
                 "split it into assets of their own in the tree");
             continue;
         }
@@ -234,7 +248,8 @@ NodeId Compiler::type_child(NodeId parent, std::string_view path, Place place) {
         if (child == no_node) {
             const NodeId near = data_.type_index.find_folded(parent, level);
             if (near != no_node && data_.unique_ignoring_case) {
-                add("TL-9142", place, quote(level) + " and " + quote(data_.type_nodes[near].name) + " differ only in case",
+                add("TL-9142", place,
+                    quote(level) + " and " + quote(data_.type_nodes[near].name) + " differ only in case",
                     "rename one, or drop naming.unique_ignoring_case");
             }
             child = static_cast<NodeId>(data_.type_nodes.size());
@@ -245,11 +260,10 @@ NodeId Compiler::type_child(NodeId parent, std::string_view path, Place place) {
             data_.type_index.folded.emplace(
                 ChildKey{parent, is_folded(level) ? level : data_.texts.keep(fold_case(level))}, child);
             auto& siblings = data_.type_nodes[parent].children;
-            siblings.insert(std::lower_bound(siblings.begin(), siblings.end(), level,
-                                             [&](NodeId id, std::string_view name) {
-                                                 return data_.type_nodes[id].name < name;
-                                             }),
-                            child);
+            siblings.insert(
+                std::lower_bound(siblings.begin(), siblings.end(), level,
+                                 [&](NodeId id, std::string_view name) { return data_.type_nodes[id].name < name; }),
+                child);
         }
         parent = child;
     }
@@ -292,20 +306,25 @@ Member Compiler::compile_member(const syntax::Member& member) {
                                   : valueless    ? syntax::Text{"json", member.name.place}
                                                  : syntax::Text{document_.payload.value, member.name.place},
                                   out);
+    const std::size_t before = problems_.count();
     compile_value(member, out);
+    const bool sound = problems_.count() == before;
     if (!known) return out;
     if (!carries_value(out.format)) {
         if (member.type || member.unit || member.min || member.max || member.pattern || member.max_length ||
             !member.enumeration.empty()) {
-            add("TL-9161", member.name.place, quote(member.name.value) + " says what its value is, but the payload " +
-                out.payload_name + " carries no value of that form",
+            add("TL-9161", member.name.place,
+                quote(member.name.value) + " says what its value is, but the payload " + out.payload_name +
+                    " carries no value of that form",
                 "use payload: reading, plain, umh or sparkplug, or put the restrictions into the schema");
         }
     } else if (!member.type && out.format != PayloadSpec::Format::sparkplug) {
-        add("TL-9106", member.name.place, std::string(to_string(member.kind)) + " " + quote(member.name.value) +
-            " lacks \"type\"", "write type: number, integer, boolean, string, object or array");
+        add("TL-9106", member.name.place,
+            std::string(to_string(member.kind)) + " " + quote(member.name.value) + " lacks \"type\"",
+            "write type: number, integer, boolean, string, object or array");
     }
-    compile_contract(out, &member, member.name.place);
+    // What is wrong with the value has been told; the contract would only say it again.
+    if (sound || !carries_value(out.format)) compile_contract(out, &member, member.name.place);
     return out;
 }
 
@@ -372,8 +391,10 @@ void Compiler::check_range(const syntax::Member& member, const Member& out) {
     const Kind kind = out.value.kind;
     const bool numeric = kind == Kind::number || kind == Kind::integer;
     const auto misfit = [&](Place place, std::string_view key, std::string_view of) {
-        add("TL-9161", place, std::string(key) + " narrows a " + std::string(of) + ", but " + quote(member.name.value) +
-            " is of type " + std::string(member.type->value), "take " + std::string(key) + " away, or change the type");
+        add("TL-9161", place,
+            std::string(key) + " narrows " + with_article(of) + ", but " + quote(member.name.value) + " is of type " +
+                std::string(member.type->value),
+            "take " + std::string(key) + " away, or change the type");
     };
     if (member.min && !numeric) misfit(member.min->place, "min", "number");
     if (member.max && !numeric) misfit(member.max->place, "max", "number");
@@ -381,8 +402,8 @@ void Compiler::check_range(const syntax::Member& member, const Member& out) {
     if (member.pattern && kind != Kind::string) misfit(member.pattern->place, "pattern", "string");
     if (member.max_length && kind != Kind::string) misfit(member.max_length->place, "max_length", "string");
     if (member.min && member.max && member.min->value > member.max->value) {
-        add("TL-9161", member.min->place, "min " + number_text(member.min->value) + " is above max " +
-            number_text(member.max->value), "swap them");
+        add("TL-9161", member.min->place,
+            "min " + number_text(member.min->value) + " is above max " + number_text(member.max->value), "swap them");
     }
     for (const syntax::Text& value : member.enumeration) {
         const auto number = parse_number(value.value);
@@ -390,13 +411,16 @@ void Compiler::check_range(const syntax::Member& member, const Member& out) {
             misfit(value.place, "enum", "string or number");
             break;
         }
-        const bool fits = kind == Kind::string || (kind == Kind::boolean && (value.value == "true" || value.value == "false")) ||
-                          (kind == Kind::number && number) ||
-                          (kind == Kind::integer && number && *number == static_cast<double>(static_cast<std::int64_t>(*number)));
+        const bool fits =
+            kind == Kind::string || (kind == Kind::boolean && (value.value == "true" || value.value == "false")) ||
+            (kind == Kind::number && number) ||
+            (kind == Kind::integer && number && *number == static_cast<double>(static_cast<std::int64_t>(*number)));
         if (!fits) {
-            add("TL-9161", value.place, "enum holds " + quote(value.value) + ", which is no " +
-                std::string(member.type->value), "list values of the type alone");
-        } else if (number && numeric && ((out.value.min && *number < *out.value.min) || (out.value.max && *number > *out.value.max))) {
+            add("TL-9161", value.place,
+                "enum holds " + quote(value.value) + ", which is no " + std::string(member.type->value),
+                "list values of the type alone");
+        } else if (number && numeric &&
+                   ((out.value.min && *number < *out.value.min) || (out.value.max && *number > *out.value.max))) {
             add("TL-9161", value.place, "enum holds " + quote(value.value) + ", which is outside of min and max",
                 "widen the range, or take the value away");
         }
@@ -407,14 +431,14 @@ void Compiler::check_default(const syntax::Member& member, const Member& out) {
     using Kind = ValueType::Kind;
     const auto json = nlohmann::json::parse(member.default_json->value, nullptr, false);
     const ValueType& value = out.value;
-    const bool fits = json.is_discarded()              ? false
-                      : value.kind == Kind::number     ? json.is_number()
-                      : value.kind == Kind::integer    ? json.is_number_integer()
-                      : value.kind == Kind::boolean    ? json.is_boolean()
-                      : value.kind == Kind::string     ? json.is_string()
-                      : value.kind == Kind::object     ? json.is_object()
-                      : value.kind == Kind::array      ? json.is_array()
-                                                       : true;
+    const bool fits = json.is_discarded()           ? false
+                      : value.kind == Kind::number  ? json.is_number()
+                      : value.kind == Kind::integer ? json.is_number_integer()
+                      : value.kind == Kind::boolean ? json.is_boolean()
+                      : value.kind == Kind::string  ? json.is_string()
+                      : value.kind == Kind::object  ? json.is_object()
+                      : value.kind == Kind::array   ? json.is_array()
+                                                    : true;
     std::string fault;
     const std::string as_text = json.is_string() ? json.get<std::string>() : member.default_json->value;
     if (!fits) {
@@ -448,10 +472,12 @@ void Compiler::compile_contract(Member& out, const syntax::Member* member, Place
     const syntax::Payload* named = nullptr;
     if (out.format == PayloadSpec::Format::schema) {
         named = payload_names_.at(out.payload_name);
+        if (named->schema_json.empty()) return;  // told by the parser
     } else if (carries_value(out.format)) {
         spec.value = out.value;
     }
-    const auto [entry, fresh] = contract_cache_.try_emplace(cache_key(spec, named ? named->name.value : std::string_view()));
+    const auto [entry, fresh] =
+        contract_cache_.try_emplace(cache_key(spec, named ? named->name.value : std::string_view()));
     if (named) {
         std::string& hash = schema_hashes_[named];
         if (hash.empty()) hash = hash_text(named->schema_json);
@@ -464,9 +490,10 @@ void Compiler::compile_contract(Member& out, const syntax::Member* member, Place
             entry->second = std::move(*contract);
         } else {
             const SpecError& error = std::get<SpecError>(compiled);
-            if (named) {   // the nearest part of the schema that has a place
+            if (named) {  // the nearest part of the schema that has a place
                 std::string_view at = error.at;
-                while (!at.empty() && !named->places.contains(at)) at = at.substr(0, at.rfind('/') == at.npos ? 0 : at.rfind('/'));
+                while (!at.empty() && !named->places.contains(at))
+                    at = at.substr(0, at.rfind('/') == at.npos ? 0 : at.rfind('/'));
                 const auto found = named->places.find(at);
                 if (found != named->places.end()) place = found->second;
             } else if (member) {
@@ -474,9 +501,8 @@ void Compiler::compile_contract(Member& out, const syntax::Member* member, Place
                 if (error.at == "max" && member->max) place = member->max->place;
                 if (error.at == "pattern" && member->pattern) place = member->pattern->place;
                 if (error.at == "unit" && member->unit) place = member->unit->place;
-                if (error.at == "enumeration" && !member->enumeration.empty()) place = member->enumeration.front().place;
-                // What compile_value() has told already is not told again.
-                if (member->min && member->max && member->min->value > member->max->value) return;
+                if (error.at == "enumeration" && !member->enumeration.empty())
+                    place = member->enumeration.front().place;
             }
             add("TL-9171", place, "the payload contract can't be compiled: " + error.message, error.mend);
         }

@@ -23,8 +23,8 @@ struct LevelRules {
     static std::string parents_of(std::string_view kind);
 };
 
-/// Goes over the syntax tree once: types, then the tree, then what refers to the tree. Reports everything that is wrong;
-/// the data is only of use when nothing was.
+/// Goes over the syntax tree once: types, then the tree, then what refers to the tree. Reports everything that is
+/// wrong; the data is only of use when nothing was.
 class Compiler {
 public:
     /// `source` is the text that `document` was parsed from; the model keeps it.
@@ -47,6 +47,7 @@ private:
     [[nodiscard]] std::vector<std::string_view> all_kinds() const;
 
     // compile_types.cpp
+    void compile_payloads();
     void compile_types();
     void compile_type(const syntax::Type& type);
     void check_cycles();
@@ -91,16 +92,16 @@ private:
     std::unique_ptr<Model::Data> owned_;
     Model::Data& data_;
     std::unordered_map<std::string_view, const syntax::Payload*> payload_names_;
-    std::unordered_map<std::string_view, std::vector<std::size_t>> type_names_;   // indices in document_.types
-    std::vector<const CompiledType*> compiled_types_;                             // by index; nullptr: broken
-    std::vector<std::size_t> member_counts_;                                      // by index, once counted
+    std::unordered_map<std::string_view, std::vector<std::size_t>> type_names_;  // indices in document_.types
+    std::vector<const CompiledType*> compiled_types_;                            // by index; nullptr: broken
+    std::vector<std::size_t> member_counts_;                                     // by index, once counted
     std::unordered_map<const syntax::Member*, Member> compiled_members_;
-    std::vector<std::uint8_t> marks_;                                             // of the search for cycles
+    std::vector<std::uint8_t> marks_;  // of the search for cycles
     std::unordered_map<std::string, std::shared_ptr<const LevelPattern>> pattern_cache_;
     std::unordered_map<std::string, std::shared_ptr<const PayloadContract>> contract_cache_;
     std::unordered_map<const syntax::Payload*, std::string> schema_hashes_;
     std::map<std::string, const Member*> open_members_;
-    std::vector<std::pair<std::string_view, const LevelPattern*>> naming_;             // by what they are for
+    std::vector<std::pair<std::string_view, const LevelPattern*>> naming_;  // by what they are for
     struct PendingAlias {
         const syntax::Alias* alias;
         NodeId node;
@@ -108,10 +109,10 @@ private:
     std::vector<PendingAlias> pending_aliases_;
     std::size_t program_size_ = 0;
     // Work that a hostile model could make large; each is refused when it is used up.
-    std::size_t overlap_budget_ = 2'000'000;             // pairs of states
-    std::size_t pair_budget_ = 500'000;                  // pairs of patterns side by side
-    mutable std::size_t same_budget_ = 500'000;          // nodes compared
-    std::size_t sparkplug_budget_ = 1'000'000;           // nodes visited
+    std::size_t overlap_budget_ = 2'000'000;     // pairs of states
+    std::size_t pair_budget_ = 500'000;          // pairs of patterns side by side
+    mutable std::size_t same_budget_ = 500'000;  // nodes compared
+    std::size_t sparkplug_budget_ = 1'000'000;   // nodes visited
     std::map<std::pair<const LevelPattern*, const LevelPattern*>, Overlap> overlaps_;
 };
 

@@ -183,13 +183,13 @@ std::vector<ModelChild> Model::children(std::string_view topic, std::string_view
     } else {
         const TreeNode& node = data.nodes[spot->node];
         const auto literals = data.children(node);
-        auto from = std::upper_bound(literals.begin(), literals.end(), after, [&](std::string_view name, NodeId id) {
-            return name < data.nodes[id].name;
-        });
+        auto from = std::upper_bound(literals.begin(), literals.end(), after,
+                                     [&](std::string_view name, NodeId id) { return name < data.nodes[id].name; });
         if (after.starts_with("{") || after == "#") from = literals.end();
         for (; from != literals.end() && out.size() < limit; ++from) out.push_back(child_of(data, data.nodes[*from]));
         if (node.type) {
-            for (const NodeId id : data.type_nodes[node.type->root].children) out.push_back(child_of(data.type_nodes[id]));
+            for (const NodeId id : data.type_nodes[node.type->root].children)
+                out.push_back(child_of(data.type_nodes[id]));
         }
         for (const NodeId id : data.patterns_of(node)) out.push_back(child_of(data, data.nodes[id]));
         if (node.open) {
@@ -201,7 +201,9 @@ std::vector<ModelChild> Model::children(std::string_view topic, std::string_view
         }
     }
     // In order of the name; "{" sorts behind all letters, and "#" is moved behind them.
-    const auto rank = [](const ModelChild& child) { return child.name == "#" ? 2 : child.name.starts_with("{") ? 1 : 0; };
+    const auto rank = [](const ModelChild& child) {
+        return child.name == "#" ? 2 : child.name.starts_with("{") ? 1 : 0;
+    };
     std::sort(out.begin(), out.end(), [&](const ModelChild& a, const ModelChild& b) {
         return std::pair(rank(a), std::string_view(a.name)) < std::pair(rank(b), std::string_view(b.name));
     });
@@ -221,7 +223,8 @@ namespace {
 // Depth first; false: stopped.
 class TreeWalk {
 public:
-    TreeWalk(const Model::Data& data, const std::function<bool(const Model::Entry&)>& visit) : data_(data), visit_(visit) {}
+    TreeWalk(const Model::Data& data, const std::function<bool(const Model::Entry&)>& visit)
+        : data_(data), visit_(visit) {}
 
     bool below(const TreeNode& node) {
         if (node.type && !members(data_.type_nodes[node.type->root], node)) return false;
@@ -261,7 +264,8 @@ private:
     bool members(const TypeNode& at, const TreeNode& asset) {
         for (const NodeId id : at.children) {
             const TypeNode& node = data_.type_nodes[id];
-            if (node.member && !entry(node.name, asset, node.member->kind, node.member, node.member->place)) return false;
+            if (node.member && !entry(node.name, asset, node.member->kind, node.member, node.member->place))
+                return false;
             const std::size_t before = path_.size();
             if (!path_.empty()) path_ += '/';
             path_ += node.name;
@@ -298,8 +302,10 @@ using Names = std::vector<std::pair<std::string_view, std::string_view>>;
 bool match_template(const Template& of, std::size_t at, std::string_view text, Names& names) {
     if (at == of.pieces.size()) return text.empty();
     const Template::Piece& piece = of.pieces[at];
-    if (!piece.is_name) return text.starts_with(piece.text) && match_template(of, at + 1, text.substr(piece.text.size()), names);
-    const auto known = std::find_if(names.begin(), names.end(), [&](const auto& name) { return name.first == piece.text; });
+    if (!piece.is_name)
+        return text.starts_with(piece.text) && match_template(of, at + 1, text.substr(piece.text.size()), names);
+    const auto known =
+        std::find_if(names.begin(), names.end(), [&](const auto& name) { return name.first == piece.text; });
     if (known != names.end()) {
         const std::string_view value = known->second;
         return text.starts_with(value) && match_template(of, at + 1, text.substr(value.size()), names);
@@ -328,8 +334,8 @@ std::optional<std::string> Model::place_sparkplug(const SparkplugName& name) con
                 out += piece.text;
                 continue;
             }
-            const auto known = std::find_if(names.begin(), names.end(),
-                                            [&](const auto& entry) { return entry.first == piece.text; });
+            const auto known =
+                std::find_if(names.begin(), names.end(), [&](const auto& entry) { return entry.first == piece.text; });
             out += known == names.end() ? std::string_view() : known->second;
         }
         return out;

@@ -103,11 +103,12 @@ bool narrows(const std::string& key, const std::string& before, const std::strin
     if (key == "min" && from && to) return *to > *from;
     if ((key == "max" || key == "max_length") && from && to) return *to < *from;
     if (key == "type") return !(before == "integer" && after == "number");
-    if (key == "enum" || key == "writers") {   // fewer than before
+    if (key == "enum" || key == "writers") {  // fewer than before
         const std::string within = ", " + after + ",";
         for (std::size_t at = 0; at != std::string::npos;) {
             const std::size_t end = before.find(", ", at);
-            if (within.find(", " + before.substr(at, end == std::string::npos ? end : end - at) + ",") == std::string::npos) {
+            if (within.find(", " + before.substr(at, end == std::string::npos ? end : end - at) + ",") ==
+                std::string::npos) {
                 return true;
             }
             at = end == std::string::npos ? end : end + 2;
@@ -140,7 +141,8 @@ public:
 private:
     void add(Kind kind, std::string subject, std::string what, std::string before, std::string after, bool breaking,
              std::size_t places = 0) {
-        changes_.push_back({kind, std::move(subject), std::move(what), std::move(before), std::move(after), breaking, places});
+        changes_.push_back(
+            {kind, std::move(subject), std::move(what), std::move(before), std::move(after), breaking, places});
     }
 
     void compare(const std::string& subject, const std::string& prefix, const Facts& before, const Facts& after,
@@ -174,7 +176,8 @@ private:
     }
     static std::string template_text(const Template& of) {
         std::string out;
-        for (const auto& piece : of.pieces) out += piece.is_name ? "{" + std::string(piece.text) + "}" : std::string(piece.text);
+        for (const auto& piece : of.pieces)
+            out += piece.is_name ? "{" + std::string(piece.text) + "}" : std::string(piece.text);
         return out;
     }
     static std::map<std::string, std::string> sparkplug(const Model::Data& data) {
@@ -201,7 +204,8 @@ private:
         }
     }
 
-    // A model may hold a type in several versions; versions are compared in their order, and a lone one with a lone one.
+    // A model may hold a type in several versions; versions are compared in their order, and a lone one with a lone
+    // one.
     static std::map<std::string, const CompiledType*> by_name(const Model::Data& data) {
         std::map<std::string, std::vector<const CompiledType*>> versions;
         for (const CompiledType& type : data.types) versions[std::string(type.name)].push_back(&type);
@@ -276,7 +280,8 @@ private:
             }
             compare(subject, what + ": ", facts_of(*member), facts_of(*found->second), places);
             if (contracts(*member) != contracts(*found->second)) {
-                add(Kind::changed, subject, what + ": schema", contracts(*member), contracts(*found->second), true, places);
+                add(Kind::changed, subject, what + ": schema", contracts(*member), contracts(*found->second), true,
+                    places);
             }
         }
         for (const auto& [path, member] : new_members) {
@@ -338,7 +343,9 @@ std::vector<ModelChange> diff(const Model& before, const Model& after) {
 }
 
 std::string to_string(const ModelChange& change) {
-    std::string out = change.kind == Kind::added ? "added    " : change.kind == Kind::removed ? "removed  " : "changed  ";
+    std::string out = change.kind == Kind::added     ? "added    "
+                      : change.kind == Kind::removed ? "removed  "
+                                                     : "changed  ";
     out += change.subject;
     if (!change.what.empty()) out += ": " + change.what;
     if (change.kind == Kind::changed) {
@@ -347,7 +354,8 @@ std::string to_string(const ModelChange& change) {
     }
     std::string notes = change.breaking ? "breaking" : "";
     if (change.places > 0) {
-        notes += (notes.empty() ? "" : ", ") + std::to_string(change.places) + (change.places == 1 ? " place" : " places");
+        notes +=
+            (notes.empty() ? "" : ", ") + std::to_string(change.places) + (change.places == 1 ? " place" : " places");
     }
     return notes.empty() ? out : out + "  (" + notes + ")";
 }

@@ -13,12 +13,12 @@ namespace trunkline::uns {
 struct ModelChange {
     enum class Kind : std::uint8_t { added, removed, changed };
     Kind kind = Kind::changed;
-    std::string subject;      ///< "type filler@2", "acme/munich/packaging/line-1", "defaults", "exempt"
-    std::string what;         ///< "metric temperature", "max"; empty: the subject itself
+    std::string subject;  ///< "type filler@2", "acme/munich/packaging/line-1", "defaults", "exempt"
+    std::string what;     ///< "metric temperature", "max"; empty: the subject itself
     std::string before, after;
     /// Messages that were accepted may not be any more.
     bool breaking = false;
-    std::size_t places = 0;   ///< of a type: how many nodes are of it
+    std::size_t places = 0;  ///< of a type: how many nodes are of it
 };
 
 /// Every difference in meaning between two models, in the order of the subjects. Models of equal hash have none.

@@ -10,8 +10,10 @@ namespace {
 bool is_writer(const std::vector<Writer>& writers, const PublishFacts& facts) {
     return std::any_of(writers.begin(), writers.end(), [&](const Writer& writer) {
         switch (writer.kind) {
-            case Writer::Kind::user: return !facts.user.empty() && writer.name == facts.user;
-            case Writer::Kind::client: return glob_matches(writer.name, facts.client_id);
+            case Writer::Kind::user:
+                return !facts.user.empty() && writer.name == facts.user;
+            case Writer::Kind::client:
+                return glob_matches(writer.name, facts.client_id);
             case Writer::Kind::role:
                 return std::find(facts.roles.begin(), facts.roles.end(), writer.name) != facts.roles.end();
         }
@@ -31,11 +33,16 @@ std::string text_of(const std::vector<Writer>& writers) {
 
 VerdictReason reason_of(std::string_view rule) {
     switch (rule.size() > 3 ? rule[3] : '\0') {
-        case '1': return VerdictReason::not_authorized;
-        case '2': return VerdictReason::topic_name_invalid;
-        case '3': return VerdictReason::payload_format_invalid;
-        case '5': return VerdictReason::quota_exceeded;
-        default: return VerdictReason::implementation_specific;
+        case '1':
+            return VerdictReason::not_authorized;
+        case '2':
+            return VerdictReason::topic_name_invalid;
+        case '3':
+            return VerdictReason::payload_format_invalid;
+        case '5':
+            return VerdictReason::quota_exceeded;
+        default:
+            return VerdictReason::implementation_specific;
     }
 }
 
@@ -61,19 +68,24 @@ struct Checks {
     [[nodiscard]] std::optional<Finding> writers() const {
         if (!resolution.writers || is_writer(*resolution.writers, facts)) return std::nullopt;
         const bool command = resolution.kind == MemberKind::command;
-        return finding("TL-1201", std::string("the model does not name this client among the writers of this ") +
-                       (command ? "command" : "branch"), "", text_of(*resolution.writers),
-                       "publish as one of the writers, or add the client to $writers", resolution.place);
+        return finding("TL-1201",
+                       std::string("the model does not name this client among the writers of this ") +
+                           (command ? "command" : "branch"),
+                       "", text_of(*resolution.writers), "publish as one of the writers, or add the client to $writers",
+                       resolution.place);
     }
 
     [[nodiscard]] std::optional<Finding> name() const {
         if (resolution.failure) {
             const NameFailure& failure = *resolution.failure;
-            return finding(failure.rule, failure.text, failure.level == 0 ? "" : "level " + std::to_string(failure.level),
-                           failure.expected, failure.fix, failure.place);
+            return finding(failure.rule, failure.text,
+                           failure.level == 0 ? "" : "level " + std::to_string(failure.level), failure.expected,
+                           failure.fix, failure.place);
         }
-        if (facts.same_but_case.empty() || !resolution.has_free_level || !model.unique_ignoring_case()) return std::nullopt;
-        return finding("TL-2103", "the topic differs only in case from " + quote(facts.same_but_case) + ", which exists", "",
+        if (facts.same_but_case.empty() || !resolution.has_free_level || !model.unique_ignoring_case())
+            return std::nullopt;
+        return finding("TL-2103",
+                       "the topic differs only in case from " + quote(facts.same_but_case) + ", which exists", "",
                        std::string(facts.same_but_case), std::string(facts.same_but_case), resolution.place);
     }
 
@@ -87,19 +99,19 @@ struct Checks {
         if (!resolution.payload || clears()) return std::nullopt;
         auto violation = resolution.payload->check(facts.payload);
         if (!violation) return std::nullopt;
-        return finding(violation->rule, std::move(violation->text), std::move(violation->at), std::move(violation->expected),
-                       std::move(violation->fix), resolution.place);
+        return finding(violation->rule, std::move(violation->text), std::move(violation->at),
+                       std::move(violation->expected), std::move(violation->fix), resolution.place);
     }
 
     [[nodiscard]] std::optional<Finding> retain() const {
         if (!facts.retain) return std::nullopt;
         if (resolution.kind == MemberKind::event) {
-            return finding("TL-4101", "RETAIN on an event: an event is no state", "", "RETAIN 0", "publish without RETAIN",
-                           resolution.place);
+            return finding("TL-4101", "RETAIN on an event: an event is no state", "", "RETAIN 0",
+                           "publish without RETAIN", resolution.place);
         }
         if (resolution.kind == MemberKind::command) {
-            return finding("TL-4102", "RETAIN on a command: who connects later would be commanded again", "", "RETAIN 0",
-                           "publish without RETAIN", resolution.place);
+            return finding("TL-4102", "RETAIN on a command: who connects later would be commanded again", "",
+                           "RETAIN 0", "publish without RETAIN", resolution.place);
         }
         return std::nullopt;
     }
@@ -114,19 +126,26 @@ struct Checks {
         }
         const std::string_view scope = topic.substr(0, end);
         switch (facts.quota->take(scope, limit, topic, facts.payload.size())) {
-            case QuotaCounter::Finding::within: return std::nullopt;
+            case QuotaCounter::Finding::within:
+                return std::nullopt;
             case QuotaCounter::Finding::topics:
-                return finding("TL-5101", quote(scope) + " has its " + std::to_string(limit.topics.value_or(0)) +
-                               " topics already", "", "at most " + std::to_string(limit.topics.value_or(0)) + " topics",
-                               "publish on topics that exist, or raise $quota topics", resolution.place);
+                return finding(
+                    "TL-5101",
+                    quote(scope) + " has its " + std::to_string(limit.topics.value_or(0)) + " topics already", "",
+                    "at most " + std::to_string(limit.topics.value_or(0)) + " topics",
+                    "publish on topics that exist, or raise $quota topics", resolution.place);
             case QuotaCounter::Finding::messages:
-                return finding("TL-5102", quote(scope) + " takes " + number_text(limit.messages_per_s.value_or(0)) +
-                               " messages a second", "", "at most " + number_text(limit.messages_per_s.value_or(0)) + "/s",
-                               "publish less often, or raise $quota rate", resolution.place);
+                return finding(
+                    "TL-5102",
+                    quote(scope) + " takes " + number_text(limit.messages_per_s.value_or(0)) + " messages a second", "",
+                    "at most " + number_text(limit.messages_per_s.value_or(0)) + "/s",
+                    "publish less often, or raise $quota rate", resolution.place);
             case QuotaCounter::Finding::bytes:
-                return finding("TL-5103", quote(scope) + " takes " + std::to_string(limit.bytes_per_s.value_or(0)) +
-                               " bytes a second", "", "at most " + std::to_string(limit.bytes_per_s.value_or(0)) + " bytes/s",
-                               "publish less, or raise $quota bytes", resolution.place);
+                return finding(
+                    "TL-5103",
+                    quote(scope) + " takes " + std::to_string(limit.bytes_per_s.value_or(0)) + " bytes a second", "",
+                    "at most " + std::to_string(limit.bytes_per_s.value_or(0)) + " bytes/s",
+                    "publish less, or raise $quota bytes", resolution.place);
         }
         return std::nullopt;
     }
@@ -195,7 +214,8 @@ Report Model::explain(const PublishFacts& facts) const {
     Report report;
     bool decided = false;
     if (resolution.status == Resolution::Status::exempt) {
-        report.checks.push_back({"name", Check::Result::skipped, "an exempt filter of the model lets it through", nullptr, {}});
+        report.checks.push_back(
+            {"name", Check::Result::skipped, "an exempt filter of the model lets it through", nullptr, {}});
         return report;
     }
     const auto note = [&](Stage stage, std::optional<Finding> found, const Checks& of) {
@@ -212,13 +232,15 @@ Report Model::explain(const PublishFacts& facts) const {
             if (first) report.verdict = std::move(verdict);
             decided = true;
         } else if (stage == Stage::writers) {
-            check.text = of.resolution.writers ? "among " + text_of(*of.resolution.writers) : "no writers are named: RBAC alone decides";
+            check.text = of.resolution.writers ? "among " + text_of(*of.resolution.writers)
+                                               : "no writers are named: RBAC alone decides";
         } else if (stage == Stage::alias) {
             check.text = "moved to " + of.resolution.moved->topic;
             check.place = of.resolution.moved->place;
         } else if (stage == Stage::name) {
-            check.text = std::string(to_string(of.resolution.kind)) + (of.resolution.member && !of.resolution.member->path.empty()
-                             ? " " + of.resolution.member->path : "");
+            check.text =
+                std::string(to_string(of.resolution.kind)) +
+                (of.resolution.member && !of.resolution.member->path.empty() ? " " + of.resolution.member->path : "");
         } else if (stage == Stage::payload) {
             check.text = of.resolution.payload ? of.resolution.member->payload_name : "not looked at";
         } else if (stage == Stage::quota && !of.resolution.quota) {
@@ -227,7 +249,8 @@ Report Model::explain(const PublishFacts& facts) const {
         report.checks.push_back(std::move(check));
         return true;
     };
-    run_checks(checks, [&](Stage stage, std::optional<Finding> found) { return note(stage, std::move(found), checks); });
+    run_checks(checks,
+               [&](Stage stage, std::optional<Finding> found) { return note(stage, std::move(found), checks); });
     if (resolution.failure && !resolution.failure->fix.empty()) {
         // What else would be wrong once the name is right.
         const Resolution meant = resolve(resolution.failure->fix);

@@ -12,7 +12,8 @@ constexpr std::int64_t memory_max = 256LL << 10;
 
 class Re2LevelPattern final : public LevelPattern {
 public:
-    Re2LevelPattern(std::string text, const re2::RE2::Options& options) : LevelPattern(std::move(text)), expression_(text_, options) {}
+    Re2LevelPattern(std::string text, const re2::RE2::Options& options)
+        : LevelPattern(std::move(text)), expression_(text_, options) {}
     [[nodiscard]] bool matches(std::string_view level) const override {
         return re2::RE2::FullMatch(re2::StringPiece(level.data(), level.size()), expression_);
     }
@@ -27,7 +28,8 @@ private:
 
 std::shared_ptr<const LevelPattern> LevelPattern::compile(std::string_view text, Error& error) {
     if (text.size() > text_bytes_max) {
-        error = {"the regular expression has " + std::to_string(text.size()) + " bytes, above 1024", "shorten it", true};
+        error = {"the regular expression has " + std::to_string(text.size()) + " bytes, above 1024", "shorten it",
+                 true};
         return nullptr;
     }
     re2::RE2::Options options;
@@ -47,8 +49,9 @@ std::shared_ptr<const LevelPattern> LevelPattern::compile(std::string_view text,
     const bool unbounded = text.find("(?=") != std::string_view::npos || text.find("(?!") != std::string_view::npos ||
                            text.find("(?<") != std::string_view::npos ||
                            expression.error_code() == re2::RE2::ErrorBadEscape;
-    error.mend = unbounded ? "only what can be matched in linear time is taken (RE2): no look-around, no back-references"
-                           : "write it as RE2 has it: https://github.com/google/re2/wiki/Syntax";
+    error.mend = unbounded
+                     ? "only what can be matched in linear time is taken (RE2): no look-around, no back-references"
+                     : "write it as RE2 has it: https://github.com/google/re2/wiki/Syntax";
     return nullptr;
 }
 

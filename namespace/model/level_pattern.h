@@ -14,7 +14,7 @@ namespace trunkline::uns {
 class LevelPattern {
 public:
     static constexpr std::size_t text_bytes_max = 1024;
-    static constexpr int program_size_max = 8192;    ///< instructions of RE2's machine
+    static constexpr int program_size_max = 8192;  ///< instructions of RE2's machine
 
     struct Error {
         std::string message, mend;
@@ -36,8 +36,8 @@ protected:
 
 /// What two expressions have in common.
 struct Overlap {
-    bool may = false;                     ///< some text may match both
-    std::optional<std::string> example;   ///< one that does; absent: only known for more than is compared
+    bool may = false;                    ///< some text may match both
+    std::optional<std::string> example;  ///< one that does; absent: only known for more than is compared
 };
 
 /// Whether some text matches both expressions, by walking the product of their automata. Never overlooks one; what it

@@ -43,22 +43,22 @@ struct Writer {
 
 /// Limits of a branch; absent: none.
 struct Quota {
-    std::optional<std::uint64_t> topics;            ///< different topics below the branch
+    std::optional<std::uint64_t> topics;  ///< different topics below the branch
     std::optional<double> messages_per_s;
-    std::optional<std::uint64_t> bytes_per_s;       ///< of payload
+    std::optional<std::uint64_t> bytes_per_s;  ///< of payload
     bool operator==(const Quota&) const = default;
 };
 
 /// A metric, event or command as its type says it, or what an open topic holds.
 struct Member {
     MemberKind kind = MemberKind::metric;
-    std::string path;                               ///< below the asset: "drive/speed"
+    std::string path;  ///< below the asset: "drive/speed"
     PayloadSpec::Format format = PayloadSpec::Format::any;
-    std::string payload_name;                       ///< as the model names the payload
-    std::string schema_hash;                        ///< of a named payload: the same for the same schema
+    std::string payload_name;  ///< as the model names the payload
+    std::string schema_hash;   ///< of a named payload: the same for the same schema
     ValueType value;
-    std::shared_ptr<const PayloadContract> contract;   ///< nullptr: the payload is not looked at
-    std::uint64_t every_ms = 0;                     ///< liveness contract; 0: none
+    std::shared_ptr<const PayloadContract> contract;  ///< nullptr: the payload is not looked at
+    std::uint64_t every_ms = 0;                       ///< liveness contract; 0: none
     std::string description, metadata_json, default_json;
     std::optional<Mode> mode;
     std::optional<std::vector<Writer>> writers;
@@ -68,44 +68,44 @@ struct Member {
 
 /// Why a topic is not in the namespace, and what was probably meant.
 struct NameFailure {
-    std::string_view rule;       ///< "TL-2103"
-    std::size_t level = 0;       ///< from 1; 0: the topic as a whole
-    std::string text;            ///< level 3 "Packaging" differs only in case from "packaging"
-    std::string expected;        ///< the legal names, or what they look like
-    std::string nearest;         ///< the nearest legal name of the level; empty: none is near
-    std::string fix;             ///< the nearest legal topic; empty: none is near
-    Place place;                 ///< of the node where the topic leaves the model
+    std::string_view rule;  ///< "TL-2103"
+    std::size_t level = 0;  ///< from 1; 0: the topic as a whole
+    std::string text;       ///< level 3 "Packaging" differs only in case from "packaging"
+    std::string expected;   ///< the legal names, or what they look like
+    std::string nearest;    ///< the nearest legal name of the level; empty: none is near
+    std::string fix;        ///< the nearest legal topic; empty: none is near
+    Place place;            ///< of the node where the topic leaves the model
 };
 
 /// A topic below an old path that has moved ($aliases).
 struct Moved {
-    std::string topic;                          ///< where it is now; what all else of the Resolution is about
-    std::optional<std::int64_t> until_ms;       ///< accepted up to here, in milliseconds since 1970; absent: for ever
+    std::string topic;                     ///< where it is now; what all else of the Resolution is about
+    std::optional<std::int64_t> until_ms;  ///< accepted up to here, in milliseconds since 1970; absent: for ever
     Place place;
 };
 
 /// What a topic means. Pointers and views last as long as the Model.
 struct Resolution {
     enum class Status : std::uint8_t {
-        member,     ///< a metric, event, command or open topic
-        exempt,     ///< never checked, only counted
-        unknown,    ///< not in the namespace: `failure` says why
+        member,   ///< a metric, event, command or open topic
+        exempt,   ///< never checked, only counted
+        unknown,  ///< not in the namespace: `failure` says why
     };
     Status status = Status::unknown;
-    MemberKind kind = MemberKind::structure;    ///< of a topic that is unknown: how far it went
-    Mode mode = Mode::observe;                  ///< what becomes of a message that breaks the contract, or the name
+    MemberKind kind = MemberKind::structure;  ///< of a topic that is unknown: how far it went
+    Mode mode = Mode::observe;                ///< what becomes of a message that breaks the contract, or the name
     bool regulated = false;
-    bool has_free_level = false;                ///< a pattern or "#" let a level through: the publisher chose a name
-    std::uint16_t asset_levels = 0;             ///< how many levels of the topic name its asset; 0: it has none
-    std::uint16_t quota_levels = 0;             ///< how many levels of the topic share `quota`
-    const PayloadContract* payload = nullptr;   ///< nullptr: not looked at
-    const std::vector<Writer>* writers = nullptr;   ///< nullptr: RBAC alone decides
-    const Quota* quota = nullptr;               ///< nullptr: none
+    bool has_free_level = false;                   ///< a pattern or "#" let a level through: the publisher chose a name
+    std::uint16_t asset_levels = 0;                ///< how many levels of the topic name its asset; 0: it has none
+    std::uint16_t quota_levels = 0;                ///< how many levels of the topic share `quota`
+    const PayloadContract* payload = nullptr;      ///< nullptr: not looked at
+    const std::vector<Writer>* writers = nullptr;  ///< nullptr: RBAC alone decides
+    const Quota* quota = nullptr;                  ///< nullptr: none
     std::string_view owner;
-    const Member* member = nullptr;             ///< of status member
-    Place place;                                ///< in the model file
-    std::shared_ptr<const NameFailure> failure; ///< of status unknown
-    std::shared_ptr<const Moved> moved;         ///< set: store and deliver the message under moved->topic
+    const Member* member = nullptr;              ///< of status member
+    Place place;                                 ///< in the model file
+    std::shared_ptr<const NameFailure> failure;  ///< of status unknown
+    std::shared_ptr<const Moved> moved;          ///< set: store and deliver the message under moved->topic
     /// The broker keeps the last value for browsing.
     [[nodiscard]] bool is_state() const { return kind == MemberKind::metric; }
     /// Liveness contract in milliseconds; 0: none.
@@ -114,20 +114,20 @@ struct Resolution {
 
 enum class Outcome : std::uint8_t {
     accept,
-    observe,       ///< deliver and count what would have happened
-    quarantine,    ///< acknowledge, keep in the quarantine, do not deliver
+    observe,     ///< deliver and count what would have happened
+    quarantine,  ///< acknowledge, keep in the quarantine, do not deliver
     reject,
 };
 [[nodiscard]] std::string_view to_string(Outcome outcome);
 
 /// What broke the model.
 struct Finding {
-    std::string rule;        ///< "TL-3102"
-    std::string text;        ///< "value 131.4 is above max 120 Cel"; a Reason String is rule, blank, text
-    std::string at;          ///< "level 3", or a JSON pointer into the payload; empty: the message as a whole
+    std::string rule;  ///< "TL-3102"
+    std::string text;  ///< "value 131.4 is above max 120 Cel"; a Reason String is rule, blank, text
+    std::string at;    ///< "level 3", or a JSON pointer into the payload; empty: the message as a whole
     std::string expected;
-    std::string fix;         ///< the nearest legal topic, or what to do
-    Place place;             ///< the deciding line of the model file
+    std::string fix;  ///< the nearest legal topic, or what to do
+    Place place;      ///< the deciding line of the model file
 };
 
 /// MQTT 5 reason codes of PUBACK and PUBREC that a verdict may carry.
@@ -144,7 +144,7 @@ struct Verdict {
     Outcome outcome = Outcome::accept;
     /// What a 5.0 publisher gets: success unless the outcome is reject.
     VerdictReason reason = VerdictReason::success;
-    std::shared_ptr<const Finding> finding;   ///< absent with accept
+    std::shared_ptr<const Finding> finding;  ///< absent with accept
 };
 
 /// Counts what a branch takes; the broker has the counters. Asked last, for messages that are otherwise in order.
@@ -163,40 +163,40 @@ struct PublishFacts {
     bool retain = false;
     std::string_view client_id, user;
     std::span<const std::string> roles;
-    std::int64_t now_ms = 0;                  ///< milliseconds since 1970, for what ends on a date
+    std::int64_t now_ms = 0;  ///< milliseconds since 1970, for what ends on a date
     /// A topic that exists and differs from this one only in case; empty: none, or not known. Counts where a name is
     /// the publisher's choice (Resolution::has_free_level).
     std::string_view same_but_case;
-    QuotaCounter* quota = nullptr;            ///< nullptr: not counted
+    QuotaCounter* quota = nullptr;  ///< nullptr: not counted
 };
 
 /// One check of the judgement.
 struct Check {
     enum class Result : std::uint8_t { ok, fail, skipped };
-    std::string_view stage;                   ///< "alias", "writers", "name", "payload", "retain", "quota"
+    std::string_view stage;  ///< "alias", "writers", "name", "payload", "retain", "quota"
     Result result = Result::ok;
-    std::string text;                         ///< what was found, in words
-    std::shared_ptr<const Finding> finding;   ///< of fail
-    Place place;                              ///< what decided, in the model file
+    std::string text;                        ///< what was found, in words
+    std::shared_ptr<const Finding> finding;  ///< of fail
+    Place place;                             ///< what decided, in the model file
 };
 
 struct Report {
-    std::vector<Check> checks;                ///< in order
+    std::vector<Check> checks;  ///< in order
     Verdict verdict;
 };
 
 /// Places Sparkplug B topics in the tree.
 struct SparkplugName {
-    std::string_view group, node, device;     ///< device empty: the node itself
+    std::string_view group, node, device;  ///< device empty: the node itself
 };
 
 /// One child of a level, for browsing what the model says.
 struct ModelChild {
-    std::string name;                         ///< "line-1", or "{line}" where any name of a pattern may stand
-    std::string pattern;                      ///< regular expression of "{line}"
+    std::string name;     ///< "line-1", or "{line}" where any name of a pattern may stand
+    std::string pattern;  ///< regular expression of "{line}"
     MemberKind kind = MemberKind::structure;
-    std::string_view level_kind;              ///< "production_line"; empty: none
-    std::string_view type;                    ///< "filler@2"; empty: none
+    std::string_view level_kind;  ///< "production_line"; empty: none
+    std::string_view type;        ///< "filler@2"; empty: none
     std::string_view unit;
     std::string_view description;
     bool has_children = false;
@@ -206,8 +206,8 @@ struct ModelChild {
 class Model {
 public:
     struct Result {
-        std::shared_ptr<const Model> model;   ///< nullptr when there is any problem
-        std::vector<Problem> problems;        ///< all of them, in the order of the file
+        std::shared_ptr<const Model> model;  ///< nullptr when there is any problem
+        std::vector<Problem> problems;       ///< all of them, in the order of the file
     };
     /// Reads, checks and compiles a model. `file` is how places name it. Takes at most 16 MiB; a model of 100,000 nodes
     /// takes well under 2 s. Never throws for what is written in `text`.
@@ -251,14 +251,14 @@ public:
     /// pattern); "" is the top. Sorted by name, patterns last; at most `limit` of those above `after`.
     [[nodiscard]] std::vector<ModelChild> children(std::string_view topic, std::string_view after,
                                                    std::size_t limit) const;
-    /// Every asset and member with its topic, patterns as "{line}", in the order of the tree. Stops when `visit` returns
-    /// false.
+    /// Every asset and member with its topic, patterns as "{line}", in the order of the tree. Stops when `visit`
+    /// returns false.
     struct Entry {
         std::string_view topic;
         MemberKind kind;
         std::string_view level_kind, type, owner;
         Mode mode;
-        const Member* member;      ///< nullptr for levels and assets
+        const Member* member;  ///< nullptr for levels and assets
         Place place;
     };
     void walk(const std::function<bool(const Entry&)>& visit) const;

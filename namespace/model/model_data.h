@@ -9,12 +9,12 @@
 #include <utility>
 #include <vector>
 
+#include <xxhash.h>
 #include <boost/unordered/unordered_flat_map.hpp>
 #include <boost/unordered/unordered_flat_set.hpp>
-#include <xxhash.h>
 
-#include "namespace/model/model.h"
 #include "namespace/model/level_pattern.h"
+#include "namespace/model/model.h"
 #include "namespace/topic.h"
 
 namespace trunkline::uns {
@@ -52,7 +52,7 @@ using ChildMap = boost::unordered_flat_map<ChildKey, NodeId, ChildHash>;
 /// A set of levels with children by name: once for the tree, once for the members of all types.
 struct NameIndex {
     ChildMap exact;
-    ChildMap folded;        ///< by fold_case(); holds one of those that fold alike
+    ChildMap folded;  ///< by fold_case(); holds one of those that fold alike
 
     [[nodiscard]] NodeId find(NodeId parent, std::string_view name) const {
         const auto found = exact.find(ChildKey{parent, name});
@@ -65,36 +65,36 @@ struct NameIndex {
 struct TypeNode {
     std::string_view name;
     const Member* member = nullptr;
-    std::string_view part_type;             ///< "motor@1"; empty: no part
-    std::vector<NodeId> children;           ///< sorted by name
+    std::string_view part_type;    ///< "motor@1"; empty: no part
+    std::vector<NodeId> children;  ///< sorted by name
     Place place;
 };
 
 struct CompiledType {
     std::string_view id, name, level, description, metadata_json;
     std::uint64_t version = 1;
-    NodeId root = no_node;                  ///< in type_nodes
-    std::optional<Mode> unknown;            ///< what members get that it does not name
+    NodeId root = no_node;        ///< in type_nodes
+    std::optional<Mode> unknown;  ///< what members get that it does not name
     std::size_t member_count = 0;
     Place place;
 };
 
 /// One level of the tree. What holds for a branch (mode, owner, writers, regulated, quota) is worked out for each node.
 struct TreeNode {
-    std::string_view name;                  ///< of a pattern what is within {}
+    std::string_view name;  ///< of a pattern what is within {}
     NodeId parent = no_node;
-    std::uint32_t first_child = 0, child_count = 0;       ///< literal ones in child_ids, sorted by name
-    std::uint32_t first_pattern = 0, pattern_count = 0;   ///< in child_ids too
-    std::uint16_t depth = 0;                ///< levels of its topic
+    std::uint32_t first_child = 0, child_count = 0;      ///< literal ones in child_ids, sorted by name
+    std::uint32_t first_pattern = 0, pattern_count = 0;  ///< in child_ids too
+    std::uint16_t depth = 0;                             ///< levels of its topic
     std::uint16_t quota_depth = 0;
     bool is_pattern = false;
-    bool mode_is_explicit = false;          ///< a $mode stands at this node or above
+    bool mode_is_explicit = false;  ///< a $mode stands at this node or above
     bool regulated = false;
     Mode mode = Mode::enforce;
-    const LevelPattern* pattern = nullptr;       ///< of a pattern; nullptr: any name
+    const LevelPattern* pattern = nullptr;  ///< of a pattern; nullptr: any name
     const CompiledType* type = nullptr;
-    const Member* self = nullptr;           ///< $payload: the level itself is a topic
-    const Member* open = nullptr;           ///< "#"
+    const Member* self = nullptr;  ///< $payload: the level itself is a topic
+    const Member* open = nullptr;  ///< "#"
     const std::vector<Writer>* writers = nullptr;
     const Quota* quota = nullptr;
     std::string_view owner, kind, description, metadata_json;
@@ -138,7 +138,7 @@ struct Model::Data {
     std::deque<CompiledType> types;
     std::vector<TypeNode> type_nodes;
     NameIndex type_index;
-    std::vector<TreeNode> nodes;            ///< the first is the root, which stands above the first level
+    std::vector<TreeNode> nodes;  ///< the first is the root, which stands above the first level
     std::vector<NodeId> child_ids;
     NameIndex index;
     boost::unordered_flat_map<std::string_view, AliasEntry> aliases;
@@ -162,11 +162,11 @@ public:
     explicit Walker(const Model& model) : data_(model.data()) {}
 
     enum class Step : std::uint8_t {
-        in_tree,      ///< stands at a node of the tree
-        in_type,      ///< stands below an asset
-        in_open,      ///< below "#"
-        case_only,    ///< the name differs only in case from `near`
-        unknown,      ///< no such name
+        in_tree,    ///< stands at a node of the tree
+        in_type,    ///< stands below an asset
+        in_open,    ///< below "#"
+        case_only,  ///< the name differs only in case from `near`
+        unknown,    ///< no such name
     };
     /// Takes one more level. After case_only and unknown the walker stays where it was.
     Step step(std::string_view level);

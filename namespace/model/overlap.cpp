@@ -17,7 +17,7 @@ constexpr int depth_max = 200;
 constexpr int repeat_max = 1000;
 
 using Range = std::pair<std::uint32_t, std::uint32_t>;
-using Set = std::vector<Range>;   // sorted, disjoint
+using Set = std::vector<Range>;  // sorted, disjoint
 
 Set normalised(Set set) {
     std::sort(set.begin(), set.end());
@@ -143,7 +143,7 @@ private:
             const std::size_t after = at_;
             end = count_out(begin, end, start, least, most, depth);
             at_ = after;
-            if (more() && quantifier(least, most)) widen();   // a repetition of a repetition
+            if (more() && quantifier(least, most)) widen();  // a repetition of a repetition
         }
         const int out = fresh();
         link(end, out);
@@ -176,7 +176,7 @@ private:
         } else {
             return false;
         }
-        take("?");   // lazy: the same language
+        take("?");  // lazy: the same language
         return true;
     }
 
@@ -184,7 +184,7 @@ private:
     int count_out(int begin, int end, std::size_t text_start, int least, int most, int depth) {
         const int out = fresh();
         if (gave_up_) return out;
-        if (most == 0) {   // nothing: the states of the one reading are left behind, unreachable
+        if (most == 0) {  // nothing: the states of the one reading are left behind, unreachable
             at(begin).next = out;
             at(begin).other = -1;
             at(begin).set.clear();
@@ -203,7 +203,7 @@ private:
         }
         int copies = 1;
         for (; copies < least && !gave_up_; ++copies) end = read_again(end, text_start, depth).second;
-        if (most < 0) {   // back to the last copy's begin
+        if (most < 0) {  // back to the last copy's begin
             const auto [again, last] = read_again(end, text_start, depth, out);
             link(last, again);
             return out;
@@ -238,7 +238,7 @@ private:
             ++at_;
             return step(from, any);
         }
-        if (c == '^' || c == '$') {   // holds at the ends of a whole match; elsewhere this is wider
+        if (c == '^' || c == '$') {  // holds at the ends of a whole match; elsewhere this is wider
             ++at_;
             exact_ = exact_ && (at_ == 1 || at_ == text_.size());
             return from;
@@ -256,7 +256,7 @@ private:
                 flags();
             }
         }
-        if (at_ > 0 && at_ <= text_.size() && text_[at_ - 1] == ')') return from;   // (?i) alone
+        if (at_ > 0 && at_ <= text_.size() && text_[at_ - 1] == ')') return from;  // (?i) alone
         const int end = alternatives(from, depth + 1);
         if (!take(")")) widen();
         return end;
@@ -300,12 +300,24 @@ private:
         const Set digit{{'0', '9'}}, word{{'0', '9'}, {'A', 'Z'}, {'_', '_'}, {'a', 'z'}},
             space{{'\t', '\n'}, {'\f', '\r'}, {' ', ' '}};
         switch (c) {
-            case 'd': set = digit; return true;
-            case 'D': set = complement(digit); return true;
-            case 'w': set = word; return true;
-            case 'W': set = complement(word); return true;
-            case 's': set = space; return true;
-            case 'S': set = complement(space); return true;
+            case 'd':
+                set = digit;
+                return true;
+            case 'D':
+                set = complement(digit);
+                return true;
+            case 'w':
+                set = word;
+                return true;
+            case 'W':
+                set = complement(word);
+                return true;
+            case 's':
+                set = space;
+                return true;
+            case 'S':
+                set = complement(space);
+                return true;
             case 'p':
             case 'P':
             case 'C': {
@@ -317,19 +329,26 @@ private:
                 }
                 return true;
             }
-            default: return false;
+            default:
+                return false;
         }
     }
 
     // The code point of an escape such as \. \n \x41 \x{1F600}; `at_` is behind the letter.
     std::uint32_t escaped(char c) {
         switch (c) {
-            case 'a': return 7;
-            case 'f': return 12;
-            case 'n': return 10;
-            case 'r': return 13;
-            case 't': return 9;
-            case 'v': return 11;
+            case 'a':
+                return 7;
+            case 'f':
+                return 12;
+            case 'n':
+                return 10;
+            case 'r':
+                return 13;
+            case 't':
+                return 9;
+            case 'v':
+                return 11;
             case 'x': {
                 std::string_view digits = text_.substr(at_, 2);
                 if (take("{")) digits = text_.substr(at_, std::min(text_.find('}', at_), text_.size()) - at_);
@@ -339,7 +358,8 @@ private:
                 std::from_chars(digits.data(), digits.data() + digits.size(), value, 16);
                 return value;
             }
-            default: return static_cast<unsigned char>(c);
+            default:
+                return static_cast<unsigned char>(c);
         }
     }
 
@@ -356,7 +376,7 @@ private:
             exact_ = false;
             return from;
         }
-        if ((c >= '0' && c <= '9') || c == 'Q') {   // octal, and literal text up to \E
+        if ((c >= '0' && c <= '9') || c == 'Q') {  // octal, and literal text up to \E
             widen();
             return from;
         }
@@ -386,7 +406,7 @@ private:
             }
         }
         take("]");
-        if (!exact_ && negated) return any;   // an inexact class would become too narrow
+        if (!exact_ && negated) return any;  // an inexact class would become too narrow
         set = normalised(std::move(set));
         return negated ? complement(set) : set;
     }
@@ -485,8 +505,8 @@ std::string utf8(std::uint32_t c) {
 
 struct Pair {
     int a, b;
-    int from;              // index of the pair before
-    std::uint32_t by;      // code point that led here; UINT32_MAX: none
+    int from;          // index of the pair before
+    std::uint32_t by;  // code point that led here; UINT32_MAX: none
 };
 
 }  // namespace

@@ -37,8 +37,7 @@ std::string_view level_fault(std::string_view text) {
 
 class Parser {
 public:
-    Parser(std::shared_ptr<const YamlTree> yaml, Problems& problems)
-        : reader_(*yaml, problems), problems_(problems) {
+    Parser(std::shared_ptr<const YamlTree> yaml, Problems& problems) : reader_(*yaml, problems), problems_(problems) {
         document_.yaml = std::move(yaml);
     }
 
@@ -80,8 +79,9 @@ private:
     void head(MapReader& map) {
         if (const auto* language = map.require("trunkline", "begin the file with trunkline: 1")) {
             if (language->kind != YamlNode::Kind::scalar || language->text != "1") {
-                add("TL-9110", language->place, "the language version is " + Reader::shape(*language) +
-                    ", this program reads 1", "write trunkline: 1, or use a newer program");
+                add("TL-9110", language->place,
+                    "the language version is " + Reader::shape(*language) + ", this program reads 1",
+                    "write trunkline: 1, or use a newer program");
             }
         }
         if (const auto* name = map.require("namespace", "write namespace: NAME")) {
@@ -172,9 +172,9 @@ private:
 
     void read_layout(const YamlNode& node) {
         MapReader map(reader_, node, "layout");
-        for (const auto& [name, out] : {std::pair("metrics", &document_.layout.metrics),
-                                        std::pair("events", &document_.layout.events),
-                                        std::pair("commands", &document_.layout.commands)}) {
+        for (const auto& [name, out] :
+             {std::pair("metrics", &document_.layout.metrics), std::pair("events", &document_.layout.events),
+              std::pair("commands", &document_.layout.commands)}) {
             const auto* value = map.take(name);
             const auto text = value ? reader_.text(*value, name) : std::nullopt;
             if (!text) continue;
@@ -182,8 +182,10 @@ private:
             if (fault.empty() && text->value.front() != '$') {
                 *out = text->value;
             } else {
-                add("TL-9141", text->place, quote(text->value) + " can't be a level: it " +
-                    std::string(fault.empty() ? "begins with $" : fault), "write one level such as _data");
+                add("TL-9141", text->place,
+                    quote(text->value) + " can't be a level: it " +
+                        std::string(fault.empty() ? "begins with $" : fault),
+                    "write one level such as _data");
             }
         }
         map.finish();
@@ -232,14 +234,16 @@ private:
         const std::size_t at = key.text.find('@');
         type.name = {key.text.substr(0, at), key.place};
         if (!is_identifier(type.name.value)) {
-            add("TL-9141", key.place, quote(key.text) + " can't name a type", "use letters, digits, - and _; NAME or NAME@2");
+            add("TL-9141", key.place, quote(key.text) + " can't name a type",
+                "use letters, digits, - and _; NAME or NAME@2");
         }
         MapReader map(reader_, node, "type " + std::string(type.name.value));
         if (node.is_null()) {
             add("TL-9107", key.place, "type " + quote(key.text) + " says nothing", "write at least its version");
         }
         type.version = {1, key.place};
-        const auto* version = at == std::string_view::npos ? map.require("version", "write version: 1") : map.take("version");
+        const auto* version =
+            at == std::string_view::npos ? map.require("version", "write version: 1") : map.take("version");
         if (version) {
             if (const auto value = reader_.count(*version, "version", 1, 1'000'000)) type.version = *value;
         }
@@ -282,8 +286,9 @@ private:
             std::string_view fault = level_fault(rest.substr(0, slash));
             if (fault.empty() && rest.front() == '$') fault = "begins with $";
             if (!fault.empty()) {
-                add("TL-9141", key.place, quote(key.text) + " can't name " + std::string(what) + ": a level " +
-                    std::string(fault), "write a name such as temperature, or a path such as drive/speed");
+                add("TL-9141", key.place,
+                    quote(key.text) + " can't name " + std::string(what) + ": a level " + std::string(fault),
+                    "write a name such as temperature, or a path such as drive/speed");
                 return false;
             }
             more = slash != std::string_view::npos;
@@ -385,13 +390,14 @@ private:
             node.is_pattern = true;
             node.name.value = key.text.substr(1, key.text.size() - 2);
             if (!is_identifier(node.name.value)) {
-                add("TL-9141", key.place, quote(key.text) + " can't name a pattern", "write \"{line}\": letters, digits, - and _");
+                add("TL-9141", key.place, quote(key.text) + " can't name a pattern",
+                    "write \"{line}\": letters, digits, - and _");
             }
         } else if (const std::string_view fault = level_fault(key.text); !fault.empty()) {
             add("TL-9141", key.place, quote(key.text) + " can't be a level: it " + std::string(fault),
                 "one key is one level; \"{name}\" stands for any name, \"#\" for everything below");
         }
-        if (value.kind == YamlNode::Kind::scalar && !value.is_null()) {   // name: payload
+        if (value.kind == YamlNode::Kind::scalar && !value.is_null()) {  // name: payload
             keys(node).payload = reader_.text(value, "the payload of " + std::string(key.text));
         } else if (is_mapping(value, "node " + std::string(key.text))) {
             node.children.reserve(value.link_count / 2);
@@ -425,9 +431,9 @@ private:
     }
 
     void read_key(const YamlNode& name, const YamlNode& value, Node& node) {
-        static const std::vector<std::string_view> known{"$kind",     "$type",    "$match",     "$mode",  "$owner",
-                                                         "$description", "$metadata", "$writers", "$regulated", "$quota",
-                                                         "$aliases",  "$payload"};
+        static const std::vector<std::string_view> known{"$kind",      "$type",        "$match",    "$mode",
+                                                         "$owner",     "$description", "$metadata", "$writers",
+                                                         "$regulated", "$quota",       "$aliases",  "$payload"};
         const std::string_view key = name.text;
         if (std::find(known.begin(), known.end(), key) == known.end()) {
             const std::string_view near = nearest_word(key, known);

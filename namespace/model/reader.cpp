@@ -54,8 +54,8 @@ std::optional<At<std::uint64_t>> Reader::count(const YamlNode& node, std::string
     const auto value = node.kind == YamlNode::Kind::scalar ? parse_count(node.text) : std::nullopt;
     if (value && *value >= min && *value <= max) return At<std::uint64_t>{*value, node.place};
     add(value ? "TL-9108" : "TL-9107", node.place,
-        std::string(what) + " is a whole number from " + std::to_string(min) + " to " + std::to_string(max) + ", found " +
-            shape(node),
+        std::string(what) + " is a whole number from " + std::to_string(min) + " to " + std::to_string(max) +
+            ", found " + shape(node),
         "write such a number");
     return std::nullopt;
 }
@@ -133,7 +133,8 @@ std::optional<At<Quota>> Reader::quota(const YamlNode& node) {
         if (value) {
             out.value.messages_per_s = value;
         } else {
-            add("TL-9163", rate->place, "rate is messages in a time, found " + shape(*rate), "write 100/s, 600/min or 50/h");
+            add("TL-9163", rate->place, "rate is messages in a time, found " + shape(*rate),
+                "write 100/s, 600/min or 50/h");
         }
     }
     if (const auto* bytes = map.take("bytes")) {

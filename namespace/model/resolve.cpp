@@ -28,7 +28,7 @@ std::size_t prefix_bytes(std::string_view topic, std::size_t levels) {
     return end;
 }
 
-constexpr std::size_t guesses_max = 4;   // levels of a topic that may be misspelt, case not counted
+constexpr std::size_t guesses_max = 4;  // levels of a topic that may be misspelt, case not counted
 
 // The nearest topic that the model accepts: each level that is wrong is replaced by the nearest legal one. Empty when
 // some level has none near, or when nothing is published where it ends.
@@ -38,13 +38,14 @@ std::string nearest_topic(const Model::Data& data, std::string_view topic) {
     std::size_t changed = 0, guessed = 0;
     for (LevelCursor at(topic); !at.done(); at.next()) {
         std::string level(at.level());
-        if (level.empty()) {   // a slash too many, at the front, at the end or in between
+        if (level.empty()) {  // a slash too many, at the front, at the end or in between
             ++changed;
             continue;
         }
         auto step = walker.step(level);
         if (step == Walker::Step::case_only || step == Walker::Step::unknown) {
-            const std::string right = step == Walker::Step::case_only ? std::string(walker.near()) : walker.suggestion(level);
+            const std::string right =
+                step == Walker::Step::case_only ? std::string(walker.near()) : walker.suggestion(level);
             guessed += fold_case(right) == fold_case(level) ? 0 : 1;
             if (right.empty() || guessed > guesses_max) return {};
             level = right;
@@ -68,7 +69,7 @@ std::string standing(const Model::Data& data, const Walker& walker, std::string_
         const TypeNode& at = data.type_nodes[walker.type_node()];
         return at.part_type.empty() ? quote(path) : quote(path) + ", a part of type " + std::string(at.part_type);
     }
-    if (node.type) return quote(path) + ", a " + std::string(node.type->id);
+    if (node.type) return quote(path) + ", " + with_article(node.type->id);
     return quote(path);
 }
 
@@ -87,8 +88,9 @@ NameFailure wrong_level(const Model::Data& data, const Walker& walker, Walker::S
     failure.level = level;
     const bool in_type = walker.type_node() != no_node;
     const TreeNode& node = walker.tree_node();
-    failure.place = in_type ? data.type_nodes[walker.type_node()].place
-                            : walker.node() == tree_root ? Place{} : node.place;
+    failure.place = in_type                      ? data.type_nodes[walker.type_node()].place
+                    : walker.node() == tree_root ? Place{}
+                                                 : node.place;
     failure.expected = walker.expected();
     const std::string above(topic.substr(0, prefix_bytes(topic, level - 1)));
     if (name.empty()) {
@@ -102,7 +104,7 @@ NameFailure wrong_level(const Model::Data& data, const Walker& walker, Walker::S
         failure.expected = walker.near();
         const NodeId near = in_type ? no_node : data.index.find(walker.node(), walker.near());
         if (near != no_node) failure.place = data.nodes[near].place;
-    } else if (walker.is_leaf()) {
+    } else if (walker.is_leaf() && (in_type || walker.node() != tree_root)) {
         failure.rule = "TL-2105";
         failure.text = "the model ends at " + standing(data, walker, above) + "; " + level_text(level, name) +
                        " and what follows is not part of it";
@@ -112,8 +114,8 @@ NameFailure wrong_level(const Model::Data& data, const Walker& walker, Walker::S
         if (node.type && (in_type || node.child_count + node.pattern_count == 0)) {
             failure.rule = "TL-2106";
             failure.text = level_text(level, name) + " is no member of " + standing(data, walker, above);
-        } else if (walker.has_patterns() && (failure.nearest.empty() ||
-                   data.index.find(walker.node(), failure.nearest) == no_node)) {
+        } else if (walker.has_patterns() &&
+                   (failure.nearest.empty() || data.index.find(walker.node(), failure.nearest) == no_node)) {
             const bool case_only = !failure.nearest.empty() && failure.nearest == fold_case(name);
             failure.rule = case_only ? "TL-2103" : "TL-2102";
             failure.text = case_only ? level_text(level, name) + " differs only in case from " + quote(failure.nearest)
@@ -158,12 +160,18 @@ std::string_view to_string(Mode mode) {
 
 std::string_view to_string(MemberKind kind) {
     switch (kind) {
-        case MemberKind::structure: return "structure";
-        case MemberKind::asset: return "asset";
-        case MemberKind::metric: return "metric";
-        case MemberKind::event: return "event";
-        case MemberKind::command: return "command";
-        case MemberKind::open: return "open";
+        case MemberKind::structure:
+            return "structure";
+        case MemberKind::asset:
+            return "asset";
+        case MemberKind::metric:
+            return "metric";
+        case MemberKind::event:
+            return "event";
+        case MemberKind::command:
+            return "command";
+        case MemberKind::open:
+            return "open";
     }
     return "";
 }

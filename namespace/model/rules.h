@@ -8,10 +8,10 @@
 namespace trunkline::uns {
 
 struct ModelRule {
-    std::string_view id;         ///< stable: dashboards and scripts count by it
-    std::string_view name;       ///< in a few words
-    std::string_view meaning;    ///< when it is broken
-    std::string_view mend;       ///< what usually helps
+    std::string_view id;       ///< stable: dashboards and scripts count by it
+    std::string_view name;     ///< in a few words
+    std::string_view meaning;  ///< when it is broken
+    std::string_view mend;     ///< what usually helps
 };
 
 /// All rules but those of payloads, sorted by id.

@@ -51,7 +51,7 @@ struct Part {
 };
 
 struct Type {
-    Text name;                              ///< without a version
+    Text name;  ///< without a version
     At<std::uint64_t> version;
     std::optional<Text> level, description;
     std::string metadata_json;
@@ -77,22 +77,22 @@ struct NodeKeys {
 };
 
 struct Node {
-    Text name;                              ///< the level, or the name within {}
+    Text name;  ///< the level, or the name within {}
     bool is_pattern = false;
     std::optional<Text> match, kind, type;
     std::unique_ptr<NodeKeys> keys;
-    std::optional<Text> open;               ///< the payload under "#"
+    std::optional<Text> open;  ///< the payload under "#"
     std::vector<Node> children;
 };
 
 struct Payload {
     Text name;
     std::string schema_json;
-    std::map<std::string, Place, std::less<>> places;   ///< by JSON pointer
+    std::map<std::string, Place, std::less<>> places;  ///< by JSON pointer
 };
 
 struct Naming {
-    std::vector<std::pair<Text, Text>> expressions;     ///< what for, expression
+    std::vector<std::pair<Text, Text>> expressions;  ///< what for, expression
     bool unique_ignoring_case = false;
 };
 
@@ -102,11 +102,11 @@ struct Sparkplug {
 };
 
 struct Layout {
-    std::string_view metrics, events, commands;         ///< empty: no level of its own
+    std::string_view metrics, events, commands;  ///< empty: no level of its own
 };
 
 struct Document {
-    std::shared_ptr<const YamlTree> yaml;               ///< holds the texts
+    std::shared_ptr<const YamlTree> yaml;  ///< holds the texts
     std::string name, version;
     Place place;
     std::string_view owner, description;

@@ -126,6 +126,12 @@ std::string quote(std::string_view text) {
     return out + (cut ? "...\"" : "\"");
 }
 
+std::string with_article(std::string_view noun) {
+    // "unit" is spoken with a consonant, unlike the other kinds of level and types that begin with a vowel.
+    const bool vowel = !noun.empty() && std::string_view("aeioAEIO").find(noun.front()) != std::string_view::npos;
+    return (vowel ? "an " : "a ") + std::string(noun);
+}
+
 bool is_utf8(std::string_view text) {
     while (!text.empty()) {
         const auto value = take_code_point(text);

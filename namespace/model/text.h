@@ -14,6 +14,9 @@ namespace trunkline::uns {
 /// Reason String.
 [[nodiscard]] std::string quote(std::string_view text);
 
+/// With the article that goes before it: an area, a site.
+[[nodiscard]] std::string with_article(std::string_view noun);
+
 /// True when `text` is well-formed UTF-8 without U+0000.
 [[nodiscard]] bool is_utf8(std::string_view text);
 

@@ -8,8 +8,8 @@
 namespace trunkline::uns {
 
 struct UnitError {
-    std::string message;   ///< what is wrong
-    std::string mend;      ///< the code that was probably meant, or how to write one
+    std::string message;  ///< what is wrong
+    std::string mend;     ///< the code that was probably meant, or how to write one
 };
 
 /// Nothing when `unit` is a UCUM code: terms of atoms with prefixes and exponents, `.`, `/`, brackets and annotations

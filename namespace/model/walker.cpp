@@ -7,7 +7,7 @@ namespace trunkline::uns {
 namespace {
 
 constexpr std::size_t names_shown_max = 5;
-constexpr std::size_t candidates_max = 256;   // names that are compared by edit distance, however many there are
+constexpr std::size_t candidates_max = 256;  // names that are compared by edit distance, however many there are
 
 // The numbers in a name, without leading zeros: filler-07 has 7.
 std::vector<std::string_view> numbers_of(std::string_view name) {
@@ -69,8 +69,8 @@ std::string_view Interner::keep(std::string_view text) {
 }
 
 NodeId NameIndex::find_folded(NodeId parent, std::string_view name) const {
-    const auto found = is_folded(name) ? folded.find(ChildKey{parent, name})
-                                       : folded.find(ChildKey{parent, fold_case(name)});
+    const auto found =
+        is_folded(name) ? folded.find(ChildKey{parent, name}) : folded.find(ChildKey{parent, fold_case(name)});
     return found == folded.end() ? no_node : found->second;
 }
 
@@ -170,7 +170,7 @@ std::string Walker::expected() const {
         for (const NodeId id : data_.patterns_of(node)) {
             const LevelPattern* expression = data_.nodes[id].pattern;
             out += out.empty() ? "" : ", or ";
-            out += "a " + std::string(data_.nodes[id].name) + (expression ? " like " + expression->text() : "");
+            out += with_article(data_.nodes[id].name) + (expression ? " like " + expression->text() : "");
         }
         if (node.open) out += out.empty() ? "any name" : ", or any other name";
     }
@@ -197,7 +197,7 @@ std::string Walker::reshaped(std::string_view level) const {
     }
     std::string underscored = dashed, unpadded;
     std::replace(underscored.begin(), underscored.end(), '-', '_');
-    for (std::size_t i = 0; i < split.size(); ++i) {   // line-01 -> line-1
+    for (std::size_t i = 0; i < split.size(); ++i) {  // line-01 -> line-1
         const bool starts_number = i == 0 || split[i - 1] == '-';
         const bool more = i + 1 < split.size() && split[i + 1] >= '0' && split[i + 1] <= '9';
         if (!(split[i] == '0' && starts_number && more)) unpadded += split[i];

@@ -103,6 +103,7 @@ public:
         if (documents_ == 0) {
             YamlNode nothing;
             nothing.is_plain = true;
+            nothing.place = {1, 1};
             tree_->nodes_.push_back(nothing);
         }
         return tree_;
@@ -112,11 +113,11 @@ private:
     struct Frame {
         YamlNode node;
         std::vector<std::uint32_t> children;
-        std::uint32_t anchor = 0;                          // 1 + index in anchors_; 0: none
-        std::unordered_set<std::string_view> keys;         // of a mapping with many
+        std::uint32_t anchor = 0;                   // 1 + index in anchors_; 0: none
+        std::unordered_set<std::string_view> keys;  // of a mapping with many
     };
     static constexpr std::uint32_t open_anchor = UINT32_MAX;
-    static constexpr std::size_t keys_compared_max = 8;    // above it a set is used
+    static constexpr std::size_t keys_compared_max = 8;  // above it a set is used
 
     static Place place_of(const yaml_mark_t& mark) {
         return {static_cast<std::uint32_t>(mark.line) + 1, static_cast<std::uint32_t>(mark.column) + 1};
@@ -138,9 +139,10 @@ private:
             place = last_;
             message += " at byte " + std::to_string(parser.problem_offset);
         }
-        problems_.add("TL-9101", place, message,
-                      "mend the YAML here or on the line before: indentation by blanks alone, \"key: value\", quotation "
-                      "marks and brackets that close");
+        problems_.add(
+            "TL-9101", place, message,
+            "mend the YAML here or on the line before: indentation by blanks alone, \"key: value\", quotation "
+            "marks and brackets that close");
     }
 
     bool take(const yaml_event_t& event) {
@@ -152,8 +154,10 @@ private:
                     return refuse("TL-9103", place, "a second document begins here", "a model is one YAML document");
                 }
                 return true;
-            case YAML_ALIAS_EVENT: return take_alias(view(event.data.alias.anchor), place);
-            case YAML_SCALAR_EVENT: return take_scalar(event, place);
+            case YAML_ALIAS_EVENT:
+                return take_alias(view(event.data.alias.anchor), place);
+            case YAML_SCALAR_EVENT:
+                return take_scalar(event, place);
             case YAML_SEQUENCE_START_EVENT: {
                 const auto& start = event.data.sequence_start;
                 return open(YamlNode::Kind::sequence, view(start.anchor), view(start.tag), place);
@@ -163,8 +167,10 @@ private:
                 return open(YamlNode::Kind::mapping, view(start.anchor), view(start.tag), place);
             }
             case YAML_SEQUENCE_END_EVENT:
-            case YAML_MAPPING_END_EVENT: return close();
-            default: return true;
+            case YAML_MAPPING_END_EVENT:
+                return close();
+            default:
+                return true;
         }
     }
 
@@ -237,7 +243,7 @@ private:
         for (const std::uint32_t child : frame.children) {
             const YamlNode& node = tree_->nodes_[child];
             frame.node.height = std::max<std::uint16_t>(frame.node.height, node.height + 1);
-            frame.node.size += node.size;      // can't overflow: the sums are limited in append()
+            frame.node.size += node.size;  // can't overflow: the sums are limited in append()
             frame.node.bytes += node.bytes;
         }
         return add(frame.node, frame.anchor, true);
@@ -263,8 +269,9 @@ private:
         nodes_ += size;
         bytes_ += bytes;
         if (nodes_ > YamlTree::nodes_max) {
-            return refuse("TL-9102", place, "more than " + std::to_string(YamlTree::nodes_max) +
-                          " YAML nodes, aliases counted each time", "place instances by a pattern, such as \"{line}\"");
+            return refuse("TL-9102", place,
+                          "more than " + std::to_string(YamlTree::nodes_max) + " YAML nodes, aliases counted each time",
+                          "place instances by a pattern, such as \"{line}\"");
         }
         if (bytes_ > YamlTree::text_bytes_max) {
             return refuse("TL-9102", place, "more than 24 MiB of text, aliases counted each time", "write less");
@@ -297,13 +304,14 @@ private:
             }
             again = !frame.keys.insert(key.text).second;
         }
-        if (again) problems_.add("TL-9104", place, "the key " + quote(key.text) + " is given twice", "keep one of them");
+        if (again)
+            problems_.add("TL-9104", place, "the key " + quote(key.text) + " is given twice", "keep one of them");
     }
 
     Problems& problems_;
     std::shared_ptr<YamlTree> tree_;
     std::vector<Frame> stack_;
-    std::vector<std::uint32_t> anchors_;                       // node of each anchor
+    std::vector<std::uint32_t> anchors_;  // node of each anchor
     std::unordered_map<std::string, std::size_t> anchor_names_;
     std::size_t nodes_ = 0, bytes_ = 0, documents_ = 0;
     Place last_{1, 1};
@@ -344,7 +352,8 @@ std::optional<std::string> json_token(std::string_view text) {
     const bool radix = text.starts_with("0x") || text.starts_with("0o");
     if (radix && text.size() > 2 && text.size() < 18) {
         std::uint64_t value = 0;
-        const auto [end, error] = std::from_chars(text.data() + 2, text.data() + text.size(), value, text[1] == 'x' ? 16 : 8);
+        const auto [end, error] =
+            std::from_chars(text.data() + 2, text.data() + text.size(), value, text[1] == 'x' ? 16 : 8);
         if (error == std::errc{} && end == text.data() + text.size()) return std::to_string(value);
     }
     const char first = text.front();
@@ -354,10 +363,11 @@ std::optional<std::string> json_token(std::string_view text) {
     std::string_view digits = text;
     if (digits.front() == '-') digits.remove_prefix(1);
     const std::size_t point = digits.find('.');
-    const bool is_json = first != '+' && digits.front() != '.' && (digits.front() != '0' || digits.size() == 1 ||
-                         digits[1] == '.' || digits[1] == 'e' || digits[1] == 'E') &&
-                         (point == std::string_view::npos || (point + 1 < digits.size() && digits[point + 1] >= '0' &&
-                                                              digits[point + 1] <= '9'));
+    const bool is_json =
+        first != '+' && digits.front() != '.' &&
+        (digits.front() != '0' || digits.size() == 1 || digits[1] == '.' || digits[1] == 'e' || digits[1] == 'E') &&
+        (point == std::string_view::npos ||
+         (point + 1 < digits.size() && digits[point + 1] >= '0' && digits[point + 1] <= '9'));
     return is_json ? std::string(text) : number_text(*parse_number(text));
 }
 

@@ -29,6 +29,7 @@ public:
     void add(std::string_view rule, Place place, std::string message, std::string fix);
     [[nodiscard]] bool empty() const { return list_.empty(); }
     [[nodiscard]] bool full() const { return list_.size() >= problems_max; }
+    [[nodiscard]] std::size_t count() const { return list_.size() + more_; }
     [[nodiscard]] const std::string& file() const { return file_; }
     /// In the order of the file; a problem found twice at one place is told once.
     [[nodiscard]] std::vector<Problem> take();
@@ -48,14 +49,14 @@ private:
 struct YamlNode {
     enum class Kind : std::uint8_t { scalar, sequence, mapping };
     Kind kind = Kind::scalar;
-    bool is_plain = false;             ///< a scalar without quotation marks
-    std::uint16_t height = 1;          ///< levels of nodes below and including this one
-    std::uint32_t size = 1;            ///< nodes below and including this one, aliases counted each time
-    std::uint32_t bytes = 0;           ///< of all scalars below and including this one, aliases counted each time
-    std::uint32_t first_link = 0;      ///< of the children, in YamlTree
+    bool is_plain = false;         ///< a scalar without quotation marks
+    std::uint16_t height = 1;      ///< levels of nodes below and including this one
+    std::uint32_t size = 1;        ///< nodes below and including this one, aliases counted each time
+    std::uint32_t bytes = 0;       ///< of all scalars below and including this one, aliases counted each time
+    std::uint32_t first_link = 0;  ///< of the children, in YamlTree
     std::uint32_t link_count = 0;
     Place place;
-    std::string_view text;             ///< of a scalar; lives as long as the tree
+    std::string_view text;  ///< of a scalar; lives as long as the tree
 
     /// Nothing: an empty value, `~` or `null` (YAML 1.2 core schema).
     [[nodiscard]] bool is_null() const;
@@ -63,11 +64,11 @@ struct YamlNode {
 
 class YamlTree {
 public:
-    static constexpr std::size_t bytes_max = 16UL << 20;    ///< of the file
-    static constexpr std::size_t depth_max = 100;           ///< of nesting
-    static constexpr std::size_t nodes_max = 1'500'000;     ///< aliases counted each time
+    static constexpr std::size_t bytes_max = 16UL << 20;  ///< of the file
+    static constexpr std::size_t depth_max = 100;         ///< of nesting
+    static constexpr std::size_t nodes_max = 1'500'000;   ///< aliases counted each time
     static constexpr std::size_t scalar_bytes_max = 64UL << 10;
-    static constexpr std::size_t text_bytes_max = 24UL << 20;   ///< of all scalars, aliases counted each time
+    static constexpr std::size_t text_bytes_max = 24UL << 20;  ///< of all scalars, aliases counted each time
 
     /// nullptr when `text` is no single YAML document within the limits; `problems` then tells why.
     static std::shared_ptr<const YamlTree> parse(std::string_view text, Problems& problems);
@@ -95,7 +96,7 @@ private:
 
     class Arena;
     std::unique_ptr<Arena> arena_;
-    std::deque<YamlNode> nodes_;               // grows without moving what is there
+    std::deque<YamlNode> nodes_;  // grows without moving what is there
     std::vector<std::uint32_t> links_;
     std::uint32_t root_ = 0;
 };
