@@ -7,7 +7,8 @@ namespace trunkline::uns {
 namespace {
 
 constexpr std::size_t names_shown_max = 5;
-constexpr std::size_t candidates_max = 256;  // names that are compared by edit distance, however many there are
+constexpr std::size_t candidates_max = 64;  // names that are compared by edit distance, however many there are
+constexpr std::size_t expression_bytes_max = 80;  // of a regular expression, when it is shown
 
 // The numbers in a name, without leading zeros: filler-07 has 7.
 std::vector<std::string_view> numbers_of(std::string_view name) {
@@ -167,10 +168,18 @@ std::string Walker::expected() const {
         }
         if (names > shown) out += " (" + std::to_string(names) + " in all)";
         names = shown;
+        std::size_t patterns = 0;
         for (const NodeId id : data_.patterns_of(node)) {
+            if (++patterns > names_shown_max) {
+                out += ", and " + std::to_string(node.pattern_count - names_shown_max) + " more patterns";
+                break;
+            }
             const LevelPattern* expression = data_.nodes[id].pattern;
             out += out.empty() ? "" : ", or ";
-            out += with_article(data_.nodes[id].name) + (expression ? " like " + expression->text() : "");
+            out += with_article(data_.nodes[id].name);
+            if (!expression) continue;
+            const bool short_enough = expression->text().size() <= expression_bytes_max;
+            out += " like " + (short_enough ? expression->text() : quote(expression->text()));
         }
         if (node.open) out += out.empty() ? "any name" : ", or any other name";
     }

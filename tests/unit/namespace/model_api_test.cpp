@@ -341,3 +341,55 @@ TEST_CASE("the traffic of the simulated plant keeps the discrete example", "[nam
     CHECK(outcome(*model, line + "/filler-1/viscosity", R"({"value":41.3,"timestamp":1})", edge) ==
           Outcome::quarantine);
 }
+
+namespace {
+
+// The keys that the program names as known where an unknown one stands: of the problem that is about `zzzzzzzzzzzz`.
+std::set<std::string> known_keys(const std::string& yaml) {
+    std::set<std::string> out;
+    for (const Problem& problem : Model::compile(yaml, "m.yaml").problems) {
+        const std::string lead = "known are ";
+        const std::size_t at = problem.fix.find(lead);
+        if (problem.message.find("zzzzzzzzzzzz") == std::string::npos || at == std::string::npos) continue;
+        std::istringstream list(problem.fix.substr(at + lead.size()));
+        for (std::string key; std::getline(list >> std::ws, key, ',');) out.insert(key);
+    }
+    return out;
+}
+
+std::set<std::string> schema_keys(const Json& properties) {
+    std::set<std::string> out;
+    for (const auto& [key, value] : properties.items()) out.insert(key);
+    return out;
+}
+
+}  // namespace
+
+TEST_CASE("the schema for editors has the keys of the program, no more and no less", "[namespace][model]") {
+    const Json schema = Json::parse(read_source("deploy/trunkline-model.schema.json"));
+    const auto at = [&](const char* pointer) { return schema_keys(schema.at(Json::json_pointer(pointer))); };
+    CHECK(known_keys("zzzzzzzzzzzz: 1\n") == at("/properties"));
+    CHECK(known_keys(head("defaults: {zzzzzzzzzzzz: 1}\n")) == at("/properties/defaults/properties"));
+    CHECK(known_keys(head("layout: {zzzzzzzzzzzz: 1}\n")) == at("/properties/layout/properties"));
+    CHECK(known_keys(head("payloads: {p: {zzzzzzzzzzzz: 1}}\n")) ==
+          at("/properties/payloads/additionalProperties/properties"));
+    CHECK(known_keys(head("sparkplug: [{zzzzzzzzzzzz: 1}]\n")) == at("/properties/sparkplug/items/properties"));
+    CHECK(known_keys(head("types: {t: {zzzzzzzzzzzz: 1}}\n")) == at("/definitions/type/properties"));
+    CHECK(known_keys(head("types: {t: {version: 1, metrics: {m: {zzzzzzzzzzzz: 1}}}}\n")) ==
+          at("/definitions/metric/properties"));
+    CHECK(known_keys(head("types: {t: {version: 1, events: {m: {zzzzzzzzzzzz: 1}}}}\n")) ==
+          at("/definitions/member/properties"));
+    auto node = at("/definitions/node/anyOf/2/properties");
+    CHECK(node.erase("#") == 1);
+    CHECK(known_keys(head("tree: {a: {$zzzzzzzzzzzz: 1}}\n")) == node);
+    CHECK(known_keys(head("tree: {a: {$quota: {zzzzzzzzzzzz: 1}}}\n")) ==
+          at("/definitions/node/anyOf/2/properties/$quota/properties"));
+}
+
+TEST_CASE("the model of the documentation compiles", "[namespace][model]") {
+    const std::string page = read_source("docs/model.md");
+    const std::string open = "```yaml\n";
+    const std::size_t begin = page.find(open) + open.size();
+    const auto model = compiled(page.substr(begin, page.find("```", begin) - begin));
+    CHECK(model->resolve("acme/munich/line-1/filler-1/target-rate").kind == MemberKind::command);
+}

@@ -60,7 +60,7 @@ TEST_CASE("every fault of a model is told with its place, rule and mend", "[name
             seen.insert(problem.rule);
         }
     }
-    // TL-9102 is in "a hostile model is refused"; all other rules of the language have a row.
+    // TL-9102 is in "a hostile model is refused in ..."; all other rules of the language have a row.
     for (const ModelRule& rule : model_rules()) {
         if (rule.id.starts_with("TL-91") && rule.id != "TL-9102") CHECK(seen.contains(std::string(rule.id)));
     }

@@ -1,4 +1,8 @@
 // Hostile models are refused quickly and in little memory; large ones compile quickly; tools of the language.
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <chrono>
 #include <fstream>
 
@@ -66,7 +70,25 @@ std::string large_model() {
 
 }  // namespace
 
-TEST_CASE("a hostile model is refused in under two seconds", "[namespace][model]") {
+// How much more memory than before a process of its own needs to compile `text`, in MiB; -1: it did not end well.
+long mebibytes_to_compile(const std::string& text) {
+    const pid_t child = fork();
+    if (child == 0) {
+        std::ifstream statm("/proc/self/statm");
+        long total = 0, resident = 0;
+        statm >> total >> resident;
+        const bool refused = Model::compile(text, "m.yaml").model == nullptr;
+        rusage usage{};
+        getrusage(RUSAGE_SELF, &usage);
+        const long used = usage.ru_maxrss / 1024 - resident * sysconf(_SC_PAGESIZE) / (1L << 20);
+        _exit(!refused || used > 1000 ? 255 : static_cast<int>(std::max(used, 0L) / 4));
+    }
+    int status = 0;
+    if (child < 0 || waitpid(child, &status, 0) != child || !WIFEXITED(status) || WEXITSTATUS(status) == 255) return -1;
+    return 4L * WEXITSTATUS(status);
+}
+
+TEST_CASE("a hostile model is refused in under two seconds and 256 MiB", "[namespace][model]") {
     const std::string start = head("");
     std::string nested_types = start + "types:\n", patterns = start + "tree:\n  a:\n",
                 many_errors = start + "tree:\n  a:\n";
@@ -113,6 +135,11 @@ TEST_CASE("a hostile model is refused in under two seconds", "[namespace][model]
         {"a huge pattern", start + "naming: {default: \"" + repeated("(a|b)*", 3000) + "\"}\n"},
         {"patterns that overlap everywhere", overlapping},
         {"errors everywhere", many_errors},
+        {"a million nodes", start + "tree:\n  a:\n" + [] {
+             std::string out;
+             for (int i = 0; i < 700'000; ++i) out += "    n" + std::to_string(i) + ":\n";
+             return out;
+         }()},
         {"a million scalars", start + "exempt:\n" + repeated("- a\n", 2'000'000)},
         {"a huge text", start + "owner: \"" + std::string(5'000'000, 'x') + "\"\n"},
         {"one long line of colons", start + repeated("a:", 2'000'000)},
@@ -132,6 +159,11 @@ TEST_CASE("a hostile model is refused in under two seconds", "[namespace][model]
         CHECK(result.problems.size() <= Problems::problems_max + 1);
         CHECK(took < 2.0 * slower);
         for (const Problem& problem : result.problems) CHECK(problem.message.size() < 2000);
+        if (slower > 2) continue;   // sanitizers need memory of their own
+        const long mebibytes = mebibytes_to_compile(text);
+        INFO(mebibytes << " MiB");
+        CHECK(mebibytes >= 0);
+        CHECK(mebibytes < 256);
     }
 }
 
