@@ -7,7 +7,6 @@
 namespace trunkline::uns {
 namespace {
 
-constexpr std::size_t nodes_max = 500'000;
 constexpr std::size_t patterns_of_node_max = 64;
 constexpr std::size_t topic_levels_max = 64;
 constexpr std::string_view kind_unknown = "?";  // a fault was reported; what is below is not judged by it
@@ -32,6 +31,10 @@ void Compiler::compile_tree() {
     root.mode = document_.mode;
     root.owner = data_.owner;
     root.place = document_.place;
+    data_.nodes.reserve(document_.node_count + 1);
+    data_.child_ids.reserve(document_.node_count);
+    data_.index.exact.reserve(document_.node_count);
+    data_.index.folded.reserve(document_.node_count);
     data_.nodes.push_back(root);
     compile_children(document_.tree, tree_root);
 }
@@ -40,11 +43,7 @@ void Compiler::compile_children(const std::vector<syntax::Node>& children, NodeI
     if (children.empty()) return;
     std::vector<NodeId> literals, patterns;
     for (const syntax::Node& child : children) {
-        if (data_.nodes.size() > nodes_max) {
-            add("TL-9102", child.name.place, "the tree has more than 500,000 nodes",
-                "place instances by a pattern, such as \"{line}\", instead of one by one");
-            return;
-        }
+        if (problems_.full()) return;
         const NodeId id = compile_node(child, parent);
         (child.is_pattern ? patterns : literals).push_back(id);
     }

@@ -41,7 +41,8 @@ public:
         document_.yaml = std::move(yaml);
     }
 
-    Document run() {
+    // nullopt: so much is wrong that the rest need not be looked at.
+    std::optional<Document> run() {
         const YamlNode& root = reader_.yaml().root();
         document_.place = root.place;
         MapReader map(reader_, root, "the model");
@@ -56,6 +57,7 @@ public:
         if (const auto* rows = map.take("sparkplug")) read_sparkplug(*rows);
         if (const auto* exempt = map.take("exempt")) read_exempt(*exempt);
         map.finish();
+        if (too_many_ || problems_.full() || root.kind != YamlNode::Kind::mapping) return std::nullopt;
         return std::move(document_);
     }
 
@@ -385,6 +387,13 @@ private:
 
     Node read_node(const YamlNode& key, const YamlNode& value) {
         Node node;
+        if (problems_.full() || too_many_) return node;  // what is wrong further on would not be told
+        if (++document_.node_count > Document::nodes_max) {
+            add("TL-9102", key.place, "the tree has more than 250,000 nodes",
+                "place instances by a pattern, such as \"{line}\", instead of one by one");
+            too_many_ = true;
+            return node;
+        }
         node.name = {key.text, key.place};
         if (key.text.starts_with("{") && key.text.ends_with("}") && key.text.size() > 2) {
             node.is_pattern = true;
@@ -431,6 +440,7 @@ private:
     }
 
     void read_key(const YamlNode& name, const YamlNode& value, Node& node) {
+        if (problems_.full()) return;
         static const std::vector<std::string_view> known{"$kind",      "$type",        "$match",    "$mode",
                                                          "$owner",     "$description", "$metadata", "$writers",
                                                          "$regulated", "$quota",       "$aliases",  "$payload"};
@@ -498,6 +508,7 @@ private:
     Reader reader_;
     Problems& problems_;
     Document document_;
+    bool too_many_ = false;  // nodes of the tree
 };
 
 }  // namespace
@@ -505,10 +516,7 @@ private:
 std::optional<Document> parse(std::string_view text, Problems& problems) {
     auto yaml = YamlTree::parse(text, problems);
     if (!yaml) return std::nullopt;
-    const bool usable = yaml->root().kind == YamlNode::Kind::mapping;
-    Document document = Parser(std::move(yaml), problems).run();
-    if (!usable) return std::nullopt;
-    return document;
+    return Parser(std::move(yaml), problems).run();
 }
 
 }  // namespace trunkline::uns::syntax

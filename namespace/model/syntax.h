@@ -106,6 +106,8 @@ struct Layout {
 };
 
 struct Document {
+    static constexpr std::size_t nodes_max = 250'000;  ///< of the tree
+
     std::shared_ptr<const YamlTree> yaml;  ///< holds the texts
     std::string name, version;
     Place place;
@@ -121,6 +123,7 @@ struct Document {
     std::vector<Payload> payloads;
     std::vector<Type> types;
     std::vector<Node> tree;
+    std::size_t node_count = 0;  ///< of the tree
     std::vector<Sparkplug> sparkplug;
     std::vector<Text> exempt;
 };

@@ -7,7 +7,7 @@ namespace trunkline::uns {
 namespace {
 
 constexpr std::size_t names_shown_max = 5;
-constexpr std::size_t candidates_max = 64;  // names that are compared by edit distance, however many there are
+constexpr std::size_t candidates_max = 64;        // names that are compared by edit distance, however many there are
 constexpr std::size_t expression_bytes_max = 80;  // of a regular expression, when it is shown
 
 // The numbers in a name, without leading zeros: filler-07 has 7.

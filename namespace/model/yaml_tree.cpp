@@ -6,10 +6,10 @@
 #include <cstring>
 #include <optional>
 #include <unordered_map>
-#include <unordered_set>
 
 #include <xxhash.h>
 #include <yaml.h>
+#include <boost/unordered/unordered_flat_set.hpp>
 
 #include "namespace/model/text.h"
 
@@ -36,7 +36,7 @@ std::vector<Problem> Problems::take() {
         if (!again) out.push_back(std::move(entry.problem));
     }
     if (more_ > 0) {
-        out.push_back({"TL-9102", file_, std::to_string(more_) + " more problems are not listed", "mend these first"});
+        out.push_back({"TL-9102", file_, "there are more problems than the 200 listed", "mend these first"});
     }
     list_.clear();
     return out;
@@ -113,8 +113,8 @@ private:
     struct Frame {
         YamlNode node;
         std::vector<std::uint32_t> children;
-        std::uint32_t anchor = 0;                   // 1 + index in anchors_; 0: none
-        std::unordered_set<std::string_view> keys;  // of a mapping with many
+        std::uint32_t anchor = 0;                          // 1 + index in anchors_; 0: none
+        boost::unordered_flat_set<std::string_view> keys;  // of a mapping with many
     };
     static constexpr std::uint32_t open_anchor = UINT32_MAX;
     static constexpr std::size_t keys_compared_max = 8;  // above it a set is used
@@ -405,33 +405,50 @@ void YamlTree::append_json(const YamlNode& node, std::string& out) const {
     }
 }
 
-void YamlTree::append_canonical(const YamlNode& node, std::string& out) const {
-    if (node.kind == YamlNode::Kind::scalar) {
-        if (node.is_null()) {
-            out += 'n';
-            return;
+// Feeds a node to the hash, mappings in the order of their keys; every text goes with its length before it.
+class YamlTree::Hasher {
+public:
+    explicit Hasher(const YamlTree& tree) : tree_(tree), state_(XXH3_createState()) { XXH3_128bits_reset(state_); }
+    ~Hasher() { XXH3_freeState(state_); }
+    Hasher(const Hasher&) = delete;
+    Hasher& operator=(const Hasher&) = delete;
+
+    void add(const YamlNode& node) {
+        if (node.kind == YamlNode::Kind::scalar) {
+            if (node.is_null()) return put('n');
+            return put_text('s', node.text);
         }
-        out += 's' + std::to_string(node.text.size()) + ':';
-        out += node.text;
-        return;
+        put(node.kind == YamlNode::Kind::sequence ? '[' : '{');
+        if (node.kind == YamlNode::Kind::sequence) {
+            for (std::size_t i = 0; i < node.link_count; ++i) add(tree_.child(node, i));
+        } else {
+            std::vector<std::uint32_t> order;  // indices of the keys
+            for (std::uint32_t i = 0; i + 1 < node.link_count; i += 2) order.push_back(i);
+            std::sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) {
+                return tree_.child(node, a).text < tree_.child(node, b).text;
+            });
+            for (const std::uint32_t i : order) {
+                put_text('k', tree_.child(node, i).text);
+                add(tree_.child(node, i + 1));
+            }
+        }
+        put(';');
     }
-    out += node.kind == YamlNode::Kind::sequence ? '[' : '{';
-    if (node.kind == YamlNode::Kind::sequence) {
-        for (std::size_t i = 0; i < node.link_count; ++i) append_canonical(child(node, i), out);
-    } else {
-        std::vector<std::pair<std::string_view, const YamlNode*>> entries;
-        for (std::size_t i = 0; i + 1 < node.link_count; i += 2) {
-            entries.emplace_back(child(node, i).text, &child(node, i + 1));
-        }
-        std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
-        for (const auto& [key, value] : entries) {
-            out += std::to_string(key.size()) + ':';
-            out += key;
-            append_canonical(*value, out);
-        }
+    XXH128_hash_t digest() { return XXH3_128bits_digest(state_); }
+
+private:
+    void put(char c) { XXH3_128bits_update(state_, &c, 1); }
+    void put_text(char what, std::string_view text) {
+        const auto size = static_cast<std::uint32_t>(text.size());
+        const char head[5] = {what, static_cast<char>(size & 0xFF), static_cast<char>(size >> 8 & 0xFF),
+                              static_cast<char>(size >> 16 & 0xFF), static_cast<char>(size >> 24)};
+        XXH3_128bits_update(state_, head, sizeof head);
+        XXH3_128bits_update(state_, text.data(), text.size());
     }
-    out += ';';
-}
+
+    const YamlTree& tree_;
+    XXH3_state_t* state_;
+};
 
 std::string YamlTree::json(const YamlNode& node) const {
     std::string out;
@@ -440,9 +457,9 @@ std::string YamlTree::json(const YamlNode& node) const {
 }
 
 std::string YamlTree::hash() const {
-    std::string canonical;
-    append_canonical(root(), canonical);
-    const XXH128_hash_t hash = XXH3_128bits(canonical.data(), canonical.size());
+    Hasher hasher(*this);
+    hasher.add(root());
+    const XXH128_hash_t hash = hasher.digest();
     char text[40];
     std::snprintf(text, sizeof text, "%016llx%016llx", static_cast<unsigned long long>(hash.high64),
                   static_cast<unsigned long long>(hash.low64));

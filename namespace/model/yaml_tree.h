@@ -92,9 +92,9 @@ private:
     friend class YamlBuilder;
     YamlTree();
     void append_json(const YamlNode& node, std::string& out) const;
-    void append_canonical(const YamlNode& node, std::string& out) const;
 
     class Arena;
+    class Hasher;
     std::unique_ptr<Arena> arena_;
     std::deque<YamlNode> nodes_;  // grows without moving what is there
     std::vector<std::uint32_t> links_;

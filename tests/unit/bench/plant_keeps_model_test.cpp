@@ -11,7 +11,8 @@ TEST_CASE("everything that the simulated plant says keeps the discrete example",
         uns::test::compiled(uns::test::read_source("deploy/examples/discrete.yaml"), "deploy/examples/discrete.yaml");
     bench::Plant plant(400, 7);
     std::set<std::string> topics;
-    const auto accepted = [&](const std::string& topic, const std::string& payload, const std::string& client, bool retain) {
+    const auto accepted = [&](const std::string& topic, const std::string& payload, const std::string& client,
+                              bool retain) {
         uns::PublishFacts facts;
         facts.topic = topic;
         facts.payload = payload;
