@@ -97,6 +97,8 @@ Violation missing_violation(std::string_view name, std::string expected, std::st
 /// A name that differs from a reading's member only in case, separators or a plural.
 std::string_view meant_member(std::string_view name) {
     if (name.size() < 4 || name.size() > 12) return {};
+    const char first = static_cast<char>(name[0] | 0x20);    // most names are let go here
+    if (first != 'v' && first != 't' && first != 'q' && first != 'u') return {};
     static constexpr std::array<std::string_view, 5> members{"value", "timestamp", "quality", "unit", "units"};
     for (const std::string_view member : members) {
         std::size_t matched = 0;
@@ -127,7 +129,7 @@ public:
         }
         Members members;
         if (auto violation = collect(object, members)) return violation;
-        if (!members.has[value] || !members.has[timestamp]) return missing(members.has[value], object);
+        if (!members.has(value) || !members.has(timestamp)) return missing(members.has(value), object);
         return check_members(members);
     }
 
@@ -135,8 +137,10 @@ private:
     enum Member { value, timestamp, quality, unit, member_count };
 
     struct Members {
-        std::array<bool, member_count> has{};
+        unsigned seen = 0;    // a bit for each Member
         std::array<dom::element, member_count> elements;
+
+        [[nodiscard]] bool has(Member member) const { return seen >> member & 1; }
     };
 
     static int member_of(std::string_view name) {
@@ -158,10 +162,9 @@ private:
                 if (const auto meant = meant_member(field.key); !meant.empty()) return misspelt(field.key, meant);
                 continue;
             }
-            const auto index = static_cast<std::size_t>(member);
-            if (members.has[index]) return duplicate_violation("/" + std::string(field.key), field.key);
-            members.has[index] = true;
-            members.elements[index] = field.value;
+            if (members.seen >> member & 1) return duplicate_violation("/" + std::string(field.key), field.key);
+            members.seen |= 1u << member;
+            members.elements[static_cast<std::size_t>(member)] = field.value;
         }
         if (further < 2) return std::nullopt;
         const auto twice = repeated_name(object);
@@ -202,11 +205,11 @@ private:
         }
         const Datum time = datum_of(members.elements[timestamp]);
         if (!timestamp_of(time, true)) return timestamp_violation(time, "timestamp", true);
-        if (members.has[quality]) {
+        if (members.has(quality)) {
             const Datum said = datum_of(members.elements[quality]);
             if (!quality_of(said)) return quality_violation(said);
         }
-        if (members.has[unit]) return check_unit(datum_of(members.elements[unit]));
+        if (members.has(unit)) return check_unit(datum_of(members.elements[unit]));
         return std::nullopt;
     }
 
