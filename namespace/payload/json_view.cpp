@@ -70,7 +70,8 @@ std::optional<std::string_view> repeated_name(const dom::object& object) {
             std::sort(names.begin(), names.end());
             const auto twice = std::adjacent_find(names.begin(), names.end());
             const auto found = twice == names.end() ? std::nullopt : std::optional(*twice);
-            if (names.capacity() * sizeof(names[0]) > payload_limits::kept_bytes) std::vector<std::string_view>().swap(names);
+            if (names.capacity() * sizeof(names[0]) > payload_limits::kept_bytes)
+                std::vector<std::string_view>().swap(names);
             return found;
         }
         for (std::size_t i = 0; i < count; ++i) {

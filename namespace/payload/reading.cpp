@@ -4,6 +4,7 @@
 
 #include "namespace/payload/json_view.h"
 #include "namespace/payload/limits.h"
+#include "namespace/payload/reading_scan.h"
 #include "namespace/payload/rfc3339.h"
 #include "namespace/payload/rules.h"
 #include "namespace/payload/text.h"
@@ -94,32 +95,12 @@ Violation missing_violation(std::string_view name, std::string expected, std::st
                           std::move(expected), std::move(fix));
 }
 
-/// A name that differs from a reading's member only in case, separators or a plural.
-std::string_view meant_member(std::string_view name) {
-    if (name.size() < 4 || name.size() > 12) return {};
-    const char first = static_cast<char>(name[0] | 0x20);    // most names are let go here
-    if (first != 'v' && first != 't' && first != 'q' && first != 'u') return {};
-    static constexpr std::array<std::string_view, 5> members{"value", "timestamp", "quality", "unit", "units"};
-    for (const std::string_view member : members) {
-        std::size_t matched = 0;
-        bool same = true;
-        for (const char c : name) {
-            if (c == '_' || c == '-' || c == ' ') continue;
-            const char low = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-            same = matched < member.size() && member[matched] == low;
-            if (!same) break;
-            ++matched;
-        }
-        if (same && matched == member.size()) return member == "units" ? members[3] : member;
-    }
-    return {};
-}
-
 class ReadingContract final : public PayloadContract {
 public:
-    explicit ReadingContract(ValueCheck value) : value_(std::move(value)) {}
+    ReadingContract(ValueCheck value, bool quick) : value_(std::move(value)), quick_(quick) {}
 
     std::optional<Violation> check(std::string_view payload) const override {
+        if (quick_ && is_good_reading(payload, value_)) return std::nullopt;
         const JsonView json(payload);
         if (!json.ok()) return json.fault();
         dom::object object;
@@ -177,8 +158,9 @@ private:
     static Violation misspelt(std::string_view name, std::string_view meant) {
         std::string at;
         append_token(at, name);
-        return make_violation(rule::misspelt, std::move(at), "member " + in_quotes(name) + " should be " + in_quotes(meant),
-                              in_quotes(meant), "rename the member to " + in_quotes(meant));
+        return make_violation(rule::misspelt, std::move(at),
+                              "member " + in_quotes(name) + " should be " + in_quotes(meant), in_quotes(meant),
+                              "rename the member to " + in_quotes(meant));
     }
 
     Violation missing(bool has_value, const dom::object& object) const {
@@ -221,11 +203,13 @@ private:
             return make_violation(rule::unit, "/unit", "unit " + shown(said) + " is no string", expected,
                                   "send the unit as a string, or leave it out");
         }
-        return make_violation(rule::unit, "/unit", "unit " + shown(said) + " differs from " + in_quotes(wanted), expected,
-                              "convert the value to " + escaped(wanted, 32) + " and send that unit, or leave the unit out");
+        return make_violation(
+            rule::unit, "/unit", "unit " + shown(said) + " differs from " + in_quotes(wanted), expected,
+            "convert the value to " + escaped(wanted, 32) + " and send that unit, or leave the unit out");
     }
 
     ValueCheck value_;
+    bool quick_;
 };
 
 class UmhContract final : public PayloadContract {
@@ -289,6 +273,26 @@ private:
 
 }  // namespace
 
+std::string_view meant_member(std::string_view name) {
+    if (name.size() < 4 || name.size() > 12) return {};
+    const char first = static_cast<char>(name[0] | 0x20);    // most names are let go here
+    if (first != 'v' && first != 't' && first != 'q' && first != 'u') return {};
+    static constexpr std::array<std::string_view, 5> members{"value", "timestamp", "quality", "unit", "units"};
+    for (const std::string_view member : members) {
+        std::size_t matched = 0;
+        bool same = true;
+        for (const char c : name) {
+            if (c == '_' || c == '-' || c == ' ') continue;
+            const char low = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+            same = matched < member.size() && member[matched] == low;
+            if (!same) break;
+            ++matched;
+        }
+        if (same && matched == member.size()) return member == "units" ? members[3] : member;
+    }
+    return {};
+}
+
 std::string_view name_of(Quality quality) {
     switch (quality) {
     case Quality::good: return "good";
@@ -315,8 +319,8 @@ std::optional<Quality> quality_of(const Datum& datum) {
     return severity == 0 ? Quality::good : severity == 1 ? Quality::uncertain : Quality::bad;
 }
 
-std::shared_ptr<const PayloadContract> make_reading_contract(ValueCheck value) {
-    return std::make_shared<ReadingContract>(std::move(value));
+std::shared_ptr<const PayloadContract> make_reading_contract(ValueCheck value, bool quick) {
+    return std::make_shared<ReadingContract>(std::move(value), quick);
 }
 
 std::shared_ptr<const PayloadContract> make_umh_contract(ValueCheck value) {
