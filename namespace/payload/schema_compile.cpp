@@ -217,7 +217,8 @@ private:
         }
         const auto fragment = percent_decoded(text.substr(std::min(hash + 1, text.size())));
         if (!fragment)
-            refuse(reference.place, "$ref " + in_quotes(text, 80) + " has a bad percent escape", "write %XX");
+            refuse(reference.place, "$ref " + in_quotes(text, 80) + " has a bad percent escape",
+                   "write %XX for each byte of UTF-8");
         if (!fragment->empty() && fragment->front() != '/') return resolve_name(reference, *fragment);
         dom::element target = root_;
         if (!fragment->empty() && root_.at_pointer(*fragment).get(target) != simdjson::SUCCESS) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "namespace/payload/json_scan.h"
 #include "namespace/payload/limits.h"
 
 namespace trunkline::uns::schema {
@@ -39,6 +40,7 @@ std::optional<std::string> percent_decoded(std::string_view text) {
         result += static_cast<char>(high * 16 + low);
         i += 2;
     }
+    if (valid_utf8_bytes(result) < result.size()) return std::nullopt;
     return result;
 }
 

@@ -397,6 +397,7 @@ TEST_CASE("What can't be compiled is refused with its place, never skipped", "[n
         {R"({"$ref":"http://acme.example/x.json"})", "/$ref"},
         {R"({"$ref":"other.json#/a"})", "/$ref"},
         {R"({"$ref":"#/%zz"})", "/$ref"},
+        {R"({"$ref":"#%e4"})", "/$ref"},
         {R"({"$ref":1})", "/$ref"},
         {R"({"$ref":"#/definitions/a","minimum":1,"definitions":{"a":{}}})", "/minimum"},
         {R"({"$ref":"#"})", "/$ref"},
