@@ -1,7 +1,7 @@
 // Hypothesis: checking a reading of 128 bytes costs less than 200 ns and allocates nothing, so that payload contracts
 // stay well below 350 ns a message; a schema of the same members costs at most twice that.
-// parse_dom and parse_on_demand compare simdjson's two interfaces on the same bytes, walking every member: the contracts
-// use the first, which also checks what it does not look at and reads names with escapes.
+// parse_dom and parse_on_demand compare simdjson's two interfaces on the same bytes, walking every member: the
+// contracts use the first, which also checks what it does not look at and reads names with escapes.
 #include <benchmark/benchmark.h>
 #include <simdjson.h>
 
@@ -53,7 +53,8 @@ PayloadSpec reading_spec() {
 PayloadSpec schema_spec() {
     PayloadSpec spec;
     spec.format = Format::schema;
-    spec.schema_json = R"({"type": "object", "required": ["value", "timestamp"], "additionalProperties": false, "properties": {
+    spec.schema_json =
+        R"({"type": "object", "required": ["value", "timestamp"], "additionalProperties": false, "properties": {
         "value": {"type": "number", "minimum": -20, "maximum": 120}, "timestamp": {"type": "integer", "minimum": 0},
         "quality": {"enum": ["good", "uncertain", "bad"]}, "unit": {"const": "Cel"},
         "source": {"type": "string", "maxLength": 64}}})";
@@ -74,7 +75,9 @@ void check(benchmark::State& state, const PayloadSpec& spec, const std::string& 
 void reading_128(benchmark::State& state) { check(state, reading_spec(), reading()); }
 BENCHMARK(reading_128);
 
-void reading_plant(benchmark::State& state) { check(state, reading_spec(), R"({"value":23.5,"timestamp":1700000000123})"); }
+void reading_plant(benchmark::State& state) {
+    check(state, reading_spec(), R"({"value":23.5,"timestamp":1700000000123})");
+}
 BENCHMARK(reading_plant);
 
 void reading_rfc3339(benchmark::State& state) {
@@ -125,7 +128,8 @@ void schema_batch(benchmark::State& state) {
     spec.format = Format::schema;
     spec.schema_json = R"({"type": "object", "required": ["batch", "state", "timestamp"], "additionalProperties": false,
         "properties": {"batch": {"type": "string", "pattern": "^B[0-9]{6}$"},
-                       "state": {"enum": ["started", "held", "completed", "aborted"]}, "timestamp": {"type": "integer"}}})";
+                       "state": {"enum": ["started", "held", "completed", "aborted"]},
+                       "timestamp": {"type": "integer"}}})";
     check(state, spec, R"({"batch":"B123456","state":"held","timestamp":1700000000123})");
 }
 BENCHMARK(schema_batch);
@@ -133,7 +137,13 @@ BENCHMARK(schema_batch);
 void sparkplug_metric(benchmark::State& state) {
     PayloadSpec spec;
     spec.format = Format::sparkplug;
-    const std::string metric("\x0A\x05" "speed" "\x18\x80\xD0\x95\xFF\xBC\x31" "\x20\x0A" "\x69\0\0\0\0\0\0\x37\x40", 25);
+    const std::string metric(
+        "\x0A\x05"
+        "speed"
+        "\x18\x80\xD0\x95\xFF\xBC\x31"
+        "\x20\x0A"
+        "\x69\0\0\0\0\0\0\x37\x40",
+        25);
     const std::string payload = std::string("\x08\x80\xD0\x95\xFF\xBC\x31", 7) + "\x12" +
                                 std::string(1, static_cast<char>(metric.size())) + metric + std::string("\x18\x07", 2);
     check(state, spec, payload);
@@ -182,7 +192,8 @@ void parse_on_demand(benchmark::State& state) {
         std::memcpy(buffer.data(), payload.data(), payload.size());
         ondemand::document document;
         ondemand::object object;
-        if (parser.iterate(buffer.data(), payload.size(), buffer.size()).get(document)) return state.SkipWithError("not JSON");
+        if (parser.iterate(buffer.data(), payload.size(), buffer.size()).get(document))
+            return state.SkipWithError("not JSON");
         if (document.get_object().get(object)) return state.SkipWithError("no object");
         std::size_t sum = 0;
         for (auto field : object) {

@@ -148,7 +148,8 @@ private:
         for (;;) {
             if (at_ == text_.size()) {
                 at_ = start;
-                return syntax("a string is not closed", "a closing quote", "send the whole payload; escape quotes as \\\"");
+                return syntax("a string is not closed", "a closing quote",
+                              "send the whole payload; escape quotes as \\\"");
             }
             const auto c = static_cast<unsigned char>(text_[at_]);
             if (c == '"') break;
@@ -218,8 +219,8 @@ private:
     }
 
     Result bad_number(std::string_view written) {
-        if (written.find_first_not_of("0123456789", written[0] == '-') == std::string_view::npos && written.size() > 15 &&
-            (written[0] != '0' && !written.starts_with("-0"))) {
+        if (written.find_first_not_of("0123456789", written[0] == '-') == std::string_view::npos &&
+            written.size() > 15 && (written[0] != '0' && !written.starts_with("-0"))) {
             return Fault{rule::number_range, "integer " + escaped(written, 32) + " does not fit 64 bits",
                          "an integer of at most 64 bits", "write it with an exponent, or as a string"};
         }

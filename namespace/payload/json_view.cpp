@@ -70,7 +70,8 @@ std::optional<std::string_view> repeated_name(const dom::object& object) {
             std::sort(names.begin(), names.end());
             const auto twice = std::adjacent_find(names.begin(), names.end());
             const auto found = twice == names.end() ? std::nullopt : std::optional(*twice);
-            if (names.capacity() * sizeof(names[0]) > payload_limits::kept_bytes) std::vector<std::string_view>().swap(names);
+            if (names.capacity() * sizeof(names[0]) > payload_limits::kept_bytes)
+                std::vector<std::string_view>().swap(names);
             return found;
         }
         for (std::size_t i = 0; i < count; ++i) {
@@ -83,7 +84,10 @@ std::optional<std::string_view> repeated_name(const dom::object& object) {
 
 namespace {
 
-bool is_compound(const dom::element& element) { return element.is_object() || element.is_array(); }
+bool is_compound(const dom::element& element) {
+    const dom::element_type type = element.type();
+    return type == dom::element_type::OBJECT || type == dom::element_type::ARRAY;
+}
 
 /// Recursion is bounded by the depth of the document. `pointer` is null when only the answer counts.
 bool find_duplicate_in(const dom::element& element, std::string* pointer, std::string_view& name) {
@@ -94,7 +98,7 @@ bool find_duplicate_in(const dom::element& element, std::string* pointer, std::s
         if (pointer) pointer->resize(size);
         return false;
     };
-    if (element.is_object()) {
+    if (element.type() == dom::element_type::OBJECT) {
         const dom::object object = object_in(element);
         if (const auto twice = repeated_name(object)) {
             name = *twice;
@@ -104,7 +108,7 @@ bool find_duplicate_in(const dom::element& element, std::string* pointer, std::s
         for (const auto field : object) {
             if (is_compound(field.value) && in_child(field.value, [&] { return field.key; })) return true;
         }
-    } else if (element.is_array()) {
+    } else if (element.type() == dom::element_type::ARRAY) {
         std::size_t index = 0;
         for (const dom::element item : array_in(element)) {
             if (is_compound(item) && in_child(item, [&] { return std::to_string(index); })) return true;

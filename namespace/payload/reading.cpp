@@ -4,6 +4,7 @@
 
 #include "namespace/payload/json_view.h"
 #include "namespace/payload/limits.h"
+#include "namespace/payload/reading_scan.h"
 #include "namespace/payload/rfc3339.h"
 #include "namespace/payload/rules.h"
 #include "namespace/payload/text.h"
@@ -94,30 +95,12 @@ Violation missing_violation(std::string_view name, std::string expected, std::st
                           std::move(expected), std::move(fix));
 }
 
-/// A name that differs from a reading's member only in case, separators or a plural.
-std::string_view meant_member(std::string_view name) {
-    if (name.size() < 4 || name.size() > 12) return {};
-    static constexpr std::array<std::string_view, 5> members{"value", "timestamp", "quality", "unit", "units"};
-    for (const std::string_view member : members) {
-        std::size_t matched = 0;
-        bool same = true;
-        for (const char c : name) {
-            if (c == '_' || c == '-' || c == ' ') continue;
-            const char low = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-            same = matched < member.size() && member[matched] == low;
-            if (!same) break;
-            ++matched;
-        }
-        if (same && matched == member.size()) return member == "units" ? members[3] : member;
-    }
-    return {};
-}
-
 class ReadingContract final : public PayloadContract {
 public:
-    explicit ReadingContract(ValueCheck value) : value_(std::move(value)) {}
+    ReadingContract(ValueCheck value, bool quick) : value_(std::move(value)), quick_(quick) {}
 
     std::optional<Violation> check(std::string_view payload) const override {
+        if (quick_ && is_good_reading(payload, value_)) return std::nullopt;
         const JsonView json(payload);
         if (!json.ok()) return json.fault();
         dom::object object;
@@ -127,7 +110,7 @@ public:
         }
         Members members;
         if (auto violation = collect(object, members)) return violation;
-        if (!members.has[value] || !members.has[timestamp]) return missing(members.has[value], object);
+        if (!members.has(value) || !members.has(timestamp)) return missing(members.has(value), object);
         return check_members(members);
     }
 
@@ -135,8 +118,10 @@ private:
     enum Member { value, timestamp, quality, unit, member_count };
 
     struct Members {
-        std::array<bool, member_count> has{};
+        unsigned seen = 0;    // a bit for each Member
         std::array<dom::element, member_count> elements;
+
+        [[nodiscard]] bool has(Member member) const { return seen >> member & 1; }
     };
 
     static int member_of(std::string_view name) {
@@ -158,10 +143,9 @@ private:
                 if (const auto meant = meant_member(field.key); !meant.empty()) return misspelt(field.key, meant);
                 continue;
             }
-            const auto index = static_cast<std::size_t>(member);
-            if (members.has[index]) return duplicate_violation("/" + std::string(field.key), field.key);
-            members.has[index] = true;
-            members.elements[index] = field.value;
+            if (members.seen >> member & 1) return duplicate_violation("/" + std::string(field.key), field.key);
+            members.seen |= 1u << member;
+            members.elements[static_cast<std::size_t>(member)] = field.value;
         }
         if (further < 2) return std::nullopt;
         const auto twice = repeated_name(object);
@@ -174,8 +158,9 @@ private:
     static Violation misspelt(std::string_view name, std::string_view meant) {
         std::string at;
         append_token(at, name);
-        return make_violation(rule::misspelt, std::move(at), "member " + in_quotes(name) + " should be " + in_quotes(meant),
-                              in_quotes(meant), "rename the member to " + in_quotes(meant));
+        return make_violation(rule::misspelt, std::move(at),
+                              "member " + in_quotes(name) + " should be " + in_quotes(meant), in_quotes(meant),
+                              "rename the member to " + in_quotes(meant));
     }
 
     Violation missing(bool has_value, const dom::object& object) const {
@@ -202,11 +187,11 @@ private:
         }
         const Datum time = datum_of(members.elements[timestamp]);
         if (!timestamp_of(time, true)) return timestamp_violation(time, "timestamp", true);
-        if (members.has[quality]) {
+        if (members.has(quality)) {
             const Datum said = datum_of(members.elements[quality]);
             if (!quality_of(said)) return quality_violation(said);
         }
-        if (members.has[unit]) return check_unit(datum_of(members.elements[unit]));
+        if (members.has(unit)) return check_unit(datum_of(members.elements[unit]));
         return std::nullopt;
     }
 
@@ -218,11 +203,13 @@ private:
             return make_violation(rule::unit, "/unit", "unit " + shown(said) + " is no string", expected,
                                   "send the unit as a string, or leave it out");
         }
-        return make_violation(rule::unit, "/unit", "unit " + shown(said) + " differs from " + in_quotes(wanted), expected,
-                              "convert the value to " + escaped(wanted, 32) + " and send that unit, or leave the unit out");
+        return make_violation(
+            rule::unit, "/unit", "unit " + shown(said) + " differs from " + in_quotes(wanted), expected,
+            "convert the value to " + escaped(wanted, 32) + " and send that unit, or leave the unit out");
     }
 
     ValueCheck value_;
+    bool quick_;
 };
 
 class UmhContract final : public PayloadContract {
@@ -286,6 +273,26 @@ private:
 
 }  // namespace
 
+std::string_view meant_member(std::string_view name) {
+    if (name.size() < 4 || name.size() > 12) return {};
+    const char first = static_cast<char>(name[0] | 0x20);    // most names are let go here
+    if (first != 'v' && first != 't' && first != 'q' && first != 'u') return {};
+    static constexpr std::array<std::string_view, 5> members{"value", "timestamp", "quality", "unit", "units"};
+    for (const std::string_view member : members) {
+        std::size_t matched = 0;
+        bool same = true;
+        for (const char c : name) {
+            if (c == '_' || c == '-' || c == ' ') continue;
+            const char low = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+            same = matched < member.size() && member[matched] == low;
+            if (!same) break;
+            ++matched;
+        }
+        if (same && matched == member.size()) return member == "units" ? members[3] : member;
+    }
+    return {};
+}
+
 std::string_view name_of(Quality quality) {
     switch (quality) {
     case Quality::good: return "good";
@@ -312,8 +319,8 @@ std::optional<Quality> quality_of(const Datum& datum) {
     return severity == 0 ? Quality::good : severity == 1 ? Quality::uncertain : Quality::bad;
 }
 
-std::shared_ptr<const PayloadContract> make_reading_contract(ValueCheck value) {
-    return std::make_shared<ReadingContract>(std::move(value));
+std::shared_ptr<const PayloadContract> make_reading_contract(ValueCheck value, bool quick) {
+    return std::make_shared<ReadingContract>(std::move(value), quick);
 }
 
 std::shared_ptr<const PayloadContract> make_umh_contract(ValueCheck value) {

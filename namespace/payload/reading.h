@@ -13,8 +13,12 @@
 namespace trunkline::uns {
 
 /// An object with `value`, `timestamp` and, if the publisher likes, `quality` and `unit`. Further members are let
-/// through unread, but for names that differ from those only in case or separators.
-[[nodiscard]] std::shared_ptr<const PayloadContract> make_reading_contract(ValueCheck value);
+/// through unread, but for names that differ from those only in case or separators. `quick` accepts the usual form by
+/// one pass over the bytes (reading_scan.h); without it the verdicts are the same, which tests make sure of.
+[[nodiscard]] std::shared_ptr<const PayloadContract> make_reading_contract(ValueCheck value, bool quick = true);
+
+/// A reading's member whose name differs from `name` only in case, separators or a plural; empty when there is none.
+[[nodiscard]] std::string_view meant_member(std::string_view name);
 
 /// Exactly `{timestamp_ms, value}`.
 [[nodiscard]] std::shared_ptr<const PayloadContract> make_umh_contract(ValueCheck value);

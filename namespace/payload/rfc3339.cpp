@@ -54,7 +54,8 @@ std::optional<Time> parse_time(std::string_view text) {
     int ms = 0;
     if (text[at] == '.') {
         const std::size_t first = ++at;
-        for (int weight = 100; at < text.size() && is_digit(text[at]); ++at, weight /= 10) ms += weight * (text[at] - '0');
+        for (int weight = 100; at < text.size() && is_digit(text[at]); ++at, weight /= 10)
+            ms += weight * (text[at] - '0');
         if (at == first) return std::nullopt;
     }
     const auto offset = parse_offset(text.substr(at));

@@ -78,7 +78,8 @@ inline constexpr std::array payload_rules = std::to_array<PayloadRule>({
     {rule::member_name, "member name", "A member's name is not one that the schema allows.",
      "Rename the member or leave it out."},
     {rule::timestamp, "bad timestamp",
-     "A timestamp is neither whole milliseconds since 1970 nor RFC 3339 with an offset, or is not between 1970 and 9999.",
+     "A timestamp is neither whole milliseconds since 1970 nor RFC 3339 with an offset, or is not between 1970 and "
+     "9999.",
      "Send milliseconds such as 1700000000000, or text such as 2023-11-14T22:13:20Z."},
     {rule::quality, "bad quality", "The quality is neither good, uncertain or bad nor an OPC UA StatusCode.",
      "Send good, uncertain or bad in lower case, or the StatusCode as a number from 0 to 4294967295."},

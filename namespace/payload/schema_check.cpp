@@ -50,9 +50,10 @@ bool refuse_range(Violation* out, const Path& path, const Number& number, const 
         const std::string wanted = std::string(bound).find("xclusive") == std::string::npos
                                        ? side + text_of(limit)
                                        : (side == "at least " ? "more than " : "less than ") + text_of(limit);
-        return make_violation(rule::range, pointer_of(path),
-                              subject(path) + " " + text_of(number) + " is " + relation + " " + bound + " " + text_of(limit),
-                              "a number of " + wanted, "send a number of " + wanted);
+        return make_violation(
+            rule::range, pointer_of(path),
+            subject(path) + " " + text_of(number) + " is " + relation + " " + bound + " " + text_of(limit),
+            "a number of " + wanted, "send a number of " + wanted);
     });
 }
 
@@ -62,8 +63,8 @@ bool refuse_count(Violation* out, const Path& path, std::string_view rule, std::
     return refuse(out, [&] {
         const bool few = count < min;
         const std::string wanted = (few ? "at least " : "at most ") + std::to_string(few ? min : max) + " " + what;
-        return make_violation(rule, pointer_of(path), subject(path) + " has " + std::to_string(count) + " " + what, wanted,
-                              "send " + wanted);
+        return make_violation(rule, pointer_of(path), subject(path) + " has " + std::to_string(count) + " " + what,
+                              wanted, "send " + wanted);
     });
 }
 
@@ -133,7 +134,8 @@ std::string text_of_value(const dom::element& value) { return shown(datum_of(val
 
 bool is_multiple(const Number& a, const Number& b) {
     if (a.form != Number::Form::real && b.form != Number::Form::real) {
-        const std::uint64_t size = a.form == Number::Form::negative ? 0 - static_cast<std::uint64_t>(a.negative) : a.natural;
+        const std::uint64_t size =
+            a.form == Number::Form::negative ? 0 - static_cast<std::uint64_t>(a.negative) : a.natural;
         return size % b.natural == 0;
     }
     const double quotient = a.as_double() / b.as_double();
@@ -215,8 +217,9 @@ bool Check::name(NodeId id, std::string_view text, const Path& path, Violation* 
         });
     if (node->never || !(node->types & string_bit) || !listed_everywhere) {
         return refuse(out, [&] {
-            return make_violation(rule::member_name, pointer_of(path), "member name " + in_quotes(text) + " is not allowed",
-                                  "another name", "rename the member or leave it out");
+            return make_violation(rule::member_name, pointer_of(path),
+                                  "member name " + in_quotes(text) + " is not allowed", "another name",
+                                  "rename the member or leave it out");
         });
     }
     if (node->string && !string(*node->string, text, path, out)) return false;
@@ -293,15 +296,16 @@ bool Check::number(const NumberRules& rules, const Number& number, const Path& p
 bool Check::string(const StringRules& rules, std::string_view text, const Path& path, Violation* out) {
     const auto refuse_text = [&](std::string_view rule, std::string what, std::string expected) {
         return refuse(out, [&] {
-            return make_violation(rule, pointer_of(path), subject(path) + " " + in_quotes(text) + what, "a string " + expected,
-                                  "send a string " + expected);
+            return make_violation(rule, pointer_of(path), subject(path) + " " + in_quotes(text) + what,
+                                  "a string " + expected, "send a string " + expected);
         });
     };
     if (rules.length_min > 0 || text.size() > rules.length_max) {
         const std::size_t length = code_points(text);
         const std::string found = " has " + std::to_string(length) + " characters";
         if (length < rules.length_min) {
-            return refuse_text(rule::too_short, found, "of at least " + std::to_string(rules.length_min) + " characters");
+            return refuse_text(rule::too_short, found,
+                               "of at least " + std::to_string(rules.length_min) + " characters");
         }
         if (length > rules.length_max) {
             return refuse_text(rule::too_long, found, "of at most " + std::to_string(rules.length_max) + " characters");
@@ -333,7 +337,8 @@ bool Check::array(const ArrayRules& rules, const dom::array& array, const Path& 
     }
     if (rules.contains != no_node && !contained) {
         return refuse(out, [&] {
-            return make_violation(rule::contains, pointer_of(path), "no item of " + subject(path) + " is what one has to be",
+            return make_violation(rule::contains, pointer_of(path),
+                                  "no item of " + subject(path) + " is what one has to be",
                                   "an item that the schema's contains describes", "add that item");
         });
     }
@@ -366,10 +371,10 @@ bool Check::unique(const dom::array& array, const Path& path, Violation* out) {
     if (items.capacity() * sizeof(Hashed) > payload_limits::kept_bytes) std::vector<Hashed>().swap(items);
     if (!found) return !exhausted_;
     return refuse(out, [&] {
-        return make_violation(rule::not_unique, pointer_of(path),
-                              "items " + std::to_string(first) + " and " + std::to_string(second) + " of " + subject(path) +
-                                  " are equal",
-                              "items that differ", "send each item once");
+        return make_violation(
+            rule::not_unique, pointer_of(path),
+            "items " + std::to_string(first) + " and " + std::to_string(second) + " of " + subject(path) + " are equal",
+            "items that differ", "send each item once");
     });
 }
 
@@ -414,10 +419,10 @@ bool Check::member(const ObjectRules& rules, std::string_view name_here, const E
         std::vector<std::string_view> names;
         for (const Member& each : rules.members) names.push_back(each.name);
         const std::string_view meant = nearest(name_here, names);
-        return make_violation(rule::unknown, pointer_of(here), "member " + in_quotes(name_here) + " is not in the schema",
-                              "only members that the schema names",
-                              meant.empty() ? "leave it out, or add it to the schema"
-                                            : "rename the member to " + in_quotes(meant));
+        return make_violation(
+            rule::unknown, pointer_of(here), "member " + in_quotes(name_here) + " is not in the schema",
+            "only members that the schema names",
+            meant.empty() ? "leave it out, or add it to the schema" : "rename the member to " + in_quotes(meant));
     });
 }
 
@@ -472,8 +477,9 @@ bool Check::combined(const Combiners& combiners, const Path& path, Violation* ou
     if (!combiners.one_of.empty() && !alternatives(combiners.one_of, true, path, out, ask)) return false;
     if (combiners.negated != no_node && ask(combiners.negated, nullptr)) {
         return refuse(out, [&] {
-            return make_violation(rule::forbidden, pointer_of(path), subject(path) + " is what the schema's not forbids",
-                                  "another value", "change the value");
+            return make_violation(rule::forbidden, pointer_of(path),
+                                  subject(path) + " is what the schema's not forbids", "another value",
+                                  "change the value");
         });
     }
     if (combiners.condition != no_node) {
@@ -502,9 +508,10 @@ bool Check::alternatives(const std::vector<NodeId>& list, bool exactly_one, cons
     if (fitting == 1 || exhausted_) return fitting == 1 && !exhausted_;
     return refuse(out, [&] {
         if (fitting > 1) {
-            return make_violation(rule::many_alternatives, pointer_of(path),
-                                  subject(path) + " fits more than one of " + std::to_string(list.size()) + " alternatives",
-                                  "exactly one alternative of the schema's oneOf", "send a value that fits one alone");
+            return make_violation(
+                rule::many_alternatives, pointer_of(path),
+                subject(path) + " fits more than one of " + std::to_string(list.size()) + " alternatives",
+                "exactly one alternative of the schema's oneOf", "send a value that fits one alone");
         }
         nearest_miss.rule = rule::no_alternative;
         nearest_miss.text = subject(path) + " fits none of " + std::to_string(list.size()) +
@@ -538,7 +545,8 @@ bool Check::equal(const Element& a, const Element& b) {
     if (left.size() != right.size()) return false;
     for (const auto field : left) {
         Element other;
-        if (!step(right.size()) || right.at_key(field.key).get(other) != simdjson::SUCCESS || !equal(field.value, other)) {
+        if (!step(right.size()) || right.at_key(field.key).get(other) != simdjson::SUCCESS ||
+            !equal(field.value, other)) {
             return false;
         }
     }

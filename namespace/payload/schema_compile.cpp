@@ -49,7 +49,8 @@ dom::object object_at(const Place& place, const char* what) {
 
 dom::array array_at(const Place& place, const char* what) {
     dom::array array;
-    if (place.value.get(array) != simdjson::SUCCESS) refuse(place, std::string(what) + " must be a list", "write [...]");
+    if (place.value.get(array) != simdjson::SUCCESS)
+        refuse(place, std::string(what) + " must be a list", "write [...]");
     return array;
 }
 
@@ -139,12 +140,23 @@ private:
 
     [[noreturn]] void refuse_keyword(std::string_view name, const Place& value) {
         static const std::map<std::string_view, const char*> later{
-            {"$defs", "write definitions"}, {"$anchor", "write $id: \"#name\""}, {"prefixItems", "write items as a list"},
-            {"minContains", "leave it out"}, {"maxContains", "leave it out"}, {"dependentRequired", "write dependencies"},
-            {"dependentSchemas", "write dependencies"}, {"unevaluatedProperties", "write additionalProperties"},
-            {"unevaluatedItems", "write additionalItems"}, {"$recursiveRef", "write $ref"}, {"$dynamicRef", "write $ref"},
-            {"$vocabulary", "leave it out"}, {"id", "write $id"}, {"divisibleBy", "write multipleOf"},
-            {"extends", "write allOf"}, {"disallow", "write not"}, {"nullable", "write type: [..., \"null\"]"},
+            {"$defs", "write definitions"},
+            {"$anchor", "write $id: \"#name\""},
+            {"prefixItems", "write items as a list"},
+            {"minContains", "leave it out"},
+            {"maxContains", "leave it out"},
+            {"dependentRequired", "write dependencies"},
+            {"dependentSchemas", "write dependencies"},
+            {"unevaluatedProperties", "write additionalProperties"},
+            {"unevaluatedItems", "write additionalItems"},
+            {"$recursiveRef", "write $ref"},
+            {"$dynamicRef", "write $ref"},
+            {"$vocabulary", "leave it out"},
+            {"id", "write $id"},
+            {"divisibleBy", "write multipleOf"},
+            {"extends", "write allOf"},
+            {"disallow", "write not"},
+            {"nullable", "write type: [..., \"null\"]"},
             {"contentEncoding", "leave it out: what is encoded in a string is not checked"},
             {"contentMediaType", "leave it out: what is encoded in a string is not checked"}};
         const auto known = later.find(name);
@@ -183,7 +195,8 @@ private:
             "readOnly"};
         for (const auto field : schema) {
             if (std::find(allowed.begin(), allowed.end(), field.key) == allowed.end() && !field.key.starts_with("x-")) {
-                refuse(place.below(field.key, field.value), in_quotes(field.key) + " beside $ref has no effect in draft 7",
+                refuse(place.below(field.key, field.value),
+                       in_quotes(field.key) + " beside $ref has no effect in draft 7",
                        "write allOf: [{$ref: ...}, {...}]");
             }
             if (field.key == std::string_view("definitions")) definitions(id, place.below(field.key, field.value));
@@ -203,7 +216,9 @@ private:
                    "copy what it refers to under definitions");
         }
         const auto fragment = percent_decoded(text.substr(std::min(hash + 1, text.size())));
-        if (!fragment) refuse(reference.place, "$ref " + in_quotes(text, 80) + " has a bad percent escape", "write %XX");
+        if (!fragment)
+            refuse(reference.place, "$ref " + in_quotes(text, 80) + " has a bad percent escape",
+                   "write %XX for each byte of UTF-8");
         if (!fragment->empty() && fragment->front() != '/') return resolve_name(reference, *fragment);
         dom::element target = root_;
         if (!fragment->empty() && root_.at_pointer(*fragment).get(target) != simdjson::SUCCESS) {
@@ -229,11 +244,13 @@ private:
         std::string_view text = text_at(place, "$schema");
         if (text.ends_with('#')) text.remove_suffix(1);
         for (const std::string_view scheme : {"http://", "https://"}) {
-            for (const std::string_view draft : {"json-schema.org/draft-07/schema", "json-schema.org/draft-06/schema"}) {
+            for (const std::string_view draft :
+                 {"json-schema.org/draft-07/schema", "json-schema.org/draft-06/schema"}) {
                 if (text.starts_with(scheme) && text.substr(scheme.size()) == draft) return;
             }
         }
-        refuse(place, "$schema " + in_quotes(text, 80) + " is not draft 7", "write http://json-schema.org/draft-07/schema#");
+        refuse(place, "$schema " + in_quotes(text, 80) + " is not draft 7",
+               "write http://json-schema.org/draft-07/schema#");
     }
 
     void identifier(NodeId id, const Place& place) {
@@ -336,7 +353,8 @@ private:
     void items_max(NodeId id, const Place& place) { array(id).items_max = count_at(place, "maxItems"); }
     void unique(NodeId id, const Place& place) {
         bool truth = false;
-        if (place.value.get(truth) != simdjson::SUCCESS) refuse(place, "uniqueItems must be true or false", "write true");
+        if (place.value.get(truth) != simdjson::SUCCESS)
+            refuse(place, "uniqueItems must be true or false", "write true");
         array(id).unique = truth;
     }
     void contains(NodeId id, const Place& place) {
@@ -464,7 +482,8 @@ private:
         dom::element items;
         const bool by_place = schema.at_key("items").get(items) == simdjson::SUCCESS && items.is_array();
         if (has("additionalItems") && !by_place) {
-            refuse(place, "additionalItems has no effect without items as a list", "write items: [...], or leave it out");
+            refuse(place, "additionalItems has no effect without items as a list",
+                   "write items: [...], or leave it out");
         }
         if ((has("then") || has("else")) && !has("if")) {
             refuse(place, "then and else have no effect without if", "add if, or leave them out");
@@ -534,7 +553,8 @@ std::variant<Program, SpecError> compile_program(std::string_view schema_json) {
                                                     payload_limits::depth_max) == simdjson::SUCCESS;
     if (schema_json.empty() || !bounded || program.document->parse(text).get(root) != simdjson::SUCCESS) {
         const auto fault = find_json_fault(schema_json);
-        return SpecError{fault ? fault->at : "", "the schema is not JSON: " + (fault ? fault->text : "it can't be read"),
+        return SpecError{fault ? fault->at : "",
+                         "the schema is not JSON: " + (fault ? fault->text : "it can't be read"),
                          fault ? fault->fix : "write a JSON object"};
     }
     if (const auto twice = find_duplicate(root)) return SpecError{twice->at, twice->text, twice->fix};

@@ -14,7 +14,8 @@ namespace trunkline::uns::schema {
 
 namespace {
 
-constexpr std::array<std::string_view, 12> names{"date-time", "date", "time", "email", "hostname", "ipv4", "ipv6", "uri",
+constexpr std::array<std::string_view, 12> names{"date-time",     "date", "time",         "email",
+                                                 "hostname",      "ipv4", "ipv6",         "uri",
                                                  "uri-reference", "uuid", "json-pointer", "regex"};
 
 bool is_alpha(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
@@ -44,7 +45,8 @@ bool is_email(std::string_view text) {
     const std::string_view local = text.substr(0, at);
     if (local.front() == '.' || local.back() == '.' || local.find("..") != std::string_view::npos) return false;
     for (const char c : local) {
-        if (!is_alpha(c) && !is_digit(c) && std::string_view("!#$%&'*+-/=?^_`{|}~.").find(c) == std::string_view::npos) {
+        if (!is_alpha(c) && !is_digit(c) &&
+            std::string_view("!#$%&'*+-/=?^_`{|}~.").find(c) == std::string_view::npos) {
             return false;
         }
     }

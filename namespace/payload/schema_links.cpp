@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "namespace/payload/json_scan.h"
 #include "namespace/payload/limits.h"
 
 namespace trunkline::uns::schema {
@@ -22,7 +23,10 @@ std::string escape_token(std::string_view token) {
 
 std::optional<std::string> percent_decoded(std::string_view text) {
     const auto digit = [](char c) {
-        return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+        return c >= '0' && c <= '9'   ? c - '0'
+               : c >= 'a' && c <= 'f' ? c - 'a' + 10
+               : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                      : -1;
     };
     std::string result;
     for (std::size_t i = 0; i < text.size(); ++i) {
@@ -36,6 +40,7 @@ std::optional<std::string> percent_decoded(std::string_view text) {
         result += static_cast<char>(high * 16 + low);
         i += 2;
     }
+    if (valid_utf8_bytes(result) < result.size()) return std::nullopt;
     return result;
 }
 
@@ -71,7 +76,8 @@ std::size_t Links::height(NodeId id, std::size_t depth) {
     }
     if (marks_[id] == Mark::done) return known;
     if (marks_[id] == Mark::open) {
-        throw SpecError{where_[id], "the schema contains itself without going down into the payload, so a check never ends",
+        throw SpecError{where_[id],
+                        "the schema contains itself without going down into the payload, so a check never ends",
                         "put the reference under properties or items"};
     }
     marks_[id] = Mark::open;

@@ -14,7 +14,7 @@ namespace trunkline::uns::schema {
 /// A token of a JSON pointer as RFC 6901 writes it; unlike append_token() it is never cut.
 [[nodiscard]] std::string escape_token(std::string_view token);
 
-/// %XX to bytes. Nothing when an escape is not whole.
+/// %XX to bytes. Nothing when an escape is not whole, or the bytes are not UTF-8.
 [[nodiscard]] std::optional<std::string> percent_decoded(std::string_view text);
 
 /// Follows references to their ends and makes sure that a check ends: every circle of references must go down into

@@ -40,8 +40,10 @@ constexpr FieldRule metric_fields[] = {
     {14, Form::boolean, "boolean_value"}, {15, Form::text, "string_value"}, {16, Form::bytes, "bytes_value"},
     {17, Form::data_set, "dataset_value"}, {18, Form::template_, "template_value"},
     {19, Form::extension, "extension_value"}};
-constexpr FieldRule data_set_fields[] = {
-    {1, Form::uint64, "num_of_columns"}, {2, Form::text, "columns"}, {3, Form::uint32, "types"}, {4, Form::row, "rows"}};
+constexpr FieldRule data_set_fields[] = {{1, Form::uint64, "num_of_columns"},
+                                         {2, Form::text, "columns"},
+                                         {3, Form::uint32, "types"},
+                                         {4, Form::row, "rows"}};
 constexpr FieldRule row_fields[] = {{1, Form::data_value, "elements"}};
 constexpr FieldRule data_value_fields[] = {
     {1, Form::uint32, "int_value"}, {2, Form::uint64, "long_value"}, {3, Form::float32, "float_value"},
@@ -136,7 +138,8 @@ Result check_packed(std::string_view bytes) {
         run = static_cast<unsigned char>(c) & 0x80 ? run + 1 : 0;
         if (run > 9) return Fault{"a packed number is too long", {}};
     }
-    if (!bytes.empty() && (static_cast<unsigned char>(bytes.back()) & 0x80)) return Fault{"a packed number is cut short", {}};
+    if (!bytes.empty() && (static_cast<unsigned char>(bytes.back()) & 0x80))
+        return Fault{"a packed number is cut short", {}};
     return std::nullopt;
 }
 
@@ -223,7 +226,8 @@ Result set_value(SparkplugMetric& metric, const WireField& field, const FieldRul
 }
 
 Result set_field(SparkplugMetric& metric, const WireField& field, const FieldRule& rule, std::uint32_t& seen) {
-    if (field.number < 10 && (seen >> field.number & 1)) return fault_in(rule.name, std::string(rule.name) + " comes twice");
+    if (field.number < 10 && (seen >> field.number & 1))
+        return fault_in(rule.name, std::string(rule.name) + " comes twice");
     seen |= 1u << field.number;
     switch (field.number) {
     case 1: metric.name = field.bytes; break;
@@ -247,7 +251,8 @@ Result set_field(SparkplugMetric& metric, const WireField& field, const FieldRul
 
 Result check_whole(const SparkplugMetric& metric) {
     if (metric.name.empty() && !metric.alias) {
-        return Fault{"the metric has neither a name nor an alias", "/name", "give it the alias of the birth certificate"};
+        return Fault{"the metric has neither a name nor an alias", "/name",
+                     "give it the alias of the birth certificate"};
     }
     if (metric.timestamp && *metric.timestamp > static_cast<std::uint64_t>(payload_limits::timestamp_ms_max)) {
         return Fault{"timestamp " + std::to_string(*metric.timestamp) + " is after the year 9999", "/timestamp",
@@ -323,7 +328,8 @@ Datum datum_of(const SparkplugMetric& metric, bool may_be_negative) {
         datum.kind = Datum::Kind::number;
         const unsigned shift = 64 - width;
         const std::uint64_t shifted = metric.bits << shift;
-        datum.number = is_signed ? Number::of(static_cast<std::int64_t>(shifted) >> shift) : Number::of(shifted >> shift);
+        datum.number =
+            is_signed ? Number::of(static_cast<std::int64_t>(shifted) >> shift) : Number::of(shifted >> shift);
         break;
     }
     case Field::float_value:
@@ -371,7 +377,8 @@ std::optional<Violation> read_sparkplug(std::string_view bytes, SparkplugPayload
         const std::size_t index = payload.metrics++;
         SparkplugMetric metric;
         Result fault = read_metric(field->bytes, metric);
-        if (!fault && index >= payload_limits::metrics_max) fault = Fault{"there are more than 10000 metrics", {}, "split it"};
+        if (!fault && index >= payload_limits::metrics_max)
+            fault = Fault{"there are more than 10000 metrics", {}, "split it"};
         if (fault) return violation_of(std::move(*fault), "/metrics/" + std::to_string(index));
         if (!on_metric(metric, index)) return std::nullopt;
     }

@@ -19,6 +19,15 @@ using Kind = ValueType::Kind;
 
 constexpr std::size_t display_bytes_max = 253;    // and an ellipsis of three bytes
 
+/// Cut to what fits a display: escapes make a text longer than the payload had it.
+std::string bounded(std::string text) {
+    if (text.size() <= display_bytes_max) return text;
+    std::size_t end = display_bytes_max;
+    while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
+    text.resize(end);
+    return text + "…";
+}
+
 void set_datum(Value& value, const Datum& datum) {
     switch (datum.kind) {
     case Datum::Kind::null: value.kind = Kind::any; break;
@@ -31,13 +40,12 @@ void set_datum(Value& value, const Datum& datum) {
     }
     case Datum::Kind::string:
         value.kind = Kind::string;
-        value.text = escaped(datum.text, display_bytes_max);
+        value.text = bounded(escaped(datum.text, display_bytes_max + 1));
         break;
     case Datum::Kind::array: value.kind = Kind::array; break;
     case Datum::Kind::object: value.kind = Kind::object; break;
     }
     if (datum.kind != Datum::Kind::string) value.text = shown(datum);
-    if (value.text.size() > display_bytes_max + 3) value.text = escaped(value.text, display_bytes_max);
 }
 
 /// Compact JSON up to a length: what of a large value is not shown is not written either.
@@ -45,10 +53,7 @@ class Display {
 public:
     std::string of(const dom::element& element) {
         write(element);
-        if (text_.size() <= display_bytes_max) return text_;
-        std::size_t end = display_bytes_max;
-        while (end > 0 && (static_cast<unsigned char>(text_[end]) & 0xC0) == 0x80) --end;
-        return text_.substr(0, end) + "…";
+        return bounded(std::move(text_));
     }
 
 private:
@@ -78,7 +83,8 @@ private:
             text_ += ']';
         } else {
             std::string_view text;
-            text_ += element.get(text) == simdjson::SUCCESS ? in_quotes(text, display_bytes_max) : shown(datum_of(element));
+            text_ +=
+                element.get(text) == simdjson::SUCCESS ? in_quotes(text, display_bytes_max) : shown(datum_of(element));
         }
     }
 
@@ -184,7 +190,8 @@ PayloadSpec::Format guess_format(std::string_view payload) {
         const JsonView json(payload);
         if (json.ok()) {
             dom::object object;
-            if (json.root().get(object) != simdjson::SUCCESS) return json.root().is_array() ? Format::json : Format::plain;
+            if (json.root().get(object) != simdjson::SUCCESS)
+                return json.root().is_array() ? Format::json : Format::plain;
             const auto has = [&](std::string_view name) { return object.at_key(name).error() == simdjson::SUCCESS; };
             if (!has("value")) return Format::json;
             if (has("timestamp")) return Format::reading;

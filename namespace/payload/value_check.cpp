@@ -51,7 +51,8 @@ std::optional<SpecError> contradiction(const ValueType& type) {
     if (!type.pattern.empty() && type.kind != Kind::string) {
         return SpecError{"pattern", "pattern " + of_kind, "leave it out, or say type: string"};
     }
-    if (!type.enumeration.empty() && !is_numeric(type.kind) && type.kind != Kind::string && type.kind != Kind::boolean) {
+    if (!type.enumeration.empty() && !is_numeric(type.kind) && type.kind != Kind::string &&
+        type.kind != Kind::boolean) {
         return SpecError{"enum", "enum " + of_kind, "say type: string, or use a schema"};
     }
     if (valid_utf8_bytes(type.unit) < type.unit.size()) {
@@ -72,7 +73,8 @@ std::variant<ValueCheck, SpecError> ValueCheck::compile(const ValueType& type) {
     ValueCheck check(type);
     if (!type.pattern.empty()) {
         auto pattern = Pattern::compile(type.pattern, Pattern::Reach::whole, Pattern::Dialect::re2);
-        if (auto* error = std::get_if<Pattern::Error>(&pattern)) return SpecError{"pattern", error->message, error->mend};
+        if (auto* error = std::get_if<Pattern::Error>(&pattern))
+            return SpecError{"pattern", error->message, error->mend};
         check.pattern_ = std::get<Pattern>(std::move(pattern));
     }
     if (auto error = check.compile_enumeration()) return *error;
@@ -81,7 +83,8 @@ std::variant<ValueCheck, SpecError> ValueCheck::compile(const ValueType& type) {
 
 std::optional<SpecError> ValueCheck::compile_enumeration() {
     for (const std::string& word : type_.enumeration) {
-        if (valid_utf8_bytes(word) < word.size()) return SpecError{"enum", "a value of enum is not UTF-8", "write UTF-8"};
+        if (valid_utf8_bytes(word) < word.size())
+            return SpecError{"enum", "a value of enum is not UTF-8", "write UTF-8"};
         const Datum datum = plain_datum(word, type_.kind);
         has_enumeration_ = false;
         const Finding finding = check(datum);
@@ -136,7 +139,8 @@ ValueCheck::Finding ValueCheck::check_number(const Number& number) const {
     if (type_.min && !(compare(number, min_) >= 0)) return Finding::below;
     if (type_.max && !(compare(number, max_) <= 0)) return Finding::above;
     if (!has_enumeration_) return Finding::ok;
-    const bool listed = std::any_of(numbers_.begin(), numbers_.end(), [&](const Number& n) { return compare(number, n) == 0; });
+    const bool listed =
+        std::any_of(numbers_.begin(), numbers_.end(), [&](const Number& n) { return compare(number, n) == 0; });
     return listed ? Finding::ok : Finding::not_in_enum;
 }
 
@@ -190,7 +194,8 @@ Violation ValueCheck::explain(const Datum& datum, Finding finding, std::string a
                              "; if the value is right, change max in the model");
     case Finding::not_in_enum: {
         const std::vector<std::string_view> words(words_.begin(), words_.end());
-        const std::string_view meant = datum.kind == Datum::Kind::string ? nearest(datum.text, words) : std::string_view();
+        const std::string_view meant =
+            datum.kind == Datum::Kind::string ? nearest(datum.text, words) : std::string_view();
         return violation(rule::not_in_enum, value + " is not an allowed value",
                          meant.empty() ? "send " + expected() : "send " + in_quotes(meant));
     }
@@ -207,12 +212,13 @@ Violation ValueCheck::explain(const Datum& datum, Finding finding, std::string a
     }
     const bool compound = datum.kind == Datum::Kind::object || datum.kind == Datum::Kind::array;
     const bool numeric = datum.kind == Datum::Kind::number;
-    return violation(rule::type,
-                     compound || datum.kind == Datum::Kind::null || (numeric && type_.kind == Kind::integer)
-                         ? value + (compound || datum.kind == Datum::Kind::null ? ", not " : " is not ") +
-                               std::string(phrase_of(type_.kind))
-                         : value + " is " + std::string(phrase_of(datum)) + ", not " + std::string(phrase_of(type_.kind)),
-                     fix_of_type(datum, type_.kind));
+    return violation(
+        rule::type,
+        compound || datum.kind == Datum::Kind::null || (numeric && type_.kind == Kind::integer)
+            ? value + (compound || datum.kind == Datum::Kind::null ? ", not " : " is not ") +
+                  std::string(phrase_of(type_.kind))
+            : value + " is " + std::string(phrase_of(datum)) + ", not " + std::string(phrase_of(type_.kind)),
+        fix_of_type(datum, type_.kind));
 }
 
 }  // namespace trunkline::uns

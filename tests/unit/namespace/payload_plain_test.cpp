@@ -1,3 +1,5 @@
+#include <fstream>
+#include <iterator>
 #include <set>
 
 #include "namespace/payload/plain_text.h"
@@ -31,9 +33,13 @@ TEST_CASE("plain is the bare scalar as text", "[namespace][payload]") {
     PayloadSpec state = spec_of(Format::plain, Kind::string);
     state.value.enumeration = {"idle", "running"};
     check_rows(state, std::initializer_list<Row>{
-        {"running"}, {"Running", rule::not_in_enum}, {"\"running\"", rule::not_in_enum}, {"running\n", rule::not_in_enum},
-        {"\xC3", rule::not_utf8}, {"", rule::empty},
-    });
+                          {"running"},
+                          {"Running", rule::not_in_enum},
+                          {"\"running\"", rule::not_in_enum},
+                          {"running\n", rule::not_in_enum},
+                          {"\xC3", rule::not_utf8},
+                          {"", rule::empty},
+                      });
     check_rows(spec_of(Format::plain), std::initializer_list<Row>{{"anything"}, {"ä"}, {"\xFE", rule::not_utf8}});
     const auto violation = compiled(number)->check("23.5\n");
     REQUIRE(violation);
@@ -43,17 +49,48 @@ TEST_CASE("plain is the bare scalar as text", "[namespace][payload]") {
 
 TEST_CASE("json takes any JSON, any takes any bytes", "[namespace][payload]") {
     check_rows(spec_of(Format::json), std::initializer_list<Row>{
-        {"{}"}, {"[]"}, {"1"}, {"\"\""}, {"null"}, {" true "}, {"{\"a\":1,\"a\":2}"}, {"[1,[2,[3]]]"}, {"\"\\u0000\""},
-        {"-0"}, {"1e-999"}, {"18446744073709551615"}, {"-9223372036854775808"},
-        {"", rule::empty}, {"{", rule::not_json, "/"}, {"[1,", rule::not_json, "/1"}, {"[1 2]", rule::not_json, "/0"},
-        {"[1,,2]", rule::not_json, "/1"}, {"nul", rule::not_json}, {"\"", rule::not_json}, {"\"\\u12\"", rule::not_json},
-        {"\"\\", rule::not_json}, {"tru", rule::not_json}, {"1 1", rule::not_json}, {"// x\n1", rule::not_json},
-        {std::string_view("1\0", 2), rule::not_json}, {std::string_view("\0", 1), rule::not_json},
-        {"\x0C" "1", rule::not_json}, {"\xC2\xA0" "1", rule::not_json}, {"[1e999]", rule::number_range, "/0"},
-        {"{\"a\":[0,{\"b\":tru}]}", rule::not_json, "/a/1/b"}, {"{\"a\" 1}", rule::not_json, "/a"},
-        {"{\"a\":1,\"b\"}", rule::not_json, "/b"}, {"]", rule::not_json}, {"{]", rule::not_json, "/"},
-        {"[}", rule::not_json, "/0"}, {"\xFF\xFE", rule::not_utf8},
-    });
+                                          {"{}"},
+                                          {"[]"},
+                                          {"1"},
+                                          {"\"\""},
+                                          {"null"},
+                                          {" true "},
+                                          {"{\"a\":1,\"a\":2}"},
+                                          {"[1,[2,[3]]]"},
+                                          {"\"\\u0000\""},
+                                          {"-0"},
+                                          {"1e-999"},
+                                          {"18446744073709551615"},
+                                          {"-9223372036854775808"},
+                                          {"", rule::empty},
+                                          {"{", rule::not_json, "/"},
+                                          {"[1,", rule::not_json, "/1"},
+                                          {"[1 2]", rule::not_json, "/0"},
+                                          {"[1,,2]", rule::not_json, "/1"},
+                                          {"nul", rule::not_json},
+                                          {"\"", rule::not_json},
+                                          {"\"\\u12\"", rule::not_json},
+                                          {"\"\\", rule::not_json},
+                                          {"tru", rule::not_json},
+                                          {"1 1", rule::not_json},
+                                          {"// x\n1", rule::not_json},
+                                          {std::string_view("1\0", 2), rule::not_json},
+                                          {std::string_view("\0", 1), rule::not_json},
+                                          {"\x0C"
+                                           "1",
+                                           rule::not_json},
+                                          {"\xC2\xA0"
+                                           "1",
+                                           rule::not_json},
+                                          {"[1e999]", rule::number_range, "/0"},
+                                          {"{\"a\":[0,{\"b\":tru}]}", rule::not_json, "/a/1/b"},
+                                          {"{\"a\" 1}", rule::not_json, "/a"},
+                                          {"{\"a\":1,\"b\"}", rule::not_json, "/b"},
+                                          {"]", rule::not_json},
+                                          {"{]", rule::not_json, "/"},
+                                          {"[}", rule::not_json, "/0"},
+                                          {"\xFF\xFE", rule::not_utf8},
+                                      });
     check_rows(spec_of(Format::any), std::initializer_list<Row>{{""}, {"\xFF"}, {"{"}});
 }
 
@@ -61,16 +98,16 @@ TEST_CASE("Numbers as text follow the grammar of JSON", "[namespace][payload]") 
     for (const std::string_view text : {"0", "-1", "10", "0.5", "-0.25e-3", "1E5", "1e+05", "9223372036854775807"}) {
         CHECK(parse_json_number(text));
     }
-    for (const std::string_view text : {"", "-", "+1", "01", "-01", "1.", ".1", "1e", "1e+", "0x1", "1_000", "1,5", "1 ",
-                                        "inf", "nan", "1e400", "-1e400", "99999999999999999999"}) {
+    for (const std::string_view text : {"", "-", "+1", "01", "-01", "1.", ".1", "1e", "1e+", "0x1", "1_000", "1,5",
+                                        "1 ", "inf", "nan", "1e400", "-1e400", "99999999999999999999"}) {
         CHECK(!parse_json_number(text));
     }
     CHECK(parse_json_number("1e-999")->as_double() == 0);
 }
 
 TEST_CASE("Values are read for display and learning", "[namespace][payload]") {
-    const auto reading = read_value(R"({"value":23.5,"timestamp":"2023-11-14T22:13:20Z","quality":1073741824,"unit":"Cel"})",
-                                    Format::reading);
+    const auto reading = read_value(
+        R"({"value":23.5,"timestamp":"2023-11-14T22:13:20Z","quality":1073741824,"unit":"Cel"})", Format::reading);
     REQUIRE(reading);
     CHECK(reading->kind == Kind::number);
     CHECK(reading->text == "23.5");
@@ -87,7 +124,8 @@ TEST_CASE("Values are read for display and learning", "[namespace][payload]") {
     const Shown table[] = {
         {R"({"value":7,"timestamp_ms":5})", Format::umh, Kind::integer, "7"},
         {R"({"value":"running","timestamp":5})", Format::reading, Kind::string, "running"},
-        {R"({"value":{"a":[1,2.5,"x",null]},"timestamp":5})", Format::reading, Kind::object, R"({"a":[1,2.5,"x",null]})"},
+        {R"({"value":{"a":[1,2.5,"x",null]},"timestamp":5})", Format::reading, Kind::object,
+         R"({"a":[1,2.5,"x",null]})"},
         {R"({"value":null})", Format::reading, Kind::any, "null"},
         {"23.5", Format::plain, Kind::number, "23.5"},
         {"12", Format::plain, Kind::integer, "12"},
@@ -115,6 +153,9 @@ TEST_CASE("Values are read for display and learning", "[namespace][payload]") {
     const auto large = read_value("{\"value\":\"" + std::string(10'000, 'x') + "\"}", Format::reading);
     REQUIRE(large);
     CHECK(large->text.size() <= 256);
+    const auto controls = read_value(std::string(250, '\0') + "x", Format::plain);
+    REQUIRE(controls);
+    CHECK(controls->text.size() <= 256);
 }
 
 TEST_CASE("The format of a payload is guessed", "[namespace][payload]") {
@@ -130,7 +171,7 @@ TEST_CASE("The format of a payload is guessed", "[namespace][payload]") {
     CHECK(guess_format("") == Format::any);
 }
 
-TEST_CASE("Every rule of payloads is listed once, with its meaning and mend", "[namespace][payload]") {
+TEST_CASE("Every rule of payloads is listed once, with its meaning and mend, and documented", "[namespace][payload]") {
     std::set<std::string_view> ids;
     for (const PayloadRule& rule : payload_rules) {
         CAPTURE(rule.id);
@@ -140,6 +181,14 @@ TEST_CASE("Every rule of payloads is listed once, with its meaning and mend", "[
         CHECK(!rule.name.empty());
         CHECK(!rule.meaning.empty());
         CHECK(!rule.mend.empty());
+    }
+    std::ifstream file(TRUNKLINE_SOURCE "/docs/payloads.md");
+    const std::string documented(std::istreambuf_iterator<char>(file), {});
+    for (const PayloadRule& rule : payload_rules) {
+        const std::string row = "| `" + std::string(rule.id) + "` | " + std::string(rule.name) + " | " +
+                                std::string(rule.meaning) + " | " + std::string(rule.mend) + " |";
+        CAPTURE(row);
+        CHECK(documented.find(row) != std::string::npos);
     }
     CHECK(find_payload_rule("TL-3102")->name == "out of range");
     CHECK(!find_payload_rule("TL-3999"));

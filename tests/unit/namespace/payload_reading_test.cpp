@@ -1,6 +1,9 @@
 #include <limits>
+#include <random>
+#include <vector>
 
 #include "namespace/payload/reading.h"
+#include "namespace/payload/reading_scan.h"
 #include "namespace/payload/rfc3339.h"
 #include "tests/unit/namespace/payload_rows.h"
 
@@ -161,8 +164,11 @@ TEST_CASE("A reading keeps its contract or breaks one rule at one place", "[name
 }
 
 TEST_CASE("Each type of a reading's value takes its own and nothing else", "[namespace][payload]") {
-    const auto reading = [](std::string_view value) { return "{\"value\":" + std::string(value) + ",\"timestamp\":1}"; };
-    const std::string_view values[] = {"1", "1.5", "2.0", "true", "\"x\"", "{}", "[]", "null", "9007199254740993", "1e300"};
+    const auto reading = [](std::string_view value) {
+        return "{\"value\":" + std::string(value) + ",\"timestamp\":1}";
+    };
+    const std::string_view values[] = {"1",    "1.5", "2.0", "true", "\"x\"", "{}", "[]", "null", "9007199254740993",
+                                       "1e300"};
     struct Taken {
         Kind kind;
         std::string_view mask;    // x: taken, in the order of `values`
@@ -249,7 +255,8 @@ TEST_CASE("A refusal says what was found, what is wanted and what to do", "[name
     CHECK(above.text == "value 131.4 is above max 120 Cel");
     CHECK(above.expected == "a number from -20 to 120 Cel");
     CHECK(above.fix == "send a value of at most 120 Cel; if the value is right, change max in the model");
-    CHECK(violation_of(temperature(), R"({"value":-273.15,"timestamp":1})").text == "value -273.15 is below min -20 Cel");
+    CHECK(violation_of(temperature(), R"({"value":-273.15,"timestamp":1})").text ==
+          "value -273.15 is below min -20 Cel");
     struct Fix {
         std::string_view payload, fix;
     };
@@ -298,7 +305,8 @@ TEST_CASE("Nesting is bounded at 64 levels, size at 16 MiB", "[namespace][payloa
     const auto nested = [](std::size_t levels) { return std::string(levels, '[') + std::string(levels, ']'); };
     const Contract json = compiled(spec_of(Format::json));
     CHECK(!json->check(nested(64)));
-    for (const std::string& deep : {nested(65), nested(100'000), std::string(1'000'000, '['), "{\"a\":" + nested(64) + "}"}) {
+    for (const std::string& deep :
+         {nested(65), nested(100'000), std::string(1'000'000, '['), "{\"a\":" + nested(64) + "}"}) {
         const auto violation = json->check(deep);
         REQUIRE(violation);
         CHECK(violation->rule == rule::too_deep);
@@ -365,7 +373,8 @@ TEST_CASE("Timestamps follow RFC 3339 to the letter", "[namespace][payload]") {
         CAPTURE(row.text);
         CHECK(parse_date_time(row.text) == row.ms);
     }
-    for (std::size_t i = 0; i < 24; ++i) CHECK(!parse_date_time(std::string_view("2023-11-14T23:13:20+01:00").substr(0, i)));
+    for (std::size_t i = 0; i < 24; ++i)
+        CHECK(!parse_date_time(std::string_view("2023-11-14T23:13:20+01:00").substr(0, i)));
 }
 
 TEST_CASE("A value type that contradicts itself is no contract", "[namespace][payload]") {
@@ -380,8 +389,10 @@ TEST_CASE("A value type that contradicts itself is no contract", "[namespace][pa
     CHECK(error_of(Kind::string, [](ValueType& type) { type.min = 1; }) == "min");
     CHECK(error_of(Kind::any, [](ValueType& type) { type.max = 1; }) == "max");
     CHECK(error_of(Kind::number, [](ValueType& type) { type.min = 2, type.max = 1; }) == "min");
-    CHECK(error_of(Kind::number, [](ValueType& type) { type.max = std::numeric_limits<double>::quiet_NaN(); }) == "max");
-    CHECK(error_of(Kind::number, [](ValueType& type) { type.min = -std::numeric_limits<double>::infinity(); }) == "min");
+    CHECK(error_of(Kind::number, [](ValueType& type) { type.max = std::numeric_limits<double>::quiet_NaN(); }) ==
+          "max");
+    CHECK(error_of(Kind::number, [](ValueType& type) { type.min = -std::numeric_limits<double>::infinity(); }) ==
+          "min");
     CHECK(error_of(Kind::integer, [](ValueType& type) { type.min = 1.2, type.max = 1.8; }) == "min");
     CHECK(error_of(Kind::number, [](ValueType& type) { type.max_length = 1; }) == "max_length");
     CHECK(error_of(Kind::boolean, [](ValueType& type) { type.pattern = "x"; }) == "pattern");
@@ -407,4 +418,98 @@ TEST_CASE("Patterns take linear time", "[namespace][payload]") {
     const Contract contract = compiled(spec);
     CHECK(contract->check(std::string(100'000, 'a'))->rule == rule::pattern);
     CHECK(!contract->check(std::string(100'000, 'a') + "b"));
+}
+
+TEST_CASE("The short way for readings never accepts what the long way refuses", "[namespace][payload]") {
+    PayloadSpec spec = temperature();
+    struct Ways {
+        ValueCheck check;
+        Contract thorough, usual;
+    };
+    std::vector<Ways> all;
+    for (const Kind kind : {Kind::number, Kind::integer, Kind::boolean, Kind::string, Kind::any, Kind::object}) {
+        spec.value.kind = kind;
+        spec.value.min.reset();
+        spec.value.max.reset();
+        if (kind == Kind::number || kind == Kind::integer) spec.value.min = -20, spec.value.max = 120;
+        const auto check = [&] { return std::get<ValueCheck>(ValueCheck::compile(spec.value)); };
+        all.push_back({check(), make_reading_contract(check(), false), make_reading_contract(check())});
+    }
+    const std::string_view pieces[] = {"{",
+                                       "}",
+                                       ",",
+                                       ":",
+                                       " ",
+                                       "\n",
+                                       "\"value\"",
+                                       "\"timestamp\"",
+                                       "\"quality\"",
+                                       "\"unit\"",
+                                       "\"Unit\"",
+                                       "\"seq\"",
+                                       "\"Cel\"",
+                                       "\"good\"",
+                                       "\"2023-11-14T22:13:20Z\"",
+                                       "1700000000000",
+                                       "23.5",
+                                       "-0",
+                                       "-0.0",
+                                       "007",
+                                       "1.",
+                                       ".5",
+                                       "120.0",
+                                       "120.00000000000001",
+                                       "0.1",
+                                       "999999999999999",
+                                       "9999999999999999",
+                                       "18446744073709551616",
+                                       "1e2",
+                                       "1e999",
+                                       "true",
+                                       "false",
+                                       "null",
+                                       "truely",
+                                       "[1]",
+                                       "{}",
+                                       "\"\\u0041\"",
+                                       "\"\xC3\xA4\"",
+                                       "\"\xFF\"",
+                                       "\"\t\"",
+                                       "\0"};
+    std::mt19937_64 random(7);
+    const auto pick = [&](std::size_t count) {
+        return std::uniform_int_distribution<std::size_t>(0, count - 1)(random);
+    };
+    std::size_t good = 0, quickly = 0;
+    for (int i = 0; i < 40'000; ++i) {
+        // A reading of random members and values, then a few random changes.
+        std::string payload = "{";
+        const std::size_t members = 2 + pick(4);
+        for (std::size_t m = 0; m < members; ++m) {
+            payload += m > 0 ? "," : "";
+            payload += m < 2 && pick(10) > 0 ? pieces[6 + m] : pieces[6 + pick(6)];
+            payload += ":";
+            payload += m == 1 && pick(4) > 0 ? pieces[15] : m == 0 && pick(4) > 0 ? pieces[16] : pieces[12 + pick(25)];
+        }
+        payload += "}";
+        for (std::size_t change = pick(3); change > 0; --change) {
+            const std::size_t at = pick(payload.size() + 1);
+            if (pick(2) == 0 && at < payload.size()) {
+                payload.erase(at, 1);
+            } else {
+                payload.insert(at, pieces[pick(std::size(pieces))]);
+            }
+        }
+        const Ways& ways = all[pick(all.size())];
+        const auto thorough = ways.thorough->check(payload);
+        const auto usual = ways.usual->check(payload);
+        good += !thorough;
+        quickly += is_good_reading(payload, ways.check);
+        if (thorough.has_value() == usual.has_value() && (!usual || usual->text == thorough->text)) continue;
+        FAIL_CHECK(payload << ": " << (thorough ? thorough->text : "fine") << " and "
+                           << (usual ? usual->text : "fine"));
+    }
+    CHECK(good > 1'000);
+    CHECK(quickly > 500);
+    CHECK(quickly <= good);
 }

@@ -43,7 +43,9 @@ struct Message {
 
 constexpr std::uint64_t now_ms = 1'700'000'000'000;
 
-Message metric(std::string_view name, std::uint32_t type) { return Message().text(1, name).number(3, now_ms).number(4, type); }
+Message metric(std::string_view name, std::uint32_t type) {
+    return Message().text(1, name).number(3, now_ms).number(4, type);
+}
 std::string payload_of(const Message& one) { return Message().number(1, now_ms).message(2, one).number(3, 7).bytes; }
 
 std::string rule_of(const PayloadSpec& spec, std::string_view payload, std::string* at = nullptr) {
@@ -63,8 +65,12 @@ TEST_CASE("Well-formed Sparkplug B payloads pass", "[namespace][payload][sparkpl
     const Message set = Message().number(1, 2).text(2, "a").text(2, "b").number(3, 3).number(3, 12).message(4, row);
     const Message packed = Message().number(1, 2).text(2, "a").text(2, "b").text(3, "\x03\x0C").message(4, row);
     const Message inner = metric("x", 3).number(10, 5);
-    const Message shape = Message().text(1, "1").message(2, inner).message(3, Message().text(1, "p").number(2, 3).number(3, 1))
-                              .text(4, "motor").number(5, 0);
+    const Message shape = Message()
+                              .text(1, "1")
+                              .message(2, inner)
+                              .message(3, Message().text(1, "p").number(2, 3).number(3, 1))
+                              .text(4, "motor")
+                              .number(5, 0);
     const std::vector<std::pair<const char*, Message>> metrics = {
         {"Int32", metric("a", 3).number(10, 5)},
         {"Int32, negative as 32 bits", metric("a", 3).number(10, 0xFFFF'FFFF)},
@@ -86,7 +92,8 @@ TEST_CASE("Well-formed Sparkplug B payloads pass", "[namespace][payload][sparkpl
         {"Template", metric("a", 19).message(18, shape)},
         {"null", metric("a", 3).number(7, 1)},
         {"alias alone, no type", Message().number(2, 17).number(10, 5)},
-        {"metadata and properties", metric("a", 3).message(8, Message().text(8, "d").number(3, 1)).message(9, properties).number(10, 1)},
+        {"metadata and properties",
+         metric("a", 3).message(8, Message().text(8, "d").number(3, 1)).message(9, properties).number(10, 1)},
         {"a field of the future", metric("a", 3).number(10, 5).text(100, "?")},
     };
     for (const auto& [what, one] : metrics) {
@@ -94,10 +101,12 @@ TEST_CASE("Well-formed Sparkplug B payloads pass", "[namespace][payload][sparkpl
         CHECK(rule_of(spec, payload_of(one)).empty());
     }
     CHECK(rule_of(spec, Message().number(1, now_ms).bytes).empty());
-    CHECK(rule_of(spec, Message().number(1, now_ms).text(4, "uuid").text(5, "body").text(9, "extension").bytes).empty());
+    CHECK(
+        rule_of(spec, Message().number(1, now_ms).text(4, "uuid").text(5, "body").text(9, "extension").bytes).empty());
 }
 
-TEST_CASE("Sparkplug B payloads that break the format name the metric and the field", "[namespace][payload][sparkplug]") {
+TEST_CASE("Sparkplug B payloads that break the format name the metric and the field",
+          "[namespace][payload][sparkplug]") {
     const PayloadSpec spec = spec_of(Format::sparkplug);
     struct Bad {
         const char* what;
@@ -114,7 +123,10 @@ TEST_CASE("Sparkplug B payloads that break the format name the metric and the fi
         {"a group", "\x0B\x0C", ""},
         {"varint of 11 bytes", "\x08" + std::string(10, '\xFF') + "\x01", ""},
         {"varint above 64 bits", "\x08" + std::string(9, '\xFF') + "\x02", ""},
-        {"a length beyond the end", "\x12\x7F" "abc", ""},
+        {"a length beyond the end",
+         "\x12\x7F"
+         "abc",
+         ""},
         {"a huge length", "\x12" + std::string(9, '\xFF') + "\x01", ""},
         {"timestamp as text", Message().text(1, "now").bytes, "/timestamp"},
         {"timestamp twice", Message().number(1, 1).number(1, 2).bytes, "/timestamp"},
@@ -143,7 +155,8 @@ TEST_CASE("Sparkplug B payloads that break the format name the metric and the fi
         {"properties nested too deeply", payload_of(metric("a", 3).message(9, deep).number(10, 1)),
          "/metrics/0/properties/values/propertyset_value/values/propertyset_value/values/propertyset_value/values/"
          "propertyset_value"},
-        {"second metric", Message().message(2, metric("a", 3).number(10, 1)).message(2, metric("b", 5).number(10, 256)).bytes,
+        {"second metric",
+         Message().message(2, metric("a", 3).number(10, 1)).message(2, metric("b", 5).number(10, 256)).bytes,
          "/metrics/1/int_value"},
     };
     for (const Bad& row : table) {
@@ -175,7 +188,8 @@ TEST_CASE("The values of Sparkplug metrics are judged by type and range", "[name
     CHECK(rule_of(spec, payload_of(metric("a", 3).number(10, 0xFFFF'FFF6))).empty());
     CHECK(rule_of(spec, payload_of(metric("a", 10).real(13, 131.4)), &at) == rule::range);
     CHECK(at == "/metrics/0/double_value");
-    CHECK(rule_of(spec, payload_of(metric("a", 10).real(13, std::bit_cast<double>(0x7FF8'0000'0000'0000)))) == rule::type);
+    CHECK(rule_of(spec, payload_of(metric("a", 10).real(13, std::bit_cast<double>(0x7FF8'0000'0000'0000)))) ==
+          rule::type);
     CHECK(rule_of(spec, payload_of(metric("a", 9).single(12, std::bit_cast<float>(0x7F80'0000)))) == rule::type);
     CHECK(rule_of(spec, payload_of(metric("a", 12).text(15, "23.5"))) == rule::type);
     CHECK(rule_of(spec, payload_of(metric("a", 3).number(7, 1)), &at) == rule::type);
@@ -195,8 +209,9 @@ TEST_CASE("Sparkplug payloads are read for display", "[namespace][payload][spark
     REQUIRE(one);
     CHECK(one->text == "23.5");
     CHECK(one->timestamp_ms == static_cast<std::int64_t>(now_ms));
-    const auto two = read_value(Message().number(1, 5).message(2, metric("a", 3).number(10, 1)).message(2, metric("b", 3).number(10, 2)).bytes,
-                                Format::sparkplug);
+    const auto two = read_value(
+        Message().number(1, 5).message(2, metric("a", 3).number(10, 1)).message(2, metric("b", 3).number(10, 2)).bytes,
+        Format::sparkplug);
     REQUIRE(two);
     CHECK(two->text == "2 metrics");
     CHECK(two->timestamp_ms == 5);
