@@ -162,6 +162,7 @@ step_fuzz() {
         name=$(basename "$target")
         seeds=()
         [ "$name" != fuzz_decode ] || seeds=(build/fuzz/corpus/packets)
+        [ "$name" != fuzz_model ] || seeds=(deploy/examples tests/namespace)
         mkdir -p "build/fuzz/found/$name"
         echo "== $name"
         "$target" -max_total_time="$TRUNKLINE_FUZZ_SECONDS" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
