@@ -43,6 +43,8 @@ Access::Access(RolesFile file, std::uint64_t generation) : file_(std::move(file)
     for (std::uint32_t i = 0; i < file_.groups.size(); ++i) groups_by_name_.emplace(file_.groups[i].name, i);
     for (std::uint32_t i = 0; i < file_.users.size(); ++i) {
         if (!file_.users[i].certificate.none()) users_by_certificate_.push_back(i);
+        if (file_.users[i].password) users_with_password_.push_back(i);
+        if (file_.users[i].scram) users_with_scram_.push_back(i);
         for (const Template& id : file_.users[i].client_ids) {
             if (!id.literal()) continue;
             if (id.text().find('*') == std::string::npos) reserved_ids_.emplace(id.text(), i);

@@ -70,6 +70,9 @@ public:
     [[nodiscard]] const User* find_user(std::string_view name) const;
     [[nodiscard]] const User* find_user(const CertificateFields& certificate) const;
 
+    /// Indices of users that have one.
+    [[nodiscard]] const std::vector<std::uint32_t>& users_with_password() const { return users_with_password_; }
+    [[nodiscard]] const std::vector<std::uint32_t>& users_with_scram() const { return users_with_scram_; }
     /// The user whose `client_ids` reserve a client identifier: the first of the file's, or null. Those with
     /// placeholders reserve nothing.
     [[nodiscard]] const User* reserved_by(std::string_view client_id) const;
@@ -131,6 +134,7 @@ private:
     RuleTrie topics_, admin_;
     std::unordered_map<std::string_view, std::uint32_t> roles_by_name_, groups_by_name_;
     std::vector<std::uint32_t> users_by_certificate_;     // users that have one
+    std::vector<std::uint32_t> users_with_password_, users_with_scram_;
     std::unordered_map<std::string_view, std::uint32_t> reserved_ids_;            // user by literal client identifier
     std::vector<std::pair<const Template*, std::uint32_t>> reserved_patterns_;    // those with *
 
