@@ -10,6 +10,7 @@ namespace trunkline::auth {
 namespace {
 
 constexpr std::size_t name_bytes_max = 256;
+constexpr std::string_view subscribe_only = "subscribe-only";   // without what subscribe says of deliveries
 
 std::string quoted(std::string_view text) { return "\"" + std::string(text.substr(0, 128)) + "\""; }
 
@@ -206,6 +207,11 @@ private:
                 rule.actions |= bit(action);
                 known = true;
             }
+            if (text.value == name_of(Action::subscribe)) rule.actions |= bit(Action::receive);
+            if (text.value == subscribe_only) {
+                rule.actions |= bit(Action::subscribe);
+                known = true;
+            }
             if (known) continue;
             const std::string near = nearest(text.value, {"publish", "subscribe", "receive", "admin"});
             report(
@@ -216,7 +222,6 @@ private:
             report("TL-9204", fields.mark(), "admin stands alone: its rules are about actions, not topics",
                    "make two rules of this one");
         }
-        if (rule.actions & bit(Action::subscribe)) rule.actions |= bit(Action::receive);
     }
 
     bool read_topics(YamlFields& fields, Rule& rule) {
@@ -303,8 +308,9 @@ private:
     static void describe(Rule& rule) {
         rule.text = rule.effect == Effect::allow ? "allow" : "deny";
         for (const Action action : {Action::publish, Action::subscribe, Action::receive, Action::admin}) {
-            const bool implied = action == Action::receive && (rule.actions & bit(Action::subscribe));
-            if ((rule.actions & bit(action)) && !implied) rule.text += " " + std::string(name_of(action));
+            const bool both = (rule.actions & bit(Action::subscribe)) && (rule.actions & bit(Action::receive));
+            if (!(rule.actions & bit(action)) || (both && action == Action::receive)) continue;
+            rule.text += " " + std::string(action == Action::subscribe && !both ? subscribe_only : name_of(action));
         }
         std::size_t shown = 0;
         for (const Pattern& topic : rule.topics) {

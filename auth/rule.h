@@ -47,7 +47,7 @@ struct Conditions {
 
 struct Rule {
     Effect effect = Effect::allow;
-    std::uint8_t actions = 0;               ///< bits of Action; subscribe brings receive with it
+    std::uint8_t actions = 0;               ///< bits of Action; `subscribe` of the file is subscribe and receive
     std::vector<Pattern> topics;            ///< any of them
     Conditions conditions;                  ///< all of them
     Validity validity;

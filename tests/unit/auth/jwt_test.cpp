@@ -161,7 +161,7 @@ TEST_CASE("claims of a token must fit", "[auth]") {
         return verify(token("HS256", all), options).good;
     };
     const std::int64_t now_s = now_ms / 1000;
-    CHECK(with({}));
+    CHECK(with(Json::object()));
     CHECK_FALSE(with({{"exp", nullptr}}));
     CHECK_FALSE(with({{"exp", "soon"}}));
     CHECK_FALSE(with({{"exp", 1e300}}));
@@ -188,7 +188,7 @@ TEST_CASE("claims of a token must fit", "[auth]") {
     options.require_expiry = false;
     CHECK(with({{"exp", nullptr}}, options));
     options.user_claim = "email";
-    CHECK_FALSE(with({}, options));
+    CHECK_FALSE(with(Json::object(), options));
     CHECK(with({{"email", "ann@acme.example"}}, options));
 }
 
