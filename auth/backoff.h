@@ -1,5 +1,6 @@
-// How long an attempt to log in has to wait because of those before it that failed. It slows guessing down and never shuts
-// anybody out: attempts wait, they are not refused, and whoever has got in before from the same address does not wait.
+// How long an attempt to log in has to wait because of those before it that failed. It slows guessing down and never
+// shuts anybody out: attempts wait, they are not refused, and whoever has got in before from the same address does not
+// wait.
 #pragma once
 
 #include <cstdint>

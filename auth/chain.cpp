@@ -26,7 +26,8 @@ public:
 
     Answer next(std::string_view data) override { return conclude(inner_->next(data)); }
     void next_async(std::string_view data, OnAnswer done) override {
-        inner_->next_async(data, [this, done = std::move(done)](Answer&& answer) { done(conclude(std::move(answer))); });
+        inner_->next_async(data,
+                           [this, done = std::move(done)](Answer&& answer) { done(conclude(std::move(answer))); });
     }
 
     Answer conclude(Answer&& answer) {

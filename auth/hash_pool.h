@@ -1,5 +1,5 @@
-// Threads that check passwords, so that no shard does. Bounded in threads (each needs the memory of one hash) and in what
-// waits; fair among addresses.
+// Threads that check passwords, so that no shard does. Bounded in threads (each needs the memory of one hash) and in
+// what waits; fair among addresses.
 #pragma once
 
 #include <condition_variable>
@@ -22,8 +22,8 @@ public:
     HashPool(const HashPool&) = delete;
     HashPool& operator=(const HashPool&) = delete;
 
-    /// `run(true)` is called later on a thread of the pool, `delay_ms` from now at the earliest; or `run(false)`, at the
-    /// end of the pool. False: too much is waiting, and `run` is not called.
+    /// `run(true)` is called later on a thread of the pool, `delay_ms` from now at the earliest; or `run(false)`, at
+    /// the end of the pool. False: too much is waiting, and `run` is not called.
     using Job = std::function<void(bool go)>;
     [[nodiscard]] bool submit(std::string_view address, std::int64_t delay_ms, Job run);
 

@@ -49,7 +49,8 @@ void CertificateMethod::check(std::shared_ptr<const Attempt> attempt, OnMethodAn
     const std::string name = user ? user->name : name_in(attempt->certificate, source_);
     if (name.empty()) return done({});
     if (known_only_ && !access->find_user(name)) {
-        return done(deny(Outcome::not_authorized, "the user of this certificate is not known", "certificate of " + name));
+        return done(
+            deny(Outcome::not_authorized, "the user of this certificate is not known", "certificate of " + name));
     }
     if (attempt->user && !attempt->user->empty() && *attempt->user != name) {
         return done(deny(Outcome::not_authorized, "the user name is not that of the certificate",

@@ -1,5 +1,5 @@
-// The methods that need nothing from outside: anonymous, client certificate, password. Tokens are in jwt_method.h, SCRAM
-// in scram_method.h.
+// The methods that need nothing from outside: anonymous, client certificate, password. Tokens are in jwt_method.h,
+// SCRAM in scram_method.h.
 #pragma once
 
 #include "auth/access_store.h"
@@ -8,8 +8,8 @@
 
 namespace trunkline::auth {
 
-/// Whoever brings no user name, no password and no certificate, where the listener names this method: from this machine,
-/// or with `remote` from anywhere.
+/// Whoever brings no user name, no password and no certificate, where the listener names this method: from this
+/// machine, or with `remote` from anywhere.
 class AnonymousMethod : public Method {
 public:
     explicit AnonymousMethod(bool remote) : remote_(remote) {}

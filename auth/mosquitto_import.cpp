@@ -87,7 +87,8 @@ std::optional<MosquittoAcl> MosquittoAcl::parse(std::string_view text, const std
     const std::size_t before = problems.size();
     each_line(text, [&](std::uint32_t number, std::string_view line) {
         const auto report = [&](std::string message, std::string fix) {
-            problems.push_back({"TL-9208", name + ":" + std::to_string(number) + ":1", std::move(message), std::move(fix)});
+            problems.push_back(
+                {"TL-9208", name + ":" + std::to_string(number) + ":1", std::move(message), std::move(fix)});
         };
         const std::string_view keyword = take_word(line);
         if (keyword == "user") {
@@ -104,10 +105,14 @@ std::optional<MosquittoAcl> MosquittoAcl::parse(std::string_view text, const std
         const std::string_view first = take_word(line);
         const std::string_view rest = trim(line);
         if (!rest.empty()) {
-            if (first == "read") entry.access = read;
-            else if (first == "write") entry.access = write;
-            else if (first == "deny") entry.access = deny;
-            else if (first != "readwrite") return report("this is no kind of access", "write read, write, readwrite or deny");
+            if (first == "read")
+                entry.access = read;
+            else if (first == "write")
+                entry.access = write;
+            else if (first == "deny")
+                entry.access = deny;
+            else if (first != "readwrite")
+                return report("this is no kind of access", "write read, write, readwrite or deny");
         }
         entry.filter = rest.empty() ? first : rest;
         if (!uns::is_valid_topic_filter(entry.filter)) return report("this is no topic filter", "");
@@ -151,15 +156,18 @@ std::optional<MosquittoPasswords> parse_mosquitto_passwords(std::string_view tex
     const std::size_t before = problems.size();
     each_line(text, [&](std::uint32_t number, std::string_view line) {
         const auto report = [&](std::string message, std::string fix) {
-            problems.push_back({"TL-9208", name + ":" + std::to_string(number) + ":1", std::move(message), std::move(fix)});
+            problems.push_back(
+                {"TL-9208", name + ":" + std::to_string(number) + ":1", std::move(message), std::move(fix)});
         };
         const std::size_t colon = line.find(':');
         const std::string_view user = trim(line.substr(0, colon));
-        if (colon == std::string_view::npos || user.empty()) return report("this is no user and hash", "write NAME:HASH");
+        if (colon == std::string_view::npos || user.empty())
+            return report("this is no user and hash", "write NAME:HASH");
         // The value is never shown: it may be a password in the clear.
         const std::string_view hash = trim(line.substr(colon + 1));
         if (!read_password_hash(hash)) {
-            return report("the hash of user " + quoted(user) + " cannot be used", "run mosquitto_passwd -U on the file");
+            return report("the hash of user " + quoted(user) + " cannot be used",
+                          "run mosquitto_passwd -U on the file");
         }
         if (!seen.emplace(user).second) return report("user " + quoted(user) + " is there twice", "keep one line");
         passwords.users.emplace_back(user, hash);
@@ -180,7 +188,8 @@ public:
         std::map<std::string, std::string> users;      // name -> hash or ""
         if (passwords_) {
             for (const auto& [name, hash] : passwords_->users) users[name] = hash;
-            notes_.push_back({"TL-9203", "", std::to_string(passwords_->users.size()) + " password hashes are Mosquitto's",
+            notes_.push_back({"TL-9203", "",
+                              std::to_string(passwords_->users.size()) + " password hashes are Mosquitto's",
                               "they work; set passwords anew over time to have them stored as Argon2id"});
         }
         if (acl_) {
@@ -193,6 +202,10 @@ public:
             if (!hash.empty()) out_ += "password: " + quoted(hash) + (has_entries(name) ? ", " : "");
             if (has_entries(name)) out_ += "roles: [" + quoted("user " + name) + "]";
             out_ += "}\n";
+        }
+        if (acl_ && !(acl_->patterns().allows.empty() && acl_->patterns().denies.empty())) {
+            notes_.push_back({"TL-9208", acl_->name(), "Mosquitto keeps names with + or # from all patterns",
+                              "here they are harmless, as values are literal: other patterns hold for them too"});
         }
         if (acl_) write_roles();
         return std::move(out_);
@@ -224,7 +237,9 @@ private:
         }
         for (const MosquittoAcl::Entry& entry : entries.allows) {
             const bool both = entry.access == (MosquittoAcl::read | MosquittoAcl::write);
-            const std::string actions = both ? "[publish, receive]" : entry.access == MosquittoAcl::read ? "receive" : "publish";
+            const std::string actions = both                                 ? "[publish, receive]"
+                                        : entry.access == MosquittoAcl::read ? "receive"
+                                                                             : "publish";
             out_ += "      - {allow: " + actions + ", topic: " + quoted(our_filter(entry.filter, patterns)) + "}\n";
         }
     }

@@ -52,12 +52,14 @@ private:
 struct MosquittoPasswords {
     std::vector<std::pair<std::string, std::string>> users;   ///< name and hash, in the order of the file
 };
-[[nodiscard]] std::optional<MosquittoPasswords> parse_mosquitto_passwords(std::string_view text, const std::string& name,
+[[nodiscard]] std::optional<MosquittoPasswords> parse_mosquitto_passwords(std::string_view text,
+                                                                          const std::string& name,
                                                                           std::vector<Problem>& problems);
 
 /// A roles file that decides alike. `notes` gets each place where it cannot: a pattern that denies beside a user's
 /// entry that allows (here the deny wins, there the entry), and what should be looked at: hashes to renew.
-/// Names with a slash fit no placeholder here (there they reach into other branches).
+/// Names with a slash fit no placeholder here (there they reach into other branches), names with + or # none that is
+/// theirs (there, no pattern at all).
 [[nodiscard]] std::string to_roles_file(const MosquittoAcl* acl, const MosquittoPasswords* passwords,
                                         std::vector<Problem>& notes);
 

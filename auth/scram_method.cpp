@@ -186,7 +186,8 @@ ScramServer::Account ScramMethod::find(std::string_view user) const {
         account.verifier.iterations = other.iterations;
         salt_bytes = other.salt.size();
     }
-    while (account.verifier.salt.size() < salt_bytes) account.verifier.salt += hmac_sha256(made_up, account.verifier.salt);
+    while (account.verifier.salt.size() < salt_bytes)
+        account.verifier.salt += hmac_sha256(made_up, account.verifier.salt);
     account.verifier.salt.resize(salt_bytes);
     account.verifier.stored_key = account.verifier.server_key = hmac_sha256(secret_, made_up);
     if (account.known) account.verifier = *found->scram;

@@ -1,5 +1,5 @@
-// SCRAM-SHA-256 (RFC 5802, RFC 7677) as an enhanced authentication of MQTT 5: the password never travels, the server keeps
-// none, and the client learns that it speaks to the server that has the account.
+// SCRAM-SHA-256 (RFC 5802, RFC 7677) as an enhanced authentication of MQTT 5: the password never travels, the server
+// keeps none, and the client learns that it speaks to the server that has the account.
 #pragma once
 
 #include <functional>

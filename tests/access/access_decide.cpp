@@ -1,7 +1,7 @@
-// access_decide ACL_FILE [PASSWORD_FILE]: reads requests from standard input, a JSON object a line, and answers each with
-// one. {"user": null or "...", "client": "...", "action": "publish" or "receive", "topic": "..."} -> {"native": bool,
-// "converted": bool, "noted": bool}; {"user": "...", "password": "..."} -> {"password": bool}. "converted" is what the
-// roles file made from the ACL file decides, "noted" that the conversion said it would differ.
+// access_decide ACL_FILE [PASSWORD_FILE]: reads requests from standard input, a JSON object a line, and answers each
+// with one. {"user": null or "...", "client": "...", "action": "publish" or "receive", "topic": "..."} -> {"native":
+// bool, "converted": bool, "noted": bool}; {"user": "...", "password": "..."} -> {"password": bool}. "converted" is
+// what the roles file made from the ACL file decides, "noted" that the conversion said it would differ.
 #include <fstream>
 #include <iostream>
 #include <iterator>

@@ -54,7 +54,8 @@ std::string users() {
     return "trunkline: 1\nclock: utc\nusers:\n  ann: {password: \"" + quick_hash("valve") +
            "\", roles: [r]}\n  old: {password: \"$7$1000$c2FsdHNhbHQ=$" + std::string(86, 'A') +
            "==\"}\n  off: {password: \"" + quick_hash("valve") + "\", disabled: true}\n  bound: {password: \"" +
-           quick_hash("valve") + "\", client_ids: [b-1], until: 1970-01-02}\n  press-7: {certificate: {dns: p7.example}}\n" +
+           quick_hash("valve") +
+           "\", client_ids: [b-1], until: 1970-01-02}\n  press-7: {certificate: {dns: p7.example}}\n" +
            "roles: {r: {}}\n";
 }
 
@@ -89,7 +90,8 @@ TEST_CASE("whoever is let in may connect now, with this client identifier", "[au
     House house(users());
     AuthChain& chain = house.with({std::make_shared<PasswordMethod>(house.store, *house.pool)});
     CHECK(chain.check(login("off", "valve")).outcome == Outcome::not_authorized);
-    CHECK(chain.check(login("off", "wrong")).outcome == Outcome::bad_credentials);  // tells nothing without the password
+    CHECK(chain.check(login("off", "wrong")).outcome ==
+          Outcome::bad_credentials);  // tells nothing without the password
     const Answer bound = chain.check(login("bound", "valve", "b-1"));
     CHECK(bound.outcome == Outcome::accept);
     REQUIRE(bound.principal);
@@ -103,7 +105,8 @@ TEST_CASE("whoever is let in may connect now, with this client identifier", "[au
 
 TEST_CASE("the methods of a chain are asked in order until one decides", "[auth]") {
     House house(users());
-    const auto certificate = std::make_shared<CertificateMethod>(house.store, CertificateMethod::Source::common_name, false);
+    const auto certificate =
+        std::make_shared<CertificateMethod>(house.store, CertificateMethod::Source::common_name, false);
     AuthChain& chain = house.with({certificate, std::make_shared<PasswordMethod>(house.store, *house.pool),
                                    std::make_shared<AnonymousMethod>(false)});
     CertificateFields fields;

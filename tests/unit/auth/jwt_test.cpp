@@ -175,7 +175,7 @@ TEST_CASE("claims of a token must fit", "[auth]") {
     CHECK_FALSE(with({{"sub", nullptr}}));
     CHECK_FALSE(with({{"sub", ""}}));
     CHECK_FALSE(with({{"sub", 7}}));
-    CHECK_FALSE(with({{"aud", "other"}}));       // no audience of ours is configured: a token for somebody is not for us
+    CHECK_FALSE(with({{"aud", "other"}}));  // no audience of ours is configured: a token for somebody is not for us
     JwtOptions options = all_algorithms();
     options.audience = "plant";
     options.issuer = "https://id.example";
@@ -193,13 +193,14 @@ TEST_CASE("claims of a token must fit", "[auth]") {
 }
 
 TEST_CASE("keys that are too weak or of another kind are left out by name", "[auth]") {
-    for (const char* bad : {"", "[]", "{}", "{\"keys\": {}}", "{\"keys\": []}", "{\"keys\": [1]}",
-                            R"({"keys":[{"kty":"RSA","n":"AQAB","e":"AQAB"}]})",
-                            R"({"keys":[{"kty":"EC","crv":"P-384","x":"AA","y":"AA"}]})",
-                            R"({"keys":[{"kty":"EC","crv":"P-256","x":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",)"
-                            R"("y":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}]})",
-                            R"({"keys":[{"kty":"oct","k":"c2hvcnQtc2VjcmV0"}]})", R"({"keys":[{"kty":"dh"}]})",
-                            R"({"keys":[{"kty":"oct","k":"MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY","alg":"HS512"}]})"}) {
+    for (const char* bad :
+         {"", "[]", "{}", "{\"keys\": {}}", "{\"keys\": []}", "{\"keys\": [1]}",
+          R"({"keys":[{"kty":"RSA","n":"AQAB","e":"AQAB"}]})",
+          R"({"keys":[{"kty":"EC","crv":"P-384","x":"AA","y":"AA"}]})",
+          R"({"keys":[{"kty":"EC","crv":"P-256","x":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",)"
+          R"("y":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}]})",
+          R"({"keys":[{"kty":"oct","k":"c2hvcnQtc2VjcmV0"}]})", R"({"keys":[{"kty":"dh"}]})",
+          R"({"keys":[{"kty":"oct","k":"MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY","alg":"HS512"}]})"}) {
         INFO(bad);
         const ParsedJwks result = parse_jwks(bad, "jwks.json");
         CHECK_FALSE(result.set);

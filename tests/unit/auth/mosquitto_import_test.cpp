@@ -21,7 +21,10 @@ const std::optional<std::string> nobody;
 
 TEST_CASE("hashes of mosquitto_passwd are checked natively", "[auth]") {
     // Made by mosquitto_passwd 2.0.11: `-b -c FILE ann valve` and `-H sha512 -b FILE old valve`.
-    for (const char* text : {"$7$101$obqtdAWWlB8ZKpYD$8AYs7GVnE87pLcO4sVLxXZzc4RwiC8dTDUU+CZPyJiGs6xjVDq1C13jeat432pHiyoLRdZqNQWzChnV5PZdeQw==", "$6$8EroQpAq0/G+Oo4b$toPOU2t08JXP1ZErnY7t00s9DOWDx2ZrWD/08iyvr8AOLFFgP8orm9SWUAbzQeg1pzqn59BjcZ4j4AL8eeocPg=="}) {
+    for (const char* text : {"$7$101$obqtdAWWlB8ZKpYD$8AYs7GVnE87pLcO4sVLxXZzc4RwiC8dTDUU+"
+                             "CZPyJiGs6xjVDq1C13jeat432pHiyoLRdZqNQWzChnV5PZdeQw==",
+                             "$6$8EroQpAq0/G+Oo4b$toPOU2t08JXP1ZErnY7t00s9DOWDx2ZrWD/"
+                             "08iyvr8AOLFFgP8orm9SWUAbzQeg1pzqn59BjcZ4j4AL8eeocPg=="}) {
         const auto hash = read_password_hash(text);
         REQUIRE(hash);
         CHECK(hash->weak());
@@ -37,8 +40,9 @@ TEST_CASE("hashes of mosquitto_passwd are checked natively", "[auth]") {
     CHECK(verify_password(*own, "valve"));
     CHECK_FALSE(verify_password(*own, "valve "));
     CHECK_FALSE(verify_password(own->decoy(), "valve"));
-    for (const char* bad : {"", "valve", "$", "$5$x$y", "$7$", "$7$101$abc", "$7$0$c2FsdA==$c2FsdA==", "$6$c2FsdA==$c2FsdA==",
-                            "$argon2id$", "$argon2id$v=19$m=99999999,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$AAAA"}) {
+    for (const char* bad : {"", "valve", "$", "$5$x$y", "$7$", "$7$101$abc",
+                            "$7$0$c2FsdA==$c2FsdA==", "$6$c2FsdA==$c2FsdA==", "$argon2id$",
+                            "$argon2id$v=19$m=99999999,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$AAAA"}) {
         INFO(bad);
         CHECK_FALSE(read_password_hash(bad));
     }
@@ -92,11 +96,14 @@ TEST_CASE("the examples that Mosquitto brings are imported", "[auth]") {
     const MosquittoAcl acl = acl_of("# This affects access control for clients with no username.\ntopic read $SYS/#\n\n"
                                     "user roger\ntopic foo/bar\n\npattern write $SYS/broker/connection/%c/state\n");
     std::vector<Problem> problems, notes;
-    const auto passwords = parse_mosquitto_passwords("roger:$6$8EroQpAq0/G+Oo4b$toPOU2t08JXP1ZErnY7t00s9DOWDx2ZrWD/08iyvr8AOLFFgP8orm9SWUAbzQeg1pzqn59BjcZ4j4AL8eeocPg==\n", "pwfile", problems);
+    const auto passwords = parse_mosquitto_passwords(
+        "roger:$6$8EroQpAq0/G+Oo4b$toPOU2t08JXP1ZErnY7t00s9DOWDx2ZrWD/"
+        "08iyvr8AOLFFgP8orm9SWUAbzQeg1pzqn59BjcZ4j4AL8eeocPg==\n",
+        "pwfile", problems);
     REQUIRE(passwords);
     const RolesFile file = parsed(to_roles_file(&acl, &*passwords, notes));
     const Access access(RolesFile(file), 2);
-    CHECK(notes.size() == 1);       // the hash
+    CHECK(notes.size() == 2);       // the hash, and names with wildcards
     CHECK(access.find_user("roger")->password->weak());
     CHECK(access.decide(principal("roger", "c"), Action::publish, "foo/bar", {}).allowed);
     CHECK(access.decide(principal("roger", "c"), Action::subscribe, "#", {}).allowed);
@@ -109,14 +116,16 @@ TEST_CASE("the examples that Mosquitto brings are imported", "[auth]") {
 TEST_CASE("a converted ACL file decides alike, but where it says so", "[auth]") {
     std::mt19937_64 random(23);
     const char* const filters[] = {"a", "a/#", "a/+", "b/%c", "%u/#", "a/%c/+", "x%%/#", "#", "+/b", "$SYS/#", "b/x%c"};
-    const char* const topics[] = {"a", "a/b", "a/c1", "b/c1", "u1/x", "a/c1/b", "x%%/y", "c1/b", "$SYS/x", "b/xc1", "z"};
+    const char* const topics[] = {"a",     "a/b",  "a/c1",   "b/c1",  "u1/x", "a/c1/b",
+                                  "x%%/y", "c1/b", "$SYS/x", "b/xc1", "z"};
     const char* const kinds[] = {"", "read ", "write ", "readwrite ", "deny "};
     std::size_t differ = 0;
     for (int n = 0; n < 300; ++n) {
         std::string text;
         for (int i = 0; i < 8; ++i) {
             if (random() % 3 == 0) text += std::string("user ") + (random() % 2 ? "u1" : "u2") + "\n";
-            text += std::string(random() % 3 ? "topic " : "pattern ") + kinds[random() % 5] + filters[random() % 11] + "\n";
+            text +=
+                std::string(random() % 3 ? "topic " : "pattern ") + kinds[random() % 5] + filters[random() % 11] + "\n";
         }
         const MosquittoAcl acl = acl_of(text);
         std::vector<Problem> notes;
@@ -129,7 +138,7 @@ TEST_CASE("a converted ACL file decides alike, but where it says so", "[auth]") 
                     const bool ours = access.decide(principal(user, "c1"), action, topic, {}).allowed;
                     INFO(text << user << " " << name_of(action) << " " << topic);
                     if (theirs == ours) continue;
-                    REQUIRE((theirs && !notes.empty()));    // never more is allowed, and it was noted
+                    REQUIRE((theirs && notes.size() > 1));      // never more is allowed, and it was noted
                     ++differ;
                 }
             }

@@ -67,8 +67,8 @@ TEST_CASE("SCRAM-SHA-256 speaks the example of RFC 7677", "[auth]") {
 
 TEST_CASE("SCRAM refuses what is not its own", "[auth]") {
     for (const char* bad : {"", "n", "n,,", "n,,n=user", "n,,r=abc", "p=tls-unique,,n=user,r=abc", "x,,n=user,r=abc",
-                            "n,,m=ext,n=user,r=abc", "n,,n=us=er,r=abc", "n,,n=,r=abc", "n,,n=user,r=", "n,,n=user,r=a b",
-                            "n,a=root,n=user,r=abc", "n,a=,n=user,r=abc", "user\0pencil"}) {
+                            "n,,m=ext,n=user,r=abc", "n,,n=us=er,r=abc", "n,,n=,r=abc", "n,,n=user,r=",
+                            "n,,n=user,r=a b", "n,a=root,n=user,r=abc", "n,a=,n=user,r=abc", "user\0pencil"}) {
         INFO(bad);
         CHECK(server_for("pencil").next(bad).step == ScramServer::Step::failed);
     }
