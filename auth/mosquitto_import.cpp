@@ -49,6 +49,13 @@ std::string substitute(std::string_view filter, std::string_view client_id, cons
     return out;
 }
 
+// As the roles file wants it, with room for what the import puts before it.
+bool good_name(std::string_view name) {
+    return !name.empty() && name.size() <= 240 && std::none_of(name.begin(), name.end(), [](char c) {
+        return static_cast<unsigned char>(c) < 0x20 || c == 0x7F;
+    });
+}
+
 std::string quoted(std::string_view text) {
     constexpr std::string_view digits = "0123456789abcdef";
     std::string out = "\"";
@@ -93,7 +100,10 @@ std::optional<MosquittoAcl> MosquittoAcl::parse(std::string_view text, const std
         const std::string_view keyword = take_word(line);
         if (keyword == "user") {
             const std::string user(trim(line));
-            if (user.empty()) return report("user names nobody", "write `user NAME`");
+            if (!good_name(user)) {
+                return report("user names nobody, or a name over 240 bytes or with control characters",
+                              "write `user NAME`");
+            }
             into = &acl.users_[user];
             return;
         }
@@ -161,7 +171,7 @@ std::optional<MosquittoPasswords> parse_mosquitto_passwords(std::string_view tex
         };
         const std::size_t colon = line.find(':');
         const std::string_view user = trim(line.substr(0, colon));
-        if (colon == std::string_view::npos || user.empty())
+        if (colon == std::string_view::npos || !good_name(user))
             return report("this is no user and hash", "write NAME:HASH");
         // The value is never shown: it may be a password in the clear.
         const std::string_view hash = trim(line.substr(colon + 1));

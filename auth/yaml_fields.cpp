@@ -1,7 +1,10 @@
 #include "auth/yaml_fields.h"
 
 #include <algorithm>
+#include <sstream>
 #include <unordered_set>
+
+#include <yaml-cpp/eventhandler.h>
 
 #include "auth/nearest.h"
 
@@ -12,6 +15,20 @@ std::string quoted(std::string_view text) { return "\"" + std::string(text.subst
 
 // yaml-cpp's message up to what it quotes of the file.
 std::string without_quotation(const std::string& message) { return message.substr(0, message.find(':')); }
+
+/// Sees where documents begin and forgets the rest.
+struct DocumentStarts : YAML::EventHandler {
+    YAML::Mark last;
+    void OnDocumentStart(const YAML::Mark& mark) override { last = mark; }
+    void OnDocumentEnd() override {}
+    void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+    void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
+    void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t, const std::string&) override {}
+    void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {}
+    void OnSequenceEnd() override {}
+    void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {}
+    void OnMapEnd() override {}
+};
 
 }  // namespace
 
@@ -31,17 +48,21 @@ void YamlContext::report(std::string rule, const YAML::Mark& mark, std::string m
 
 std::optional<YAML::Node> read_yaml(std::string_view text, YamlContext& context) {
     try {
-        const std::vector<YAML::Node> documents = YAML::LoadAll(std::string(text));
-        if (documents.empty() || documents.front().IsNull()) {
+        // YAML::LoadAll() never comes back from some broken files: it finds one empty document after the other.
+        std::istringstream stream{std::string(text)};
+        YAML::Parser parser(stream);
+        DocumentStarts starts;
+        if (parser.HandleNextDocument(starts) && parser.HandleNextDocument(starts)) {
+            context.report("TL-9001", starts.last, "a second document begins here", "remove the line `---`");
+            return std::nullopt;
+        }
+        YAML::Node document = YAML::Load(std::string(text));
+        if (document.IsNull()) {
             context.report("TL-9001", YAML::Mark::null_mark(), "the file is empty",
                            "a file without rules begins with `trunkline: 1`");
             return std::nullopt;
         }
-        if (documents.size() > 1) {
-            context.report("TL-9001", documents[1].Mark(), "a second document begins here", "remove the line `---`");
-            return std::nullopt;
-        }
-        return documents.front();
+        return document;
     } catch (const YAML::Exception& e) {
         context.report("TL-9001", e.mark, "this is not YAML: " + without_quotation(e.msg), "check the indentation");
     } catch (const std::exception&) {

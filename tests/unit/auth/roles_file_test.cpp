@@ -157,7 +157,7 @@ TEST_CASE("a bad reload keeps what was in force, and nothing at all denies", "[a
     CHECK(store.load(good, "roles.yaml").taken);
     const std::uint64_t generation = store.generation();
     CHECK(store.current()->decide(who, Action::publish, "acme/press-7/x", now).allowed);
-    for (const char* bad : {"", "trunkline: 1\nroles: 5\n", "{{{"}) {
+    for (const char* bad : {",\"\"\"    from: ", "", "trunkline: 1\nroles: 5\n", "{{{"}) {
         const auto outcome = store.load(bad, "roles.yaml");
         CHECK_FALSE(outcome.taken);
         CHECK_FALSE(outcome.problems.empty());
