@@ -1,13 +1,16 @@
 // The seam of authentication: who a client is, asked once at CONNECT and again with every AUTH of an enhanced
-// authentication (OASIS MQTT 5.0, section 4.12). Implementations are added by the access work; without one, clients
-// that may be anonymous are, and every enhanced method is unknown.
+// authentication (OASIS MQTT 5.0, section 4.12). AuthChain (auth/chain.h) is the implementation that has methods;
+// without one, clients that may be anonymous are, and every enhanced method is unknown.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+
+#include "auth/principal.h"
 
 namespace trunkline::auth {
 
@@ -20,22 +23,36 @@ struct Credentials {
     bool local = false;                     ///< loopback, Unix socket or in-process
     std::string_view method;                ///< enhanced authentication, or empty
     std::string_view data;
+    std::string_view address;               ///< of the peer, without its port; empty where there is none
+    const CertificateFields* certificate = nullptr;   ///< of a verified client certificate, or null
+    std::int64_t now_ms = 0;                ///< UTC milliseconds since 1970
 };
 
-enum class Outcome : std::uint8_t { accept, more, bad_credentials, not_authorized, bad_method };
+enum class Outcome : std::uint8_t {
+    accept, more, bad_credentials, not_authorized, bad_method,
+    busy        ///< too much is waiting to be checked: come back later (0x89 Server busy)
+};
 
 struct Answer {
     Outcome outcome = Outcome::not_authorized;
     std::string user;      ///< with accept: the principal, may be empty for anonymous
     std::string data;      ///< Authentication Data for the client, with accept and more
     std::string reason;    ///< for the Reason String; says what the person at the gateway can do
+    std::shared_ptr<const Principal> principal = nullptr;   ///< with accept: all of it; null: `user` is all there is
+    std::string detail = {};        ///< without accept: what the log may say beside `reason`; no secret either
 };
+
+/// Takes an answer, once, on any thread, perhaps before the call that it was given to returns. It must not throw.
+using OnAnswer = std::function<void(Answer&&)>;
 
 /// One exchange of an enhanced authentication; lives as long as its connection, for re-authentication.
 class Exchange {
 public:
     virtual ~Exchange() = default;
     virtual Answer next(std::string_view data) = 0;
+    /// The same for an exchange that has to wait. `data` is read before this returns; the exchange must outlive the
+    /// answer.
+    virtual void next_async(std::string_view data, OnAnswer done) { done(next(data)); }
 };
 
 /// Called on the shards' threads: thread safe and quick.
@@ -44,6 +61,9 @@ public:
     virtual ~Authenticator() = default;
     /// CONNECT without an enhanced method.
     virtual Answer check(const Credentials& credentials) = 0;
+    /// The same without waiting for hashes and other machines: `done` may be called later, from another thread, but is
+    /// called once in any case. `credentials` are read before this returns. Call this one on a shard.
+    virtual void check_async(const Credentials& credentials, OnAnswer done) { done(check(credentials)); }
     /// CONNECT with a method: null when the method is unknown. The first answer is for `credentials.data`.
     virtual std::unique_ptr<Exchange> begin(const Credentials& credentials, Answer& first) = 0;
 };

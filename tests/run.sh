@@ -34,6 +34,7 @@ unit                  600 quick
 quickstart            120 quick
 e2e                   900 quick
 e2e-two-workers       900
+access-mosquitto      300
 kill9                 600
 faults               1200
 sim                   900
@@ -69,6 +70,8 @@ step_normative() { tests/normative; }
 step_unit() { ctest --test-dir build/release --output-on-failure; }
 step_e2e() { tests/e2e/run --broker build/release/bin/trunkline -v; }
 step_e2e-two-workers() { tests/e2e/run --broker "$(two_workers release)" -v; }
+# The same decisions about Mosquitto's files as Mosquitto; 10,000 requests by hand, see its --help.
+step_access-mosquitto() { tests/access/compare_mosquitto --requests 2000; }
 step_kill9() { tests/e2e/kill9.py --broker "$(two_workers release)" --rounds "$TRUNKLINE_KILL_ROUNDS"; }
 
 # Power cuts, failpoints, failing and slow syncs, full and damaged disks, through the broker process.
