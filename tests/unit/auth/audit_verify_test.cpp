@@ -20,10 +20,10 @@ struct Trail {
     SigningKey key = new_key();
     std::string witness;
 
-    explicit Trail(int entries, LogOptions options = small_segments()) {
-        auto log = open(store, key, 0, options);
+    explicit Trail(int entries, int step = 10) {
+        auto log = open(store, key, 0, small_segments());
         log->add_witness(std::make_unique<KeptLines>(witness));
-        fill(*log, entries);
+        fill(*log, entries, step);
         log->pump_witnesses(1);
     }
     VerifyReport check(bool with_witness = false) {
@@ -94,7 +94,7 @@ Finding first(const VerifyReport& report) {
 }  // namespace
 
 TEST_CASE("10,000 random edits of a byte in any file are all found", "[auth][audit]") {
-    Trail trail(60);
+    Trail trail(40, 40);
     REQUIRE(trail.check().good());
     const auto names = *trail.store.list();
     std::mt19937 random(4);
@@ -133,11 +133,11 @@ TEST_CASE("an edited record is named, also when its checksum was made to fit", "
     Trail trail(100);
     std::uint64_t sequence = 0;
     trail.rewrite([&](auto& bodies) {
-        REQUIRE(bodies[37].first == FrameType::record);
-        sequence = decode_record(bodies[37].second)->sequence;
-        change_reason(bodies[37].second);
+        REQUIRE(bodies[38].first == FrameType::record);
+        sequence = decode_record(bodies[38].second)->sequence;
+        change_reason(bodies[38].second);
     });
-    const auto place = trail.frames()[37].first;
+    const auto place = trail.frames()[38].first;
     SECTION("the kept hashes tell which one it is") {
         const auto found = first(trail.check());
         CHECK(found.kind == Kind::changed);
@@ -297,7 +297,7 @@ TEST_CASE("a checkpoint that another key signed is no checkpoint", "[auth][audit
             if (type == FrameType::record) tree.append(hash_leaf(body));
             if (type == FrameType::leaves)
                 for (std::size_t i = 0; i < body.size() / 32; ++i) tree.append(ByteReader(body.substr(i * 32)).take_digest());
-            if (type != FrameType::checkpoint) continue;
+            if (type != FrameType::checkpoint || tree.size() <= sequence) continue;
             Checkpoint made{"plant-1/audit", tree.size(), tree.root(), moment(1)};
             body = sign_note(to_text(made), {&foreign});
         }
@@ -317,13 +317,13 @@ TEST_CASE("a proof of a record or a publish stands alone, and no part of it can 
         REQUIRE(log->rotate_key(two, moment(2000), "anna", "yearly"));
         fill(*log, 400, 10, 3000);
     }
-    const auto proof = prove_record(store, 5);
+    const auto proof = prove_record(store, 3);
     REQUIRE(proof);
     for (const SigningKey* trusted : {&one, &two}) {
         const auto proven = check_proof(*proof, trusted->verify_key());
         REQUIRE(proven);
-        CHECK(proven->sequence == 5);
-        CHECK(proven->summary.find("\"sequence\":5") != std::string::npos);
+        CHECK(proven->sequence == 3);
+        CHECK(proven->summary.find("\"sequence\":3") != std::string::npos);
     }
     CHECK_FALSE(check_proof(*proof, new_key().verify_key()));
     const auto publish = publish_from_json("{\"time\":\"" + utc_text(facts.at.utc_ns) +
@@ -368,7 +368,7 @@ TEST_CASE("records are searched by actor, action, object and time", "[auth][audi
     filter.actor = "operator-3";
     CHECK(count(filter) == 214);
     filter.action = "log*";
-    CHECK(count(filter) == 71);
+    CHECK(count(filter) == 72);
     filter = {};
     filter.object = "object/14*";
     CHECK(count(filter) == 111);
