@@ -14,8 +14,8 @@
 namespace trunkline::auth::audit {
 
 struct Checkpoint {
-    std::string origin;        ///< names the trail; also the name of its keys
-    std::uint64_t size = 0;    ///< leaves
+    std::string origin;      ///< names the trail; also the name of its keys
+    std::uint64_t size = 0;  ///< leaves
     Digest root{};
     Moment at;
     bool operator==(const Checkpoint&) const = default;

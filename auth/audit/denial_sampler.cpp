@@ -26,7 +26,7 @@ Record summary(std::string_view actor, std::string_view source, std::string_view
 bool DenialSampler::should_record(std::string_view actor, std::string_view source, std::string_view action,
                                   std::string_view reason, const Moment& now) {
     ++total_;
-    std::string key;   // counted texts: no actor can be named so that it looks like another kind
+    std::string key;  // counted texts: no actor can be named so that it looks like another kind
     for (const auto part : {actor, source, action, reason}) put_text(key, part);
     auto found = kinds_.find(key);
     if (found == kinds_.end() && kinds_.size() >= policy_.kinds_max) {
@@ -36,8 +36,9 @@ bool DenialSampler::should_record(std::string_view actor, std::string_view sourc
         found = kinds_.find(key);
     }
     if (found == kinds_.end()) {
-        Kind kind{std::string(actor), std::string(source), std::string(action), std::string(reason),
-                  now.monotonic_ns, 0, 0, next_order_++};
+        Kind kind{
+            std::string(actor), std::string(source), std::string(action), std::string(reason), now.monotonic_ns, 0, 0,
+            next_order_++};
         found = kinds_.emplace(std::move(key), std::move(kind)).first;
     }
     Kind& kind = found->second;

@@ -14,9 +14,9 @@
 namespace trunkline::auth::audit {
 
 struct SamplerPolicy {
-    std::uint32_t full_per_window = 10;         ///< records of their own, for each kind and window
+    std::uint32_t full_per_window = 10;  ///< records of their own, for each kind and window
     std::uint64_t window_ns = 60'000'000'000;
-    std::size_t kinds_max = 4096;               ///< beyond it all other denials are one kind
+    std::size_t kinds_max = 4096;  ///< beyond it all other denials are one kind
 };
 
 /// Pure: time comes with the calls. One thread's (a shard's).

@@ -13,13 +13,13 @@
 namespace trunkline::auth::audit {
 namespace {
 
-constexpr std::size_t files_open_max = 16;   // a segment, the mark and the tiles of a few levels are in use at a time
+constexpr std::size_t files_open_max = 16;  // a segment, the mark and the tiles of a few levels are in use at a time
 
 Error failure(const std::string& path, const char* what) {
     const int code = errno;
-    const Failure kind = code == ENOENT                       ? Failure::absent
-                         : code == ENOSPC || code == EDQUOT   ? Failure::no_space
-                                                              : Failure::failed;
+    const Failure kind = code == ENOENT                     ? Failure::absent
+                         : code == ENOSPC || code == EDQUOT ? Failure::no_space
+                                                            : Failure::failed;
     return {kind, path + ": " + what + ": " + std::strerror(code)};
 }
 
@@ -45,7 +45,7 @@ bool is_plain_name(const std::string& name) {
 struct FileAuditStore::File {
     int descriptor = -1;
     std::uint64_t size = 0;
-    bool fresh = false;   ///< its name in the folder is not yet synced
+    bool fresh = false;  ///< its name in the folder is not yet synced
     ~File() {
         if (descriptor >= 0) ::close(descriptor);
     }
@@ -88,7 +88,8 @@ Result<std::vector<std::string>> FileAuditStore::list() const {
 
 Result<std::uint64_t> FileAuditStore::size(const std::string& name) const {
     struct stat info {};
-    if (::fstatat(descriptor_, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) return failure(path(name), "cannot stat");
+    if (::fstatat(descriptor_, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0)
+        return failure(path(name), "cannot stat");
     return static_cast<std::uint64_t>(info.st_size);
 }
 
@@ -122,14 +123,16 @@ Result<FileAuditStore::File*> FileAuditStore::writable(const std::string& name) 
     if (mode_ == Mode::read) return invalid(folder_ + " is open for reading");
     if (!is_plain_name(name)) return invalid("\"" + name + "\" is no name of a file of the trail");
     if (const auto found = open_.find(name); found != open_.end()) return found->second.get();
-    if (open_.size() == files_open_max) {   // the least entitled goes: any whose name in the folder is safe
-        const auto victim = std::find_if(open_.begin(), open_.end(), [](const auto& file) { return !file.second->fresh; });
+    if (open_.size() == files_open_max) {  // the least entitled goes: any whose name in the folder is safe
+        const auto victim =
+            std::find_if(open_.begin(), open_.end(), [](const auto& file) { return !file.second->fresh; });
         open_.erase(victim == open_.end() ? open_.begin() : victim);
     }
     auto file = std::make_unique<File>();
     file->descriptor = ::openat(descriptor_, name.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW);
     if (file->descriptor < 0 && errno == ENOENT) {
-        file->descriptor = ::openat(descriptor_, name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+        file->descriptor =
+            ::openat(descriptor_, name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
         file->fresh = true;
     }
     struct stat info {};
@@ -181,7 +184,7 @@ Status FileAuditStore::sync(const std::string& name) {
     if (!file) return file.error();
     const auto failed = [&](const char* what) {
         Error error = failure(path(name), what);
-        error.kind = Failure::failed;   // whatever errno says: what was written is in doubt
+        error.kind = Failure::failed;  // whatever errno says: what was written is in doubt
         return error;
     };
     if (::fdatasync((*file)->descriptor) != 0) return failed("cannot sync");

@@ -29,7 +29,8 @@ bool ends_within_line(int descriptor) {
 
 Status FileWitness::deliver(const std::string& line) {
     const auto failed = [&](const char* what) {
-        return Error{errno == ENOSPC ? Failure::no_space : Failure::failed, path_ + ": " + what + ": " + std::strerror(errno)};
+        return Error{errno == ENOSPC ? Failure::no_space : Failure::failed,
+                     path_ + ": " + what + ": " + std::strerror(errno)};
     };
     // Opened anew each time: the disk may be taken out, and logrotate may move the file.
     const Descriptor file{::open(path_.c_str(), O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600)};

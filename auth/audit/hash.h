@@ -16,8 +16,8 @@ using Digest = std::array<unsigned char, 32>;
     return {reinterpret_cast<const char*>(digest.data()), digest.size()};
 }
 
-/// SHA-256 of the parts one after the other. Each thread keeps one OpenSSL context: creating one costs more than hashing
-/// a record.
+/// SHA-256 of the parts one after the other. Each thread keeps one OpenSSL context: creating one costs more than
+/// hashing a record.
 [[nodiscard]] Digest sha256(std::initializer_list<std::string_view> parts);
 [[nodiscard]] inline Digest sha256(std::string_view bytes) { return sha256({bytes}); }
 /// Hash of a leaf: SHA-256 of 0x00 and the data (RFC 9162, section 2.1.1).

@@ -33,7 +33,7 @@ void AuditLog::start_segment() {
 }
 
 void AuditLog::put(FrameType type, std::string_view body) {
-    constexpr std::uint64_t checkpoint_room = 1024;   // a segment ends with a checkpoint over all of it
+    constexpr std::uint64_t checkpoint_room = 1024;  // a segment ends with a checkpoint over all of it
     if (segment_bytes_ + body.size() + frame_overhead + checkpoint_room > options_.segment_bytes_max &&
         segment_bytes_ > header_bytes_) {
         if (unsigned_leaves_ > 0) put_checkpoint(last_at_);
@@ -109,7 +109,7 @@ Status AuditLog::write_mark(bool sync) {
 Status AuditLog::flush() {
     while (!pending_.empty()) {
         Pending& part = pending_.front();
-        if (part.starts) {   // the tiles of the segment before must be there when this one is what is replayed
+        if (part.starts) {  // the tiles of the segment before must be there when this one is what is replayed
             if (auto done = tiles_.sync(); !done) return failed(done);
         }
         if (auto done = store_.append(part.name, part.bytes); !done) return failed(done);

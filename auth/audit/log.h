@@ -19,8 +19,8 @@ namespace trunkline::auth::audit {
 
 struct LogOptions {
     CheckpointPolicy policy;
-    std::uint64_t segment_bytes_max = 16 * 1024 * 1024;   ///< at least 64 KiB; a segment ends before it passes this
-    std::uint64_t pending_bytes_max = 64 * 1024 * 1024;   ///< not yet committed; beyond it nothing is taken
+    std::uint64_t segment_bytes_max = 16 * 1024 * 1024;  ///< at least 64 KiB; a segment ends before it passes this
+    std::uint64_t pending_bytes_max = 64 * 1024 * 1024;  ///< not yet committed; beyond it nothing is taken
     /// Leaves that the caller knows to be durable, from its own store: fewer on the disk is damage.
     std::uint64_t durable_at_least = 0;
 };
@@ -30,7 +30,7 @@ struct Recovery {
     struct Cut {
         std::string file;
         std::uint64_t offset = 0, bytes = 0, sequence = 0;
-        Digest hash{};   ///< of what was cut off
+        Digest hash{};  ///< of what was cut off
     };
     std::optional<Cut> tail;
     bool created = false;
@@ -38,9 +38,9 @@ struct Recovery {
 };
 
 struct Committed {
-    std::uint64_t size = 0;                  ///< leaves that are durable
-    std::optional<Checkpoint> checkpoint;    ///< signed by this commit
-    std::string note;                        ///< of the checkpoint
+    std::uint64_t size = 0;                ///< leaves that are durable
+    std::optional<Checkpoint> checkpoint;  ///< signed by this commit
+    std::string note;                      ///< of the checkpoint
 };
 
 /// Owned by one thread. A store that failed stays failed: every later call returns that error.
@@ -57,8 +57,9 @@ public:
     /// Leaf hashes of publishes in their order, see leaf_of(). Returns the sequence of the first.
     [[nodiscard]] Result<std::uint64_t> append_leaves(std::span<const Digest> leaves, const Moment& at);
 
-    /// Makes everything appended durable: one fdatasync, and a second one when a checkpoint is due, which is signed over
-    /// it in the same write. With `checkpoint` one is signed unless nothing is new. no_space: nothing is lost, call again.
+    /// Makes everything appended durable: one fdatasync, and a second one when a checkpoint is due, which is signed
+    /// over it in the same write. With `checkpoint` one is signed unless nothing is new. no_space: nothing is lost,
+    /// call again.
     [[nodiscard]] Result<Committed> commit(const Moment& now, bool checkpoint = false);
     /// From here on `key` signs. Commits, with a last checkpoint by the old key and a record.
     [[nodiscard]] Status rotate_key(SigningKey key, const Moment& now, const std::string& actor,
@@ -84,7 +85,7 @@ private:
         std::string name;
         std::uint64_t first = 0;
         std::string bytes;
-        bool starts = false;   ///< with the segment's header
+        bool starts = false;  ///< with the segment's header
     };
 
     AuditLog(AuditStore& store, SigningKey key, const LogOptions& options);
@@ -118,21 +119,21 @@ private:
     CompactTree tree_;
     TileWriter tiles_;
     CompactTree::OnNode on_node_;
-    std::optional<VerifyKey> signer_;      ///< in force in the trail
+    std::optional<VerifyKey> signer_;  ///< in force in the trail
     std::deque<Pending> pending_;
     std::uint64_t pending_bytes_ = 0;
-    std::string segment_;                  ///< being appended to
+    std::string segment_;  ///< being appended to
     std::uint64_t segment_first_ = 0;
-    std::uint64_t segment_bytes_ = 0;      ///< with what is pending
+    std::uint64_t segment_bytes_ = 0;  ///< with what is pending
     std::uint64_t header_bytes_ = 0;
     Mark mark_;
     std::uint64_t unsigned_leaves_ = 0, oldest_unsigned_ns_ = 0;
-    Moment last_at_;                       ///< of what was appended last
+    Moment last_at_;  ///< of what was appended last
     std::optional<Checkpoint> last_checkpoint_;
     std::string last_note_;
     Recovery recovery_;
     std::deque<WitnessQueue> witnesses_;
-    std::vector<Committed> unpublished_;   ///< checkpoints that are pending
+    std::vector<Committed> unpublished_;  ///< checkpoints that are pending
     std::optional<Error> failure_;
 };
 

@@ -144,8 +144,9 @@ Status AuditLog::ready_tiles(const CompactTree& before, const std::vector<std::u
 
 Status AuditLog::rebuild_tiles(const std::vector<std::uint64_t>& firsts) {
     if (firsts.empty() || firsts.front() != 0)
-        return Error{Failure::damaged, "the hashes of the tree (tiles-*) are damaged, and segments that they were made "
-                                       "from are not here. Put archived segments back, or restore the tiles"};
+        return Error{Failure::damaged,
+                     "the hashes of the tree (tiles-*) are damaged, and segments that they were made "
+                     "from are not here. Put archived segments back, or restore the tiles"};
     if (auto done = tiles_.clear(); !done) return done;
     tree_ = {};
     for (const std::uint64_t first : firsts) {
@@ -188,17 +189,20 @@ Status AuditLog::replay(const std::string& bytes, std::size_t offset) {
         offset += frame.size;
     }
     if (segment_bytes_ < durable_end)
-        return damaged(segment_bytes_, "the file ends here, but was durable up to offset " + std::to_string(durable_end));
+        return damaged(segment_bytes_,
+                       "the file ends here, but was durable up to offset " + std::to_string(durable_end));
     return tiles_.flush();
 }
 
 /// A frame whose checksum fits but which says something else than the tree was written by no crash.
 Status AuditLog::replay_frame(const FrameView& frame, std::size_t offset) {
-    if (frame.sequence != tree_.size()) return damaged(offset, "it claims to be record " + std::to_string(frame.sequence));
+    if (frame.sequence != tree_.size())
+        return damaged(offset, "it claims to be record " + std::to_string(frame.sequence));
     switch (frame.type) {
         case FrameType::record: {
             const auto record = decode_record(frame.body);
-            if (!record || record->sequence != tree_.size()) return damaged(offset, "it holds no record of this number");
+            if (!record || record->sequence != tree_.size())
+                return damaged(offset, "it holds no record of this number");
             take_leaf(hash_leaf(frame.body));
             note_unsigned(record->at, 1);
             return {};

@@ -116,8 +116,8 @@ bool verify_consistency(std::uint64_t old_size, const Digest& old_root, std::uin
                         const Proof& proof) {
     if (old_size > size) return false;
     if (old_size == size) return proof.empty() && old_root == root;
-    if (old_size == 0) return proof.empty() && old_root == sha256("");   // any tree continues the empty one
-    const bool power = std::has_single_bit(old_size);   // then the old root itself starts the path
+    if (old_size == 0) return proof.empty() && old_root == sha256("");  // any tree continues the empty one
+    const bool power = std::has_single_bit(old_size);                   // then the old root itself starts the path
     if (!power && proof.empty()) return false;
     std::uint64_t fn = old_size - 1, sn = size - 1;
     while (fn & 1) fn >>= 1, sn >>= 1;

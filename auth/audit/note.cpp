@@ -9,7 +9,7 @@ namespace trunkline::auth::audit {
 namespace {
 
 constexpr std::string_view private_start = "PRIVATE+KEY+";
-constexpr std::string_view signature_start = "\xE2\x80\x94 ";   // em dash and space
+constexpr std::string_view signature_start = "\xE2\x80\x94 ";  // em dash and space
 constexpr char algorithm_ed25519 = 1;
 constexpr std::size_t note_bytes_max = 65536, signatures_max = 16;
 
@@ -34,7 +34,7 @@ std::uint32_t id_of(std::string_view bytes) {
 struct KeyText {
     std::string name;
     std::string id;
-    std::string bytes;   ///< 32
+    std::string bytes;  ///< 32
 };
 
 Result<KeyText> split_key(std::string_view text, const char* what) {
@@ -46,7 +46,8 @@ Result<KeyText> split_key(std::string_view text, const char* what) {
     parts.name = text.substr(0, first);
     parts.id = text.substr(first + 1, second - first - 1);
     const auto bytes = from_base64(text.substr(second + 1));
-    if (!is_key_name(parts.name)) return wrong("its name is empty, too long or has characters that a name may not have");
+    if (!is_key_name(parts.name))
+        return wrong("its name is empty, too long or has characters that a name may not have");
     if (!bytes || bytes->size() != 33 || bytes->front() != algorithm_ed25519)
         return wrong("its last part is not the Base64 of an Ed25519 key");
     parts.bytes = bytes->substr(1);

@@ -57,7 +57,7 @@ struct NoteSignature {
 };
 
 struct Note {
-    std::string text;   ///< with its last line feed
+    std::string text;  ///< with its last line feed
     std::vector<NoteSignature> signatures;
 
     /// Signed by this key, and validly. A signature line of that key which is wrong makes the answer no.

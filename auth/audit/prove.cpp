@@ -30,7 +30,8 @@ Result<std::string> make_proof(const AuditStore& store, std::uint64_t sequence, 
     const auto path = inclusion_proof(sequence, checkpoint->size, tile_nodes(store));
     if (!path) return path.error();
     if (!verify_inclusion(hash_leaf(data), sequence, checkpoint->size, *path, checkpoint->root))
-        return Error{Failure::damaged, "the record or the kept hashes are not those that were signed: run trunkaudit verify"};
+        return Error{Failure::damaged,
+                     "the record or the kept hashes are not those that were signed: run trunkaudit verify"};
     const auto changes = reader->key_changes();
     if (!changes) return changes.error();
     Json json{{"format", format_name}, {"origin", checkpoint->origin}, {"sequence", sequence}};

@@ -25,10 +25,10 @@ namespace trunkline::auth::audit {
 /// What a proof shows.
 struct Proven {
     std::uint64_t sequence = 0;
-    std::string checkpoint_time;    ///< it was in the trail then, at the latest
-    std::uint64_t size = 0;         ///< leaves of that checkpoint
+    std::string checkpoint_time;  ///< it was in the trail then, at the latest
+    std::uint64_t size = 0;       ///< leaves of that checkpoint
     std::string origin;
-    std::string summary;            ///< the record or the publish as a line of JSON
+    std::string summary;  ///< the record or the publish as a line of JSON
 };
 /// Checks a proof: its leaf, its path, the checkpoint's signature, and that `key` is or leads to the key that signed.
 [[nodiscard]] Result<Proven> check_proof(std::string_view json, const VerifyKey& key);

@@ -60,7 +60,8 @@ Status TrailReader::for_each(const RecordFilter& filter, const std::function<boo
             if (frame.type != FrameType::record) return true;
             const auto record = decode_record(frame.body);
             if (!record) {
-                wrong = Error{Failure::damaged, "record " + std::to_string(frame.sequence) + ": " + record.error().message};
+                wrong =
+                    Error{Failure::damaged, "record " + std::to_string(frame.sequence) + ": " + record.error().message};
                 return false;
             }
             return !filter.fits(*record) || on_record(*record);
@@ -87,7 +88,8 @@ Result<std::string> TrailReader::record_bytes(std::uint64_t sequence) const {
     if (!more) return more.error();
     if (found) return *found;
     if (publish)
-        return Error{Failure::absent, "leaf " + std::to_string(sequence) + " is a publish: bring its facts (--publish)"};
+        return Error{Failure::absent,
+                     "leaf " + std::to_string(sequence) + " is a publish: bring its facts (--publish)"};
     return none;
 }
 

@@ -17,8 +17,8 @@ namespace trunkline::auth::audit {
 /// What a search is for. Texts are compared whole, or with '*' at their end as a beginning; empty ones fit all.
 struct RecordFilter {
     std::string actor, action, object;
-    std::int64_t from_utc_ns = std::numeric_limits<std::int64_t>::min();   ///< inclusive
-    std::int64_t to_utc_ns = std::numeric_limits<std::int64_t>::max();     ///< exclusive
+    std::int64_t from_utc_ns = std::numeric_limits<std::int64_t>::min();  ///< inclusive
+    std::int64_t to_utc_ns = std::numeric_limits<std::int64_t>::max();    ///< exclusive
     std::uint64_t from_sequence = 0;
     std::optional<Outcome> outcome;
 
@@ -31,7 +31,8 @@ public:
 
     /// Calls `on_record` for each record that fits, in order, until it returns false. An unfinished frame at the end of
     /// the last segment ends it: the broker may be writing.
-    [[nodiscard]] Status for_each(const RecordFilter& filter, const std::function<bool(const Record&)>& on_record) const;
+    [[nodiscard]] Status for_each(const RecordFilter& filter,
+                                  const std::function<bool(const Record&)>& on_record) const;
     /// The encoded record of this number. absent: there is no such leaf, or it is a publish's.
     [[nodiscard]] Result<std::string> record_bytes(std::uint64_t sequence) const;
     /// The note of the newest checkpoint.

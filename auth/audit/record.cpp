@@ -29,7 +29,8 @@ Value take_value(ByteReader& in) {
     Value value;
     value.kind = static_cast<Value::Kind>(in.take<std::uint8_t>());
     switch (value.kind) {
-        case Value::Kind::none: return value;
+        case Value::Kind::none:
+            return value;
         case Value::Kind::text:
             value.text = in.take_text();
             if (value.text.size() > Value::text_bytes_max) in.fail();
@@ -144,9 +145,12 @@ Digest leaf_of(const PublishFacts& facts, std::string& scratch) {
 
 std::string_view to_text(Outcome outcome) {
     switch (outcome) {
-        case Outcome::ok: return "ok";
-        case Outcome::denied: return "denied";
-        case Outcome::failed: return "failed";
+        case Outcome::ok:
+            return "ok";
+        case Outcome::denied:
+            return "denied";
+        case Outcome::failed:
+            return "failed";
     }
     return "?";
 }

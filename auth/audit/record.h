@@ -14,8 +14,8 @@ namespace trunkline::auth::audit {
 
 /// A moment as the caller's clocks have it: nothing in here reads one.
 struct Moment {
-    std::int64_t utc_ns = 0;           ///< since 1970-01-01T00:00:00Z
-    std::uint64_t monotonic_ns = 0;    ///< since some start; goes on where UTC steps
+    std::int64_t utc_ns = 0;         ///< since 1970-01-01T00:00:00Z
+    std::uint64_t monotonic_ns = 0;  ///< since some start; goes on where UTC steps
     bool operator==(const Moment&) const = default;
 };
 
@@ -29,7 +29,7 @@ struct Value {
     Kind kind = Kind::none;
     std::string text;
     Digest hash{};
-    std::uint64_t size = 0;   ///< bytes of the hashed value
+    std::uint64_t size = 0;  ///< bytes of the hashed value
 
     /// Text up to text_bytes_max bytes, else its hash.
     [[nodiscard]] static Value of(std::string_view value);
@@ -40,34 +40,36 @@ struct Value {
 /// The actions that the broker audits. Others are allowed: plugins and bridges bring their own.
 namespace action {
 inline constexpr std::string_view login = "login", denial = "denial", takeover = "takeover", publish = "publish",
-    overwrite = "overwrite", limit = "limit", start = "start", stop = "stop", clock_step = "clock-step",
-    export_trail = "audit.export", tail_repaired = "audit.tail-repaired", key_rotated = "audit.key-rotated",
-    tiles_rebuilt = "audit.tiles-rebuilt", created = "audit.created", model = "model.apply", role = "role.change",
-    user = "user.change", key = "key.change", config = "config.change", plugin = "plugin";
+                                  overwrite = "overwrite", limit = "limit", start = "start", stop = "stop",
+                                  clock_step = "clock-step", export_trail = "audit.export",
+                                  tail_repaired = "audit.tail-repaired", key_rotated = "audit.key-rotated",
+                                  tiles_rebuilt = "audit.tiles-rebuilt", created = "audit.created",
+                                  model = "model.apply", role = "role.change", user = "user.change", key = "key.change",
+                                  config = "config.change", plugin = "plugin";
 }
 
 struct Record {
-    std::uint64_t sequence = 0;    ///< the leaf's index in the tree; given when it is appended
+    std::uint64_t sequence = 0;  ///< the leaf's index in the tree; given when it is appended
     Moment at;
-    std::string actor;             ///< principal, or empty where there is none
-    std::string method;            ///< how the actor is known: mtls, password, jwt, scram, anonymous, local, broker ...
-    std::string source;            ///< address, or "broker"
+    std::string actor;   ///< principal, or empty where there is none
+    std::string method;  ///< how the actor is known: mtls, password, jwt, scram, anonymous, local, broker ...
+    std::string source;  ///< address, or "broker"
     std::string action;
-    std::string object;            ///< topic, client id, user, file ...
+    std::string object;  ///< topic, client id, user, file ...
     Value old_value;
     Value new_value;
-    std::string reason;            ///< as a person gave it, or the rule that decided
-    std::string approver;          ///< the second person, where a change needs one
+    std::string reason;    ///< as a person gave it, or the rule that decided
+    std::string approver;  ///< the second person, where a change needs one
     Outcome outcome = Outcome::ok;
-    std::uint64_t count = 1;       ///< events that this record stands for (summaries of denials)
-    bool cut = false;              ///< a text was longer than Record::text_bytes_max and its end is missing
+    std::uint64_t count = 1;  ///< events that this record stands for (summaries of denials)
+    bool cut = false;         ///< a text was longer than Record::text_bytes_max and its end is missing
 
     static constexpr std::size_t text_bytes_max = 4096;
     bool operator==(const Record&) const = default;
 };
 
-/// Format version 1. Texts over Record::text_bytes_max are cut at a character and the record says so: an audit record is
-/// never refused for its length.
+/// Format version 1. Texts over Record::text_bytes_max are cut at a character and the record says so: an audit record
+/// is never refused for its length.
 [[nodiscard]] std::string encode(const Record& record);
 /// Takes exactly what encode() gives, and nothing else.
 [[nodiscard]] Result<Record> decode_record(std::string_view bytes);
@@ -75,11 +77,11 @@ struct Record {
 /// One acknowledged publish of a regulated topic. Its leaf hash alone is stored; who has these facts can show that this
 /// publish was acknowledged, and nobody can bring others.
 struct PublishFacts {
-    Moment at;                       ///< of the acknowledgement's batch
+    Moment at;  ///< of the acknowledgement's batch
     std::string_view principal;
     std::string_view client_id;
     std::string_view topic;
-    Digest payload{};                ///< SHA-256
+    Digest payload{};  ///< SHA-256
 };
 
 /// The bytes whose leaf hash is stored. Format version 1.

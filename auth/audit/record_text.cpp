@@ -15,9 +15,12 @@ constexpr std::int64_t second_ns = 1'000'000'000;
 
 Json to_json(const Value& value) {
     switch (value.kind) {
-        case Value::Kind::none: return nullptr;
-        case Value::Kind::text: return value.text;
-        case Value::Kind::hash: return Json{{"sha256", to_hex(value.hash)}, {"bytes", value.size}};
+        case Value::Kind::none:
+            return nullptr;
+        case Value::Kind::text:
+            return value.text;
+        case Value::Kind::hash:
+            return Json{{"sha256", to_hex(value.hash)}, {"bytes", value.size}};
     }
     return nullptr;
 }

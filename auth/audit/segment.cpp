@@ -152,7 +152,7 @@ MarkFile decode_mark_file(std::string_view bytes) {
     for (const std::size_t slot : {0U, 1U}) {
         if (bytes.size() < slot * mark_slot_size) break;
         const auto part = bytes.substr(slot * mark_slot_size, mark_slot_size);
-        if (part.empty() || part == blank) continue;   // not written yet
+        if (part.empty() || part == blank) continue;  // not written yet
         Mark mark;
         ByteReader in(part.substr(std::min(part.size(), mark_magic.size())));
         for (auto* value : {&mark.counter, &mark.segment, &mark.end, &mark.size}) *value = in.take<std::uint64_t>();

@@ -55,7 +55,7 @@ public:
     /// What append() may still take before the disk is full; syncs that still succeed.
     std::uint64_t space = ~std::uint64_t{0};
     std::uint64_t syncs_left = ~std::uint64_t{0};
-    std::uint64_t syncs = 0;   ///< done so far
+    std::uint64_t syncs = 0;  ///< done so far
 
 private:
     std::map<std::string, std::string> files_;
@@ -86,9 +86,9 @@ private:
     [[nodiscard]] std::string path(const std::string& name) const { return folder_ + "/" + name; }
 
     std::string folder_;
-    int descriptor_;   ///< of the folder
+    int descriptor_;  ///< of the folder
     Mode mode_;
-    std::map<std::string, std::unique_ptr<File>> open_;   ///< bounded: files_open_max
+    std::map<std::string, std::unique_ptr<File>> open_;  ///< bounded: files_open_max
 };
 
 }  // namespace trunkline::auth::audit

@@ -10,7 +10,7 @@
 namespace trunkline::auth::audit {
 namespace {
 
-constexpr int priority = 10 * 8 + 5;   // authpriv.notice (RFC 5424, section 6.2.1)
+constexpr int priority = 10 * 8 + 5;  // authpriv.notice (RFC 5424, section 6.2.1)
 
 }  // namespace
 
@@ -21,7 +21,7 @@ SyslogWitness::~SyslogWitness() {
 Status SyslogWitness::deliver(const std::string& line) {
     const auto failed = [&](const char* what) {
         const int code = errno;
-        if (descriptor_ >= 0) ::close(descriptor_);   // the daemon may have been started again: connect anew
+        if (descriptor_ >= 0) ::close(descriptor_);  // the daemon may have been started again: connect anew
         descriptor_ = -1;
         return Error{Failure::failed, path_ + ": " + what + ": " + std::strerror(code)};
     };

@@ -57,7 +57,7 @@ NodeSource tile_nodes(const AuditStore& store) {
 
 Status TileWriter::reset_to(std::uint64_t size) {
     forget();
-    std::map<std::string, std::uint64_t> wanted;   // bytes by file
+    std::map<std::string, std::uint64_t> wanted;  // bytes by file
     for (unsigned level = 0; level < 64 / tile_height && size >> (level * tile_height) > 0; ++level) {
         const std::uint64_t hashes = size >> (level * tile_height);
         for (std::uint64_t first = 0; first < hashes; first += tile_file_hashes)

@@ -15,7 +15,7 @@
 namespace trunkline::auth::audit {
 
 inline constexpr unsigned tile_height = 8;
-inline constexpr std::uint64_t tile_file_hashes = std::uint64_t{1} << 20;   ///< 32 MiB a file
+inline constexpr std::uint64_t tile_file_hashes = std::uint64_t{1} << 20;  ///< 32 MiB a file
 
 /// "tiles-0-000042.hash": level, and which file of that level.
 [[nodiscard]] std::string tile_file_name(unsigned level, std::uint64_t file);
@@ -51,8 +51,8 @@ private:
     void forget();
 
     AuditStore& store_;
-    std::array<Part, 64 / tile_height> open_;   ///< what goes to the newest file of each level
-    std::vector<Part> full_;                    ///< what goes to files before those
+    std::array<Part, 64 / tile_height> open_;  ///< what goes to the newest file of each level
+    std::vector<Part> full_;                   ///< what goes to files before those
     std::set<std::string> unsynced_;
 };
 

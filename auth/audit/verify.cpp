@@ -14,7 +14,7 @@ using Kind = Finding::Kind;
 
 struct WitnessEntry {
     Witnessed seen;
-    std::string who;   ///< "FILE:LINE"
+    std::string who;  ///< "FILE:LINE"
 };
 
 /// All segments, verified side by side.
@@ -62,7 +62,7 @@ private:
     const VerifyOptions& options_;
     VerifyReport report_;
     std::vector<WitnessEntry> witnessed_;
-    std::vector<std::pair<std::string, std::string>> witness_problems_;   ///< file, what
+    std::vector<std::pair<std::string, std::string>> witness_problems_;  ///< file, what
     std::vector<ExpectedRoot> expected_;
     std::vector<SegmentResult> segments_;
     std::vector<KeyChange> changes_;
@@ -77,7 +77,7 @@ void Verification::read_witnesses() {
     for (const auto& file : options_.witnesses) {
         auto text = parse_witness_text(file.text);
         for (auto& seen : text.checkpoints) {
-            if (seen.checkpoint.origin != options_.key.name) continue;   // syslog carries those of several brokers
+            if (seen.checkpoint.origin != options_.key.name) continue;  // syslog carries those of several brokers
             std::string who = file.name + ":" + std::to_string(seen.line);
             witnessed_.push_back({std::move(seen), std::move(who)});
         }
@@ -86,8 +86,7 @@ void Verification::read_witnesses() {
     }
     for (std::size_t i = 0; i < witnessed_.size(); ++i)
         expected_.push_back({witnessed_[i].seen.checkpoint.size, witnessed_[i].seen.checkpoint.root, i});
-    std::stable_sort(expected_.begin(), expected_.end(),
-                     [](const auto& a, const auto& b) { return a.size < b.size; });
+    std::stable_sort(expected_.begin(), expected_.end(), [](const auto& a, const auto& b) { return a.size < b.size; });
 }
 
 void Verification::judge_start() {
@@ -121,7 +120,11 @@ void Verification::join_segments() {
         const auto& before = segments_[i - 1];
         if (!before.complete || !segment.readable) continue;
         if (before.end.size() < segment.first) {
-            Finding finding{Kind::missing, before.end.size(), segment.first - 1, segment_name(before.end.size()), 0,
+            Finding finding{Kind::missing,
+                            before.end.size(),
+                            segment.first - 1,
+                            segment_name(before.end.size()),
+                            0,
                             "a segment is missing: the next one starts at " + std::to_string(segment.first)};
             report_.findings.push_back(std::move(finding));
         } else if (before.end != segment.start || before.end_key != segment.start_key) {
@@ -155,8 +158,12 @@ void Verification::judge_mark() {
     }
     const bool whole = last.findings.empty() && !last.torn;
     if (whole && (report_.size < mark.size || mark.segment > last.first || (here && last.end_offset < mark.end))) {
-        Finding finding{Kind::missing, report_.size, std::max(mark.size, report_.size + 1) - 1, last.name,
-                        last.end_offset, "the end is missing: " + std::to_string(mark.size) + " records were durable"};
+        Finding finding{Kind::missing,
+                        report_.size,
+                        std::max(mark.size, report_.size + 1) - 1,
+                        last.name,
+                        last.end_offset,
+                        "the end is missing: " + std::to_string(mark.size) + " records were durable"};
         report_.findings.push_back(std::move(finding));
     }
 }
@@ -182,9 +189,8 @@ void Verification::judge_keys() {
 
 bool Verification::signed_by_trail(const Note& note) const {
     if (note.is_signed_by(options_.key)) return true;
-    return std::any_of(changes_.begin(), changes_.end(), [&](const auto& change) {
-        return trusted(change.key) && note.is_signed_by(change.key);
-    });
+    return std::any_of(changes_.begin(), changes_.end(),
+                       [&](const auto& change) { return trusted(change.key) && note.is_signed_by(change.key); });
 }
 
 void Verification::judge_witnesses() {
@@ -198,19 +204,27 @@ void Verification::judge_witnesses() {
         for (const auto& other : segment.disagreed) {
             const auto& entry = witnessed_[other.expected.witness];
             if (unsigned_line(entry)) continue;
-            Finding finding{Kind::witness, other.last_agreed, other.expected.size - 1, segment.name, other.offset,
+            Finding finding{Kind::witness,
+                            other.last_agreed,
+                            other.expected.size - 1,
+                            segment.name,
+                            other.offset,
                             entry.who + " saw another tree of " + std::to_string(other.expected.size) +
                                 " records: this trail was rewritten"};
             report_.findings.push_back(std::move(finding));
-            break;   // those after it disagree too
+            break;  // those after it disagree too
         }
     }
     const auto& last = segments_.back();
-    if (!last.complete && last.readable) return;   // it ends early, and that is told already
+    if (!last.complete && last.readable) return;  // it ends early, and that is told already
     for (auto it = expected_.rbegin(); it != expected_.rend() && it->size > report_.size; ++it) {
         const auto& entry = witnessed_[it->witness];
         if (unsigned_line(entry)) continue;
-        Finding finding{Kind::missing, report_.size, it->size - 1, last.name, last.end_offset,
+        Finding finding{Kind::missing,
+                        report_.size,
+                        it->size - 1,
+                        last.name,
+                        last.end_offset,
                         entry.who + " saw " + std::to_string(it->size) + " records at " +
                             utc_text(entry.seen.checkpoint.at.utc_ns) + ": the trail was cut or rolled back"};
         report_.findings.push_back(std::move(finding));
@@ -253,16 +267,26 @@ Result<VerifyReport> Verification::run() {
 
 std::string_view to_text(Finding::Kind kind) {
     switch (kind) {
-        case Kind::frame: return "damaged";
-        case Kind::record: return "not a record";
-        case Kind::order: return "out of order";
-        case Kind::missing: return "missing";
-        case Kind::changed: return "changed";
-        case Kind::checkpoint: return "bad checkpoint";
-        case Kind::witness: return "witness";
-        case Kind::tiles: return "tiles";
-        case Kind::mark: return "mark";
-        case Kind::header: return "bad header";
+        case Kind::frame:
+            return "damaged";
+        case Kind::record:
+            return "not a record";
+        case Kind::order:
+            return "out of order";
+        case Kind::missing:
+            return "missing";
+        case Kind::changed:
+            return "changed";
+        case Kind::checkpoint:
+            return "bad checkpoint";
+        case Kind::witness:
+            return "witness";
+        case Kind::tiles:
+            return "tiles";
+        case Kind::mark:
+            return "mark";
+        case Kind::header:
+            return "bad header";
     }
     return "?";
 }
@@ -270,8 +294,8 @@ std::string_view to_text(Finding::Kind kind) {
 std::string to_text(const Finding& finding) {
     std::string text = "record " + std::to_string(finding.sequence);
     if (finding.last_sequence != finding.sequence) text += " to " + std::to_string(finding.last_sequence);
-    return text + " (" + finding.file + ", offset " + std::to_string(finding.offset) + "): " +
-           std::string(to_text(finding.kind)) + ": " + finding.message;
+    return text + " (" + finding.file + ", offset " + std::to_string(finding.offset) +
+           "): " + std::string(to_text(finding.kind)) + ": " + finding.message;
 }
 
 Result<VerifyReport> verify(const AuditStore& store, const VerifyOptions& options) {

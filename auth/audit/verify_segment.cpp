@@ -100,8 +100,8 @@ private:
     std::optional<VerifyKey> key_;
     std::size_t at_ = 0, next_expected_ = 0;
     std::uint64_t last_agreed_ = 0;
-    CompactTree interval_;   ///< the tree at the newest valid checkpoint, or at the segment's start
-    std::vector<std::pair<std::uint64_t, std::uint64_t>> frames_;   ///< first leaf and offset of each since then
+    CompactTree interval_;  ///< the tree at the newest valid checkpoint, or at the segment's start
+    std::vector<std::pair<std::uint64_t, std::uint64_t>> frames_;  ///< first leaf and offset of each since then
 };
 
 bool SegmentCheck::bad(Kind kind, std::string message) {
@@ -130,8 +130,8 @@ bool SegmentCheck::tiles_lead_to(const Checkpoint& checkpoint) {
 
 /// Between the newest valid checkpoint and here is a record that is not what was signed.
 bool SegmentCheck::changed(const std::string& why, const Checkpoint* signed_by) {
-    Finding finding{Kind::changed, interval_.size(), std::max(tree_.size(), interval_.size() + 1) - 1, result_.name, 0,
-                    why};
+    Finding finding{
+        Kind::changed, interval_.size(), std::max(tree_.size(), interval_.size() + 1) - 1, result_.name, 0, why};
     if (signed_by && tiles_lead_to(*signed_by)) {
         const std::uint64_t first = tiles_.first_leaf.value_or(std::min(tree_.size(), signed_by->size));
         finding.sequence = finding.last_sequence = first;
@@ -142,7 +142,7 @@ bool SegmentCheck::changed(const std::string& why, const Checkpoint* signed_by) 
     }
     finding.offset = offset_of(finding.sequence);
     result_.findings.push_back(std::move(finding));
-    tiles_.first.reset();   // told
+    tiles_.first.reset();  // told
     return false;
 }
 
@@ -203,8 +203,9 @@ bool SegmentCheck::take_key_change(const FrameView& frame) {
 
 bool SegmentCheck::take(const FrameView& frame) {
     if (frame.sequence > tree_.size()) {
-        Finding finding{Kind::missing, tree_.size(), frame.sequence - 1, result_.name, at_,
-                        "records are missing: the next one here is " + std::to_string(frame.sequence)};
+        Finding finding{
+            Kind::missing, tree_.size(), frame.sequence - 1,
+            result_.name,  at_,          "records are missing: the next one here is " + std::to_string(frame.sequence)};
         result_.findings.push_back(std::move(finding));
         return false;
     }
@@ -212,14 +213,17 @@ bool SegmentCheck::take(const FrameView& frame) {
         return bad(Kind::order, "record " + std::to_string(frame.sequence) + " is here, out of order");
     frames_.emplace_back(tree_.size(), at_);
     switch (frame.type) {
-        case FrameType::record: return take_record(frame);
+        case FrameType::record:
+            return take_record(frame);
         case FrameType::leaves:
             for (std::size_t i = 0; i < frame.body.size() / sizeof(Digest); ++i)
                 if (!take_leaf(digest_at(frame.body, i))) return false;
             result_.publishes += frame.body.size() / sizeof(Digest);
             return true;
-        case FrameType::checkpoint: return take_checkpoint(frame);
-        case FrameType::key: return take_key_change(frame);
+        case FrameType::checkpoint:
+            return take_checkpoint(frame);
+        case FrameType::key:
+            return take_key_change(frame);
     }
     return false;
 }

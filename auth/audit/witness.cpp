@@ -66,7 +66,7 @@ void WitnessQueue::add(std::string line) {
 }
 
 void WitnessQueue::pump(std::uint64_t now_ns) {
-    if (now_ns < retry_at_ns_ && now_ns + retry_last_ns >= retry_at_ns_) return;   // a clock set back ends the pause
+    if (now_ns < retry_at_ns_ && now_ns + retry_last_ns >= retry_at_ns_) return;  // a clock set back ends the pause
     while (!lines_.empty()) {
         const Status done = witness_->deliver(lines_.front());
         if (!done) {

@@ -20,13 +20,13 @@ namespace trunkline::auth::audit {
 struct Witnessed {
     Checkpoint checkpoint;
     Note note;
-    std::uint64_t line = 0;   ///< in the text, from 1
+    std::uint64_t line = 0;  ///< in the text, from 1
 };
 
 struct WitnessText {
     std::vector<Witnessed> checkpoints;
-    std::vector<std::string> problems;   ///< lines that say they are checkpoints and are not; each with its number
-    bool torn = false;                   ///< the last line has no end and is not whole: a crash while it was written
+    std::vector<std::string> problems;  ///< lines that say they are checkpoints and are not; each with its number
+    bool torn = false;                  ///< the last line has no end and is not whole: a crash while it was written
 };
 /// Lines without "trunkline-checkpoint" are not for us, and are passed over.
 [[nodiscard]] WitnessText parse_witness_text(std::string_view text);

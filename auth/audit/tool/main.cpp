@@ -40,7 +40,7 @@ Result<std::string> read_file(const std::string& path) {
     std::ifstream file(path, std::ios::binary);
     std::ostringstream text;
     if (!file || !(text << file.rdbuf()) || file.bad()) {
-        if (file && file.peek() == std::ifstream::traits_type::eof()) return std::string();   // an empty file
+        if (file && file.peek() == std::ifstream::traits_type::eof()) return std::string();  // an empty file
         return Error{Failure::absent, path + ": cannot be read"};
     }
     return text.str();
@@ -136,8 +136,8 @@ void print(const VerifyReport& report) {
               << report.checkpoints << " checkpoints, " << report.key_changes << " keys, " << report.witnessed
               << " agree with witnesses\n";
     if (report.newest)
-        std::cout << "signed " << report.newest->size << " leaves at " << utc_text(report.newest->at.utc_ns) << ", root "
-                  << to_base64(view(report.newest->root)) << "\n";
+        std::cout << "signed " << report.newest->size << " leaves at " << utc_text(report.newest->at.utc_ns)
+                  << ", root " << to_base64(view(report.newest->root)) << "\n";
     if (!report.good()) std::cout << "first  " << to_text(report.findings.front()) << "\n";
 }
 

@@ -13,7 +13,7 @@ TEST_CASE("a trail that is written and opened again is good", "[auth][audit]") {
     {
         auto log = open(store, key, 0, small_segments());
         CHECK(log->recovery().created);
-        CHECK(log->size() == 1);   // the record of its creation
+        CHECK(log->size() == 1);  // the record of its creation
         fill(*log, 2000);
         size = log->size();
         CHECK(log->durable_size() == size);
@@ -77,7 +77,7 @@ TEST_CASE("after a power cut everything committed is there, and half a write is 
             REQUIRE_FALSE(done);
             CHECK(done.error().kind == Failure::failed);
             store.syncs_left = 1000;
-            CHECK_FALSE(log->commit(moment(2000)));   // a failed sync is never asked again
+            CHECK_FALSE(log->commit(moment(2000)));  // a failed sync is never asked again
             CHECK_FALSE(log->append(record(1)));
         }
         store.cut_power(kept);
@@ -105,7 +105,7 @@ TEST_CASE("a power cut while a segment is begun leaves a trail that opens", "[au
         {
             auto log = open(store, key, 0, small_segments());
             while (segments_of(store).size() < 2) {
-                store.syncs_left = 1;   // the mark's or the old segment's; then the new segment's fails
+                store.syncs_left = 1;  // the mark's or the old segment's; then the new segment's fails
                 for (int i = 0; i < 40; ++i) REQUIRE(log->append(record(i, 10)));
                 if (!log->commit(moment(10))) break;
             }

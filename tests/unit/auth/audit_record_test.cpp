@@ -43,7 +43,7 @@ TEST_CASE("a record is read back as it was written, and no other bytes are it", 
             const auto changed = decode_record(other);
             if (!changed) continue;
             CHECK_FALSE(*changed == written);
-            CHECK(encode(*changed) == other);   // canonical: one value, one encoding
+            CHECK(encode(*changed) == other);  // canonical: one value, one encoding
         }
     }
 }
@@ -64,7 +64,7 @@ TEST_CASE("a record's bytes do not change from one version of the program to the
     CHECK(leaf_of(facts, scratch) == hash_leaf(encode(facts)));
     PublishFacts other = facts;
     other.topic = "ct", other.client_id = "";
-    CHECK_FALSE(leaf_of(other, scratch) == leaf_of(facts, scratch));   // counted texts: no two facts have one encoding
+    CHECK_FALSE(leaf_of(other, scratch) == leaf_of(facts, scratch));  // counted texts: no two facts have one encoding
 }
 
 TEST_CASE("a text over its limit is cut at a character, and the record says so", "[auth][audit]") {
@@ -106,8 +106,9 @@ TEST_CASE("moments as text", "[auth][audit]") {
     CHECK(parse_utc("2024-02-28T23:59:59.999999999Z") == 1'709'164'799'999'999'999);
     CHECK(parse_utc("2024-02-29") == 1'709'164'800'000'000'000);
     CHECK(parse_utc("2024-02-29T00:00:00.5Z") == 1'709'164'800'500'000'000);
-    for (const char* wrong : {"", "2023-02-29", "2024-2-29", "2024-02-29T24:00:00Z", "2024-02-29T00:00:00", "1969-01-01",
-                              "2024-02-29T00:00:00.Z", "2024-02-29T00:00:00.0000000000Z", "-024-02-29", "2024-00-01"})
+    for (const char* wrong :
+         {"", "2023-02-29", "2024-2-29", "2024-02-29T24:00:00Z", "2024-02-29T00:00:00", "1969-01-01",
+          "2024-02-29T00:00:00.Z", "2024-02-29T00:00:00.0000000000Z", "-024-02-29", "2024-00-01"})
         CHECK_FALSE(parse_utc(wrong));
 }
 

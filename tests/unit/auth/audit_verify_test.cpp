@@ -189,7 +189,7 @@ TEST_CASE("a deleted record is named", "[auth][audit]") {
                 break;
             }
         });
-        CHECK(first(trail.check()).sequence == sequence);   // one after the batch's first
+        CHECK(first(trail.check()).sequence == sequence);  // one after the batch's first
     }
     SECTION("a whole segment") {
         Trail longer(2000);
@@ -237,7 +237,7 @@ TEST_CASE("reordered records are named", "[auth][audit]") {
 TEST_CASE("a tail that was cut off is found, by the mark or by a witness", "[auth][audit]") {
     Trail trail(100);
     const auto frames = trail.frames();
-    std::size_t keep = 0;   // up to a checkpoint in the middle
+    std::size_t keep = 0;  // up to a checkpoint in the middle
     std::uint64_t size = 0;
     for (std::size_t i = 0; i < frames.size() / 2; ++i) {
         const auto frame = next_frame(frames[i].second);
@@ -296,7 +296,8 @@ TEST_CASE("a checkpoint that another key signed is no checkpoint", "[auth][audit
         for (auto& [type, body] : bodies) {
             if (type == FrameType::record) tree.append(hash_leaf(body));
             if (type == FrameType::leaves)
-                for (std::size_t i = 0; i < body.size() / 32; ++i) tree.append(ByteReader(body.substr(i * 32)).take_digest());
+                for (std::size_t i = 0; i < body.size() / 32; ++i)
+                    tree.append(ByteReader(body.substr(i * 32)).take_digest());
             if (type != FrameType::checkpoint || tree.size() <= sequence) continue;
             Checkpoint made{"plant-1/audit", tree.size(), tree.root(), moment(1)};
             body = sign_note(to_text(made), {&foreign});
@@ -326,10 +327,11 @@ TEST_CASE("a proof of a record or a publish stands alone, and no part of it can 
         CHECK(proven->summary.find("\"sequence\":3") != std::string::npos);
     }
     CHECK_FALSE(check_proof(*proof, new_key().verify_key()));
-    const auto publish = publish_from_json("{\"time\":\"" + utc_text(facts.at.utc_ns) +
-                                           "\",\"monotonic_ns\":7000000,\"principal\":\"edge-1\",\"client_id\":"
-                                           "\"edge-1-client\",\"topic\":\"acme/munich/temperature\",\"payload_sha256\":\"" +
-                                           to_hex(sha256("23.5")) + "\"}");
+    const auto publish =
+        publish_from_json("{\"time\":\"" + utc_text(facts.at.utc_ns) +
+                          "\",\"monotonic_ns\":7000000,\"principal\":\"edge-1\",\"client_id\":"
+                          "\"edge-1-client\",\"topic\":\"acme/munich/temperature\",\"payload_sha256\":\"" +
+                          to_hex(sha256("23.5")) + "\"}");
     REQUIRE(publish);
     CHECK(*publish == encode(facts));
     const auto of_publish = prove_publish(store, *publish);
