@@ -150,7 +150,7 @@ void Verification::judge_mark() {
             file.newest ? "half of it is damaged: a crash while it was written, or an edit" : "missing or damaged");
     const Mark mark = file.newest.value_or(Mark());
     const bool here = mark.segment == last.first;
-    if (last.torn && (mark.segment > last.first || (here && last.end_offset < mark.end))) {
+    if (last.torn && (mark.segment > last.first || (here && last.end_offset < mark.end) || report_.size < mark.size)) {
         add(last.readable ? Kind::frame : Kind::header, report_.size, last.name, last.end_offset, last.torn_what);
     } else if (last.torn) {
         report_.warnings.push_back(last.name + " at offset " + std::to_string(last.end_offset) +
@@ -258,6 +258,9 @@ Result<VerifyReport> Verification::run() {
     judge_mark();
     judge_witnesses();
     judge_files(*names);
+    if (report_.good() && !report_.newest)
+        add(Kind::checkpoint, report_.first, segments_.back().name, 0,
+            "nothing here is signed: there is no checkpoint");
     std::stable_sort(report_.findings.begin(), report_.findings.end(),
                      [](const auto& a, const auto& b) { return a.sequence < b.sequence; });
     return std::move(report_);

@@ -285,6 +285,16 @@ TEST_CASE("who has the key and rewrites the trail is found by a witness", "[auth
     CHECK(first(report).kind == Kind::witness);
 }
 
+TEST_CASE("an empty or unsigned trail is not a good one", "[auth][audit]") {
+    MemoryAuditStore store;
+    const SigningKey key = new_key();
+    store.bytes(segment_name(0)) = "";
+    store.bytes(mark_name) = encode(Mark{});
+    CHECK_FALSE(verified(store, key.verify_key()).good());
+    store.bytes(segment_name(0)) = encode(SegmentHeader{"plant-1/audit", std::nullopt, {}});
+    CHECK_FALSE(verified(store, key.verify_key()).good());
+}
+
 TEST_CASE("a checkpoint that another key signed is no checkpoint", "[auth][audit]") {
     Trail trail(100);
     const SigningKey foreign = new_key();
