@@ -11,7 +11,7 @@ usage: tests/run.sh [--quick] [--only STEP[,STEP...]] [--list]
   --quick            the release build with its unit and end-to-end tests, nothing slow
   --only STEPS       these steps alone, in the order of the list; what they need must have been built
   --list             the steps, and how long each may take at most
-  --fuzz-seconds N   for each fuzz target (default 20)
+  --fuzz-seconds N   for each fuzz target (default 15)
   --sim-seeds N      of the deterministic simulator (default 5000)
   --kill-rounds N    of kill -9 under load (default 20)
 
@@ -20,7 +20,7 @@ TEXT
 }
 
 logs=build/test-logs
-export TRUNKLINE_FUZZ_SECONDS=${TRUNKLINE_FUZZ_SECONDS:-20}
+export TRUNKLINE_FUZZ_SECONDS=${TRUNKLINE_FUZZ_SECONDS:-15}
 export TRUNKLINE_SIM_SEEDS=${TRUNKLINE_SIM_SEEDS:-5000}
 export TRUNKLINE_KILL_ROUNDS=${TRUNKLINE_KILL_ROUNDS:-20}
 
@@ -33,7 +33,6 @@ normative              60 quick
 unit                  600 quick
 quickstart            120 quick
 e2e                   900 quick
-e2e-two-workers       900
 access-mosquitto      300
 kill9                 600
 faults               1200
@@ -69,7 +68,6 @@ step_include-directions() { tests/include_directions; }
 step_normative() { tests/normative; }
 step_unit() { ctest --test-dir build/release --output-on-failure; }
 step_e2e() { tests/e2e/run --broker build/release/bin/trunkline -v; }
-step_e2e-two-workers() { tests/e2e/run --broker "$(two_workers release)" -v; }
 # The same decisions about Mosquitto's files as Mosquitto; 10,000 requests by hand, see its --help.
 step_access-mosquitto() { tests/access/compare_mosquitto --requests 2000; }
 step_kill9() { tests/e2e/kill9.py --broker "$(two_workers release)" --rounds "$TRUNKLINE_KILL_ROUNDS"; }
@@ -159,18 +157,26 @@ step_tsan-e2e() {
 }
 
 step_build-fuzz() { build fuzz fuzzers fuzz_corpus; }
+# One target for a while; prints what it did, or why it ended.
+fuzz_one() {
+    local name seeds=()
+    name=$(basename "$1")
+    [ "$name" != fuzz_decode ] || seeds=(build/fuzz/corpus/packets)
+    [ "$name" != fuzz_model ] || seeds=(deploy/examples tests/namespace)
+    mkdir -p "build/fuzz/found/$name"
+    if "$1" -max_total_time="$TRUNKLINE_FUZZ_SECONDS" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
+        -artifact_prefix="$logs/$name-" "build/fuzz/found/$name" "${seeds[@]}" >"$logs/$name.log" 2>&1; then
+        echo "$name: $(grep '^Done' "$logs/$name.log")"
+    else
+        echo "$name found something:"
+        tail -n 40 "$logs/$name.log"
+        return 1
+    fi
+}
 step_fuzz() {
-    local target name seeds
-    for target in build/fuzz/bin/fuzz_*; do
-        name=$(basename "$target")
-        seeds=()
-        [ "$name" != fuzz_decode ] || seeds=(build/fuzz/corpus/packets)
-        [ "$name" != fuzz_model ] || seeds=(deploy/examples tests/namespace)
-        mkdir -p "build/fuzz/found/$name"
-        echo "== $name"
-        "$target" -max_total_time="$TRUNKLINE_FUZZ_SECONDS" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
-            -artifact_prefix="$logs/$name-" "build/fuzz/found/$name" "${seeds[@]}" || return 1
-    done
+    export logs
+    export -f fuzz_one
+    printf '%s\n' build/fuzz/bin/fuzz_* | xargs -P "$(nproc)" -I{} bash -c 'fuzz_one {}'
 }
 
 free_ports() {
