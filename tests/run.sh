@@ -240,21 +240,48 @@ while [ $# -gt 0 ]; do
     shift
 done
 
+# Most tests wait more than they work: meanwhile the builds that come later begin, on what the processors have to spare.
+# Each build's own step goes on from there, and is what judges it.
+ahead=
+build_ahead() {
+    local later
+    later=$(sed "1,/^$name\$/d" <<<"$chosen" | grep -x 'build-.*') || return 0
+    setsid chrt --idle 0 bash -c 'for step; do bash tests/run.sh --step "$step"; done' ahead $later \
+        >"$logs/ahead.log" 2>&1 </dev/null &
+    ahead=$!
+}
+stop_building_ahead() {
+    [ -n "$ahead" ] || return 0
+    kill -TERM -- "-$ahead" 2>/dev/null
+    wait "$ahead" 2>/dev/null
+    while pgrep -g "$ahead" >/dev/null; do sleep 0.1; done
+    ahead=
+}
+trap stop_building_ahead EXIT
+
+# What a sanitizer reported first, or the first failed check: the end of a log seldom says.
+first_finding() {
+    grep -m 1 -n -E 'WARNING: ThreadSanitizer|ERROR: AddressSanitizer|runtime error:|FAILED:|^FAIL' "$1" | cut -d: -f1 |
+        while read -r line; do sed -n "$line,$((line + 15))p" "$1"; echo '...'; done
+}
+
 mkdir -p "$logs"
 started=$SECONDS passed=0 failed=0
 for name in $chosen; do
     begin=$SECONDS
+    case $name in build-*) stop_building_ahead ;; esac
     timeout --kill-after=10 "$(limit_of "$name")" bash tests/run.sh --step "$name" >"$logs/$name.log" 2>&1 </dev/null
     code=$?
     if [ $code = 0 ]; then
         passed=$((passed + 1))
         printf 'PASS %-20s %5d s\n' "$name" $((SECONDS - begin))
+        case $name in build-*) build_ahead ;; esac
     else
         failed=$((failed + 1))
         printf 'FAIL %-20s %5d s  ' "$name" $((SECONDS - begin))
         if [ $code = 124 ] || [ $code = 137 ]; then echo "not done in time; $logs/$name.log ends with"
         else echo "$logs/$name.log ends with"; fi
-        tail -n 25 "$logs/$name.log" | sed 's/^/    /'
+        { first_finding "$logs/$name.log"; tail -n 25 "$logs/$name.log"; } | sed 's/^/    /'
     fi
 done
 echo "all of it took $((SECONDS - started)) s"
