@@ -26,6 +26,8 @@ StateLimits state_limits(const Limits& limits) {
     state.queue_bytes = limits.queue_bytes;
     state.retained_messages = limits.retained_messages;
     state.retained_bytes = limits.retained_bytes;
+    state.quarantine_messages = limits.quarantine_messages;
+    state.quarantine_bytes = limits.quarantine_bytes;
     return state;
 }
 
