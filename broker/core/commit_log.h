@@ -75,6 +75,9 @@ enum class Refusal : std::uint8_t {
     none, queue_full, retained_full, no_space, store_failed, quarantine_full, version_taken,
 };
 
+/// For people; empty for none.
+[[nodiscard]] const char* explain(Refusal refusal);
+
 struct RefusedOp {
     Token token = 0;
     std::uint32_t op_offset = 0;   ///< as OpBatch::add() returned it

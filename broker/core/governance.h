@@ -74,6 +74,7 @@ struct ViolationRecord {
 
 /// Counts over all shards since the start.
 struct VerdictCounts {
+    static constexpr std::size_t no_stage = 5;
     struct Rule { std::string rule; std::uint64_t count = 0; };
     /// By uns::Outcome, then by stage: 0 writers, 1 name, 2 payload, 3 retain, 4 quota, 5 none failed.
     /// Nothing is counted while no model is in force.

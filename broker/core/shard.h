@@ -146,8 +146,7 @@ private:
     [[nodiscard]] Verdict check_will(const mqtt::Will& will) const;
     /// Where the model refuses the will: answers the CONNECT and returns false.
     [[nodiscard]] bool will_may_be_sent(Client& client);
-    void publish_will(std::string_view client_id, std::uint64_t publisher, const store::WillRecord& will,
-                      SessionId session);
+    void publish_will(const Sender& sender, std::uint64_t publisher, const store::WillRecord& will, SessionId session);
 
     // publish.cpp
     void on_publish(Client& client, const mqtt::Frame& frame);
@@ -179,7 +178,9 @@ private:
     }
     /// What the model says of the route's topic.
     void look_up(Route& route);
-    [[nodiscard]] uns::Verdict judge_by_model(Route& route, const Sender& sender, const MessageView& message);
+    /// `written`: who may write has been judged before, and sender.user is not known any more.
+    [[nodiscard]] uns::Verdict judge_by_model(Route& route, const Sender& sender, const MessageView& message,
+                                              bool written = false);
     /// Judges a client's message. False: it ends here, answered. What is let through may have moved to another topic:
     /// `route` and `message.topic` say to which.
     [[nodiscard]] bool govern(Client& client, const mqtt::Publish& packet, Route*& route, MessageView& message);
@@ -260,11 +261,11 @@ private:
 
     // durable.cpp
     void on_effects(Effects&& effects);
-    using Refused = std::vector<RefusedOp>;   // ascending by token and offset
-    void on_committed(Token through, const Refused& refused);
-    void settle(Submission& submission, const Refused& refused);
-    void settle_one(Submission& submission, Pending& pending, const Refused& refused);
-    void settle_answer(Client& client, Answer& answer, bool unsubscribe, Token token, const Refused& refused);
+    using RefusedOps = std::vector<RefusedOp>;   // ascending by token and offset
+    void on_committed(Token through, const RefusedOps& refused);
+    void settle(Submission& submission, const RefusedOps& refused);
+    void settle_one(Submission& submission, Pending& pending, const RefusedOps& refused);
+    void settle_answer(Client& client, Answer& answer, bool unsubscribe, Token token, const RefusedOps& refused);
     /// What a log without room did not take and nobody waits for: kept to be submitted again, or a fresh start.
     void settle_refused(Submission& submission, const RefusedOp& refused);
     void retry_refused();
