@@ -514,7 +514,7 @@ void Shard::publish_will(std::string_view client_id, std::uint64_t publisher, co
     message.topic = will.topic;
     message.properties = will.properties;
     message.payload = will.payload;
-    publish_internal(message, session);
+    publish_internal(message, session, client_id);
 }
 
 }  // namespace trunkline::broker
