@@ -4,12 +4,13 @@
 
 #include "namespace/live/live_tree.h"
 #include "namespace/model/text.h"
+#include "namespace/topic.h"
 
 namespace trunkline::uns {
 
 namespace {
 
-constexpr std::size_t words_max = 8;   // one bit each; further words are looked for in the paths of what is left
+constexpr std::size_t words_max = 8;   // one bit each; further words are looked for in the whole topics that are left
 
 char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
 
@@ -55,10 +56,15 @@ std::vector<std::uint8_t> LiveTree::name_masks(const std::vector<std::string>& w
 
 TopicMatches LiveTree::find(const TopicQuery& query) const {
     std::vector<std::string> words, path_words;
-    for (const std::string& word : query.words) {
-        if (word.empty()) continue;
-        const bool across = word.find('/') != std::string::npos;   // more than a level
-        (across || words.size() == words_max ? path_words : words).push_back(folded(word));
+    for (const std::string& text : query.words) {
+        if (text.empty()) continue;
+        const std::string word = folded(text);
+        const bool across = word.find('/') != std::string::npos;
+        if (across || words.size() == words_max) path_words.push_back(word);
+        for (LevelCursor at(word); !at.done() && words.size() < words_max; at.next()) {
+            // Of a word over several levels each part is in some level: few topics are left for the closer look.
+            if (!at.level().empty()) words.emplace_back(at.level());
+        }
     }
     const auto all = static_cast<std::uint8_t>((1U << words.size()) - 1);
     const std::string owner = folded(query.owner);
