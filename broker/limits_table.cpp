@@ -42,6 +42,8 @@ constexpr std::array fields = {
     LimitField{"live_topics", &Limits::live_topics, count, 0, 100'000'000},
     LimitField{"live_bytes", &Limits::live_bytes, bytes, 0, 1'024 * gib},
     LimitField{"live_sample_bytes", &Limits::live_sample_bytes, bytes, 0, 64 * gib},
+    LimitField{"quarantine_messages", &Limits::quarantine_messages, count, 0, 10'000'000},
+    LimitField{"quarantine_bytes", &Limits::quarantine_bytes, bytes, 0, tib},
     LimitField{"log_backlog_bytes", &Limits::log_backlog_bytes, bytes, mib, 64 * gib},
     LimitField{"disk_warn_percent", &Limits::disk_warn_percent, percent, 0, 100},
     LimitField{"disk_refuse_percent", &Limits::disk_refuse_percent, percent, 0, 100},

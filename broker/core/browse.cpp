@@ -57,7 +57,7 @@ uns::Observation observation_of(const LiveNote& note) {
     seen.user = update.user;
     seen.at_ms = update.at_ms;
     seen.violation = note.violations > 0;
-    seen.messages = std::max(note.messages, note.violations);
+    seen.messages = note.violations == 0 ? note.messages : note.delivered ? 0 : note.violations;
     seen.qos = update.qos;
     seen.retain = update.retain;
     seen.truncated = update.truncated;
@@ -177,20 +177,20 @@ bool Browse::learn(std::int64_t now_ms) {
     });
     if (!more) learning_ = false;
     if (more || !sweeping_) return more;
-    sweeping_ = remove_old_meta();
+    sweeping_ = remove_old_meta(now_ms);
     return sweeping_;
 }
 
-bool Browse::remove_old_meta() {
+bool Browse::remove_old_meta(std::int64_t now_ms) {
     std::vector<std::string> gone;
     std::string last;
     const bool more = broker_.retained().scan(
         std::string(meta_prefix) + "#", swept_after_, swept_per_step,
         [&](std::string_view topic, const uns::RetainedPtr&) { gone.emplace_back(last = topic); });
     swept_after_ = last;
-    const std::int64_t now_ms = wall_ms();
     for (std::string& topic : gone) {
-        if (!model_->describe(std::string_view(topic).substr(meta_prefix.size()))) publish(std::move(topic), {}, now_ms);
+        const std::string_view described = std::string_view(topic).substr(meta_prefix.size());
+        if (!model_->describe(described)) publish(std::move(topic), {}, now_ms);
     }
     return more;
 }

@@ -62,7 +62,7 @@ private:
     bool know_retained();
     void follow_model(std::int64_t now_ms);
     bool learn(std::int64_t now_ms);
-    bool remove_old_meta();
+    bool remove_old_meta(std::int64_t now_ms);
     void publish_health(const uns::AssetHealth& health, std::int64_t now_ms);
     /// Retains `payload` (empty: no longer) where that is news, and tells subscribers.
     void publish(std::string topic, std::string payload, std::int64_t now_ms);

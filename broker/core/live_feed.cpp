@@ -60,10 +60,10 @@ void LiveFeed::note(Route& route, std::string_view publisher, const MessageView&
     note->publisher = publisher.empty() ? nullptr : LivePublisherPtr(new LivePublisher(publisher, {}));
 }
 
-void LiveFeed::note_violation(Client& client, const MessageView& message, std::int64_t now_ms) {
+void LiveFeed::note_violation(std::string_view client_id, std::string_view user, const MessageView& message,
+                              bool delivered, std::int64_t now_ms) {
     if (!sink_) return;
-    const LivePublisherPtr& publisher = publisher_of(client);
-    const std::uint64_t key = FilterIndex::hash(message.topic) ^ client.number * 0x9E37'79B9'7F4A'7C15ULL;
+    const std::uint64_t key = FilterIndex::hash(message.topic) ^ FilterIndex::hash(client_id) * 0x9E37'79B9'7F4A'7C15ULL;
     const auto at = violating_.find(key);
     if (at != violating_.end() && at->second->topic() == message.topic) {
         ++at->second->violations;   // the first payload of the period stands for them
@@ -73,9 +73,10 @@ void LiveFeed::note_violation(Client& client, const MessageView& message, std::i
     if (violations_.size() >= violations_per_tick_max || !sink_->has_room()) return left_out.add();
     LiveNote::Ptr note = LiveNote::make(message.topic, message.payload.size());
     note->set(message.payload, message.qos, message.retain, now_ms);
-    note->publisher = publisher;
+    note->publisher = new LivePublisher(client_id, user);
     note->messages = 0;
     note->violations = 1;
+    note->delivered = delivered;
     violating_[key] = note.get();
     violations_.push_back(std::move(note));
 }

@@ -42,8 +42,9 @@ public:
     /// The same for what no client's connection brings: a will, the administration. `publisher` may be empty.
     void note(Route& route, std::string_view publisher, const MessageView& message, std::int64_t now_ms);
 
-    /// A message broke the model, whether it was delivered or not. `message.topic` as it was published.
-    void note_violation(Client& client, const MessageView& message, std::int64_t now_ms);
+    /// A message broke the model; `delivered`: it is noted as a publish, too. `message.topic` as it was published.
+    void note_violation(std::string_view client_id, std::string_view user, const MessageView& message, bool delivered,
+                        std::int64_t now_ms);
 
     /// Call every 100 ms, and at the end of each turn: hands over what is due, a bounded part at a time.
     void on_tick(std::int64_t now_ms);

@@ -65,8 +65,9 @@ public:
     Route* route = nullptr;             ///< whose note this is; null: the route is gone, or has a newer one
     LivePublisherPtr publisher;         ///< null: the broker itself
     std::int64_t at_ms = 0;             ///< of the last message, since 1970
-    std::uint64_t messages = 0;         ///< 0: violations only
-    std::uint64_t violations = 0;       ///< that `payload` and the like broke the model: apart from messages
+    std::uint64_t messages = 0;         ///< 0: a note of violations
+    std::uint64_t violations = 0;       ///< messages that broke the model
+    bool delivered = false;             ///< those have notes of their own, too
     std::uint8_t qos = 0;
     bool retain = false;
     bool truncated = false;

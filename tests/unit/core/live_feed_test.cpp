@@ -226,11 +226,10 @@ TEST_CASE("wills and messages of the administration are noted, those of $SYS and
 
 TEST_CASE("violations are counted by topic and publisher, with a payload", "[core][live]") {
     Noted f;
-    Peer& p = f.script.connect({.id = "plc-1"});
     MessageView message;
     message.topic = "a/b";
     message.payload = "wrong";
-    for (int i = 0; i < 5; ++i) shard_of(f.script).feed.note_violation(*p.client, message, f.script.now.wall_ms);
+    for (int i = 0; i < 5; ++i) shard_of(f.script).feed.note_violation("plc-1", "", message, false, f.script.now.wall_ms);
     f.script.pass(200);
     REQUIRE(f.sink.notes.size() == 1);
     CHECK(f.sink.notes[0]->violations == 5);
@@ -239,7 +238,7 @@ TEST_CASE("violations are counted by topic and publisher, with a payload", "[cor
     for (int i = 0; i < 1'000; ++i) {
         const std::string topic = "t/" + std::to_string(i);
         message.topic = topic;
-        shard_of(f.script).feed.note_violation(*p.client, message, f.script.now.wall_ms);
+        shard_of(f.script).feed.note_violation("plc-1", "", message, false, f.script.now.wall_ms);
     }
     f.script.pass(200);
     CHECK(f.sink.notes.size() == 1 + LiveFeed::violations_per_tick_max);
@@ -279,7 +278,7 @@ TEST_CASE("samples of traffic come from what was accepted and from what was not"
     MessageView refused;
     refused.topic = "x/Y";
     refused.payload = R"({"value":"1"})";
-    shard_of(f.script).feed.note_violation(*a.client, refused, f.script.now.wall_ms);
+    shard_of(f.script).feed.note_violation("a", "", refused, false, f.script.now.wall_ms);
     f.step();
     std::vector<std::string> topics;
     f.browse->traffic()([&](const uns::TrafficSample& sample) {
