@@ -6,9 +6,8 @@
 namespace trunkline::broker {
 
 namespace {
-constexpr std::size_t hand_over_share = 8;       // of what is open, between two ticks: all of it within a second
-constexpr std::size_t hand_over_least = 64;
-constexpr std::size_t late_per_tick_max = 1'024; // of what the turns since the last tick did not come to
+constexpr std::size_t hand_over_least = 64;      // between two ticks
+constexpr std::size_t late_per_tick_max = 4'096; // of what the turns since the last tick did not come to
 constexpr std::size_t payload_room = 64;         // at the least: values grow by some digits
 }  // namespace
 
@@ -43,6 +42,7 @@ LiveNote* LiveFeed::open(Route& route, std::size_t payload_bytes) {
         return nullptr;
     }
     ++opened_;
+    ++since_tick_;
     if (route.live) route.live->route = nullptr;   // too small: it goes as it is, the new one after it
     LiveNote::Ptr note = LiveNote::make(route.topic(), std::max(payload_room, payload_bytes + payload_bytes / 8));
     note->route = &route;
@@ -91,8 +91,13 @@ void LiveFeed::on_tick(std::int64_t now_ms) {
         violating_.clear();
         sink_->put(std::exchange(violations_, {}));
     }
-    hand_over(std::min(budget_, late_per_tick_max));
-    budget_ = std::max(hand_over_least, (open_.size() - first_) / hand_over_share);
+    hand_over(late_per_tick_max);
+    // What was begun since the last tick goes in equal parts over the next ones.
+    for (std::size_t& due : due_) due += (since_tick_ + due_.size() - 1) / due_.size();
+    since_tick_ = 0;
+    budget_ = std::max(hand_over_least, budget_ + std::exchange(due_[tick_ % due_.size()], 0));
+    budget_ = std::min(budget_, open_.size() - first_);
+    ++tick_;
 }
 
 void LiveFeed::hand_over(std::size_t most) {

@@ -2,6 +2,7 @@
 // no lock and no allocation to a publish on a topic that has been published to within the last second.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -66,6 +67,8 @@ private:
     LiveNotes open_;                      // in order of their first message; handed over below first_
     std::size_t first_ = 0;
     std::size_t budget_ = 0;              // to be handed over until the next tick
+    std::array<std::size_t, 8> due_{};    // by tick: how many are to go then
+    std::size_t tick_ = 0, since_tick_ = 0;
     std::size_t opened_ = 0;              // in this second
     std::int64_t second_ = 0;
     LiveNotes violations_;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "broker/admin/namespace_json.h"
+#include "broker/admin/namespace_tree.h"
 #include "broker/mqtt/encode.h"
 
 using namespace trunkline;

@@ -162,7 +162,7 @@ TEST_CASE("many topics go in portions, all of them within two seconds", "[core][
     std::set<std::string> all;
     for (const auto& note : f.sink.notes) all.emplace(note->topic());
     CHECK(all.size() == topics);
-    CHECK(f.sink.largest <= 1'024);
+    CHECK(f.sink.largest <= 1'024);   // a fifth of them
 }
 
 TEST_CASE("routes that are dropped take no note with them", "[core][live]") {
@@ -172,7 +172,7 @@ TEST_CASE("routes that are dropped take no note with them", "[core][live]") {
     std::string bytes;
     mqtt::Buffer out;
     for (std::size_t i = 0; i < topics; ++i) {
-        mqtt::Publish packet;
+        mqtt::PublishOut packet;
         const std::string topic = "t/" + std::to_string(i);
         packet.topic = topic;
         packet.payload = "1";
