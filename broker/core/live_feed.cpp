@@ -63,7 +63,8 @@ void LiveFeed::note(Route& route, std::string_view publisher, const MessageView&
 void LiveFeed::note_violation(std::string_view client_id, std::string_view user, const MessageView& message,
                               bool delivered, std::int64_t now_ms) {
     if (!sink_) return;
-    const std::uint64_t key = FilterIndex::hash(message.topic) ^ FilterIndex::hash(client_id) * 0x9E37'79B9'7F4A'7C15ULL;
+    constexpr std::uint64_t spread = 0x9E37'79B9'7F4A'7C15ULL;
+    const std::uint64_t key = FilterIndex::hash(message.topic) ^ FilterIndex::hash(client_id) * spread;
     const auto at = violating_.find(key);
     if (at != violating_.end() && at->second->topic() == message.topic) {
         ++at->second->violations;   // the first payload of the period stands for them

@@ -31,7 +31,7 @@ TEMPERATURE = "acme/munich/filler-1/temperature"
 
 
 def plant(env, model=PLANT):
-    path = os.path.join(env.folder("model"), "plant.yaml") if hasattr(env, "folder") else "/tmp/trunkline-plant.yaml"
+    path = os.path.join(env.temporary(), "plant.yaml")
     with open(path, "w", encoding="ascii") as file:
         file.write(model)
     return env.own_broker(flags=("--model", path))
@@ -121,7 +121,8 @@ def test_the_tree_shows_what_the_model_says_and_what_is_silent_and_stale(env):
 def test_any_client_reads_what_the_broker_knows_below_uns(env):
     """$UNS/model, $UNS/meta and $UNS/health are retained, live, and not among the topics of #."""
     broker = plant(env)
-    eventually(lambda: broker.http("/api/v1/namespace/get?topic=$UNS/health/acme/munich/filler-1")[0] == 200, 4, "health")
+    health = "/api/v1/namespace/get?topic=$UNS/health/acme/munich/filler-1"
+    eventually(lambda: broker.http(health)[0] == 200, 4, "health")
     assert json.loads(read_with_mosquitto(broker, "$UNS/model")[0])["version"] == "1.2.0"
     meta = json.loads(read_with_mosquitto(broker, f"$UNS/meta/{TEMPERATURE}")[0])
     assert (meta["kind"], meta["unit"], meta["owner"]) == ("metric", "Cel", "munich-ot@acme.example")

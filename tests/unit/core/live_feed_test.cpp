@@ -229,7 +229,8 @@ TEST_CASE("violations are counted by topic and publisher, with a payload", "[cor
     MessageView message;
     message.topic = "a/b";
     message.payload = "wrong";
-    for (int i = 0; i < 5; ++i) shard_of(f.script).feed.note_violation("plc-1", "", message, false, f.script.now.wall_ms);
+    LiveFeed& feed = shard_of(f.script).feed;
+    for (int i = 0; i < 5; ++i) feed.note_violation("plc-1", "", message, false, f.script.now.wall_ms);
     f.script.pass(200);
     REQUIRE(f.sink.notes.size() == 1);
     CHECK(f.sink.notes[0]->violations == 5);
@@ -238,7 +239,7 @@ TEST_CASE("violations are counted by topic and publisher, with a payload", "[cor
     for (int i = 0; i < 1'000; ++i) {
         const std::string topic = "t/" + std::to_string(i);
         message.topic = topic;
-        shard_of(f.script).feed.note_violation("plc-1", "", message, false, f.script.now.wall_ms);
+        feed.note_violation("plc-1", "", message, false, f.script.now.wall_ms);
     }
     f.script.pass(200);
     CHECK(f.sink.notes.size() == 1 + LiveFeed::violations_per_tick_max);
