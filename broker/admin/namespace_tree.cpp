@@ -1,6 +1,7 @@
 #include "broker/admin/namespace_tree.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 #include <vector>
 
@@ -126,7 +127,8 @@ public:
         if (model_ && !(path && path->empty())) model = children_of(*model_, path.value_or(""), after);
         std::size_t at = 0;
         while (const auto child = merge(retained, live, model, at)) {
-            if (!path && child->name == "$UNS") continue;   // about the namespace, not of it: shown when asked for
+            // About the broker and the namespace, not of it: shown when asked for.
+            if (!path && (child->name == "$SYS" || child->name == "$UNS")) continue;
             const std::string topic = join(path, child->name);
             if (page.nodes.size() == limit_) return full();
             add(topic, *child);
@@ -209,7 +211,7 @@ void add_facts(Json& node, const uns::TopicFacts& facts, std::int64_t now_ms) {
     }
     if (facts.messages) {
         node["messages"] = facts.messages;
-        node["rate"] = facts.rate;
+        node["rate"] = std::round(facts.rate * 1e3) / 1e3;
     }
     set_text(node, "publisher", facts.client_id);
     set_text(node, "user", facts.user);

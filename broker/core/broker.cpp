@@ -54,10 +54,7 @@ std::uint64_t Broker::left_out_of_browsing() const {
     return count;
 }
 
-bool Broker::is_subscribed(std::string_view topic) const {
-    const auto match = filters_->match(topic);
-    return match.shards != 0 || match.durable || !match.groups.empty();
-}
+bool Broker::wants_news(std::string_view topic) const { return filters_->wants_news(topic); }
 
 std::uint64_t Broker::durable_session_count() const { return registry_->durable_count(); }
 

@@ -92,8 +92,8 @@ public:
     [[nodiscard]] std::uint64_t durable_session_count() const;
     /// Messages that browsing was not told of: too many topics at once.
     [[nodiscard]] std::uint64_t left_out_of_browsing() const;
-    /// Thread safe. Somebody would get a message on `topic`.
-    [[nodiscard]] bool is_subscribed(std::string_view topic) const;
+    /// Thread safe. Somebody may get a message on `topic`, which is below $UNS.
+    [[nodiscard]] bool wants_news(std::string_view topic) const;
 
     /// Thread safe. Runs `visit` once for every connected client, on the shards' threads, then `done` on the last of
     /// them. For administration: the shards do nothing else meanwhile.

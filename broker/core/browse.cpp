@@ -19,6 +19,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr auto round_time = std::chrono::milliseconds(100);
+constexpr auto outbox_time = std::chrono::milliseconds(2);   // while a shard sends what is in the outbox
 constexpr std::size_t retained_per_step = 5'000;
 constexpr std::size_t learnt_per_step = 2'000;
 constexpr std::size_t swept_per_step = 2'000;
@@ -89,7 +90,7 @@ void Browse::run() {
     while (true) {
         const bool more = step(wall_ms());
         std::unique_lock lock(mutex_);
-        if (!more) wake_.wait_for(lock, round_time, [this] { return stopping_; });
+        if (!more) wake_.wait_for(lock, outbox_.empty() ? round_time : outbox_time, [this] { return stopping_; });
         if (stopping_) return;
     }
 }
@@ -171,7 +172,7 @@ void Browse::follow_model(std::int64_t now_ms) {
 }
 
 bool Browse::learn(std::int64_t now_ms) {
-    if (!model_) return false;
+    if (!model_ || outbox_.size() > outbox_max / 2) return false;   // what is described goes there
     const bool more = tree_.learn(learnt_per_step, [&](const std::string& topic, const std::string& json) {
         publish(std::string(meta_prefix) + topic, json, now_ms);
     });
@@ -213,7 +214,7 @@ void Browse::publish(std::string topic, std::string payload, std::int64_t now_ms
     broker_.retained().set(topic, payload.empty() ? nullptr
                                                   : uns::RetainedMessage::make({0, 0, uns::commit_time(now_ms), {},
                                                                                 payload}));
-    if (!broker_.is_subscribed(topic)) return;
+    if (!broker_.wants_news(topic)) return;
     if (outbox_.size() >= outbox_max) {
         dropped_.fetch_add(1, std::memory_order_relaxed);
         return;

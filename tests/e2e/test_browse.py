@@ -84,7 +84,7 @@ def test_an_unknown_topic_names_the_nearest(env):
     assert "shop/press-1" in trunkctl(broker, "get", "shop/press-1/entirely-other", code=1)
     assert "is a level" in trunkctl(broker, "get", "shop/press-1", code=1)
     assert "nothing is like that" in trunkctl(broker, "find", "unheard-of", code=1)
-    assert "none of structure" in trunkctl(broker, "find", "--kind", "asse", code=1)
+    assert "none of structure" in trunkctl(broker, "find", "--kind", "asse", code=2)
     broker.stop()
 
 
@@ -104,12 +104,16 @@ def test_the_tree_shows_what_the_model_says_and_what_is_silent_and_stale(env):
     eventually(lambda: "fresh" in broker.http(f"/api/v1/namespace/meta?topic={TEMPERATURE}")[1], 2, "fresh")
     line = next(line for line in trunkctl(broker, "tree").splitlines() if line.strip().startswith("temperature"))
     assert "23.5 Cel" in line and "STALE" not in line, line
-    eventually(lambda: TEMPERATURE in trunkctl(broker, "find", "--stale", "temperature"), 8, "stale")
+    find = "/api/v1/namespace/find?stale=true&q=temperature"
+    eventually(lambda: api(broker, find)["matched"] == 1, 8, "stale")
+    assert TEMPERATURE in trunkctl(broker, "find", "--stale", "temperature")
     assert "STALE" in trunkctl(broker, "tree", "acme/munich/filler-1")
     for arguments in (["--unit", "Cel"], ["--type", "filler", "tt-101"], ["--owner", "munich-ot", "--kind", "metric"]):
         assert TEMPERATURE in trunkctl(broker, "find", *arguments), arguments
+    health = "/api/v1/namespace/meta?topic=acme/munich/filler-1"
+    eventually(lambda: api(broker, health)["health"]["state"] == "stale", 2, "the asset is stale, too")
     meta = json.loads(trunkctl(broker, "-o", "json", "meta", "acme/munich/filler-1"))
-    assert (meta["kind"], meta["asset_type"], meta["health"]["state"]) == ("asset", "filler@2", "stale"), meta
+    assert (meta["kind"], meta["asset_type"], meta["health"]["stale"]) == ("asset", "filler@2", ["temperature"]), meta
     assert "Rotary bottle filler" in trunkctl(broker, "meta", "acme/munich/filler-1")
     metrics = broker.http("/metrics")[1]
     assert "trunkline_stale_metrics 1\n" in metrics

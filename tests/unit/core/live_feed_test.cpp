@@ -318,9 +318,10 @@ TEST_CASE("$UNS/model and $UNS/meta are retained as the model comes and go with 
 }
 
 TEST_CASE("subscribers get $UNS as it changes, those of # do not", "[core][live]") {
-    Browsed f(2);
-    Peer& s = f.script.connect({.id = "s"}, 1);
-    Peer& other = f.script.connect({.id = "o"}, 1);
+    const std::uint32_t shards = GENERATE(1U, 2U);
+    Browsed f(shards);
+    Peer& s = f.script.connect({.id = "s"}, shards - 1);
+    Peer& other = f.script.connect({.id = "o"}, shards - 1);
     f.script.subscribe(s, "$UNS/health/#", 0);
     f.script.subscribe(other, "#", 0);
     f.apply(plant);
