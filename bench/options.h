@@ -62,6 +62,7 @@ struct Options {
     std::uint64_t seed = 1;
     bool retain = true;
     bool print_topics = false;
+    bool mistakes = false;
 };
 
 /// Parses the command line. On --help, --version or an error it prints what is to be printed and sets `exit_code`;
