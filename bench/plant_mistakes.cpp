@@ -15,7 +15,7 @@ constexpr double rad_per_s_of_rpm = 0.104719755;
 constexpr double mbar_of_bar = 1000, atmosphere_mbar = 1013;
 constexpr std::string_view value_key = "\"value\":";
 
-/// Where a mistake sits: the n-th asset of a type (or the first, in a small plant) and one of its metrics.
+/// Where a mistake sits: the n-th asset of a type, counted from 0, and one of its metrics.
 struct Seat {
     MistakeKind kind;
     std::string_view type;
@@ -30,7 +30,7 @@ constexpr std::array seats{
          "area Packaging instead of packaging"},
     Seat{MistakeKind::unknown_area, "capper", 0, "torque", "TL-2101", "/packaging/", "/packing/",
          "area packing, which does not exist"},
-    Seat{MistakeKind::wrong_id_format, "labeler", 0, "glue_temperature", "TL-2101", "/labeler-1/", "/labeler1/",
+    Seat{MistakeKind::wrong_id_format, "labeler", 1, "glue_temperature", "TL-2102", "/labeler-1/", "/labeler1/",
          "labeler1 instead of labeler-1"},
     Seat{MistakeKind::string_in_number, "capper", 1, "torque", "TL-3101", "", "", "the number in quotes"},
     Seat{MistakeKind::out_of_range, "packer", 1, "pressure", "TL-3102", "", "",
@@ -42,14 +42,11 @@ constexpr std::array seats{
 };
 
 std::size_t nth_asset(const std::vector<Asset>& assets, std::string_view type, std::size_t nth) {
-    std::size_t found = assets.size();
     for (std::size_t i = 0; i < assets.size(); ++i) {
-        if (assets[i].type().name != type) continue;
-        found = i;
-        if (nth-- == 0) break;
+        if (assets[i].type().name == type && nth-- == 0) return i;
     }
-    assert(found < assets.size());
-    return found;
+    assert(false && "too few assets for mistakes");
+    return 0;
 }
 
 std::string shortest(double value) {

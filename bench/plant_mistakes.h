@@ -39,9 +39,9 @@ struct Mistake {
 };
 
 /// Seeds one mistake of each kind. `gateways`: by asset, the gateway that reads it. There must be at least
-/// assets_for_mistakes assets, which is one of each kind that stands on a packaging line.
+/// assets_for_mistakes assets, which make two packaging lines.
 std::vector<Mistake> seed_mistakes(const std::vector<Asset>& assets, const std::vector<std::string_view>& gateways);
-inline constexpr std::size_t assets_for_mistakes = 5;
+inline constexpr std::size_t assets_for_mistakes = 10;
 
 /// The payload of a reading as a mistake of this kind spoils it; names that are wrong leave it as it is.
 std::string spoil(MistakeKind kind, const std::string& payload);

@@ -8,6 +8,9 @@
 #include <iterator>
 #include <map>
 
+#include "broker/cli/governance_commands.h"
+#include "broker/cli/json_fields.h"
+
 namespace trunkline::cli {
 namespace {
 
@@ -15,6 +18,8 @@ std::int64_t now_ms() {
     using namespace std::chrono;
     return duration_cast<milliseconds>(system_clock::now().time_since_epoch()).count();
 }
+
+}  // namespace
 
 std::string text_of(const Json& json, const char* key) {
     const auto at = json.find(key);
@@ -29,13 +34,6 @@ std::uint64_t number_of(const Json& json, const char* key) {
 
 std::string age_since(const Json& json, const char* key) {
     return duration_text((now_ms() - static_cast<std::int64_t>(number_of(json, key))) / 1'000);
-}
-
-std::string payload_of(const Json& message) {
-    std::string text = text_of(message, "payload");
-    if (message.contains("encoding")) text = "base64:" + text;
-    if (message.contains("truncated")) text += "...";
-    return text;
 }
 
 /// All pages of a list; `target` already has a query.
@@ -54,6 +52,15 @@ void for_each_page(const Server& server, const std::string& target, const char* 
 
 void status_line(const char* name, const std::string& text) {
     std::cout << "  " << name << std::string(14 - std::char_traits<char>::length(name), ' ') << printable(text) << '\n';
+}
+
+namespace {
+
+std::string payload_of(const Json& message) {
+    std::string text = text_of(message, "payload");
+    if (message.contains("encoding")) text = "base64:" + text;
+    if (message.contains("truncated")) text += "...";
+    return text;
 }
 
 void print_status(const Tool& tool, const Json& json) {
@@ -85,6 +92,7 @@ void print_status(const Tool& tool, const Json& json) {
                              bytes_text(number_of(rates, "bytes_sent")) + "/s out");
     status_line("refused", count(totals, "publishes_refused") + " publishes; " + count(totals, "messages_dropped") +
                                " deliveries dropped");
+    print_governance(json);
     status_line("retained", count(retained, "messages") + " topics, " + bytes_text(number_of(retained, "bytes")));
     status_line("log", (json["log"].value("accepting", false) ? "accepting, " : "REFUSING, ") +
                            bytes_text(number_of(json["log"], "backlog_bytes")) + " waiting to be safe");

@@ -66,7 +66,7 @@ TEST_CASE("everything that the simulated plant says keeps the discrete example",
 TEST_CASE("each seeded mistake breaks the discrete example by its rule, and nothing else does", "[bench][model]") {
     const auto model = discrete();
     const std::uint64_t seed = GENERATE(1, 2, 99);
-    const std::size_t assets = GENERATE(5, 20, 200);
+    const std::size_t assets = GENERATE(10, 20, 200);
     bench::Plant plant(assets, seed, true);
     std::map<std::string, std::string> gateway_of;
     for (const bench::Line& line : plant.lines()) {
