@@ -5,6 +5,7 @@
 #include <mutex>
 #include <set>
 
+#include "broker/admin/governance_api.h"
 #include "broker/admin/namespace_json.h"
 #include "broker/admin/process_stats.h"
 #include "namespace/topic.h"
@@ -82,6 +83,7 @@ Json status_json(const ApiContext& context) {
                      {"bytes_received", rates.bytes_received}, {"bytes_sent", rates.bytes_sent}};
     json["totals"] = {{"messages_received", totals.received()}, {"messages_sent", totals.sent()},
                       {"messages_dropped", totals.all_dropped()}, {"publishes_refused", totals.publishes_refused}};
+    json["governance"] = governance_status(broker.governance(), context.meter);
     json["log"] = {{"accepting", health.accepting}, {"backlog_bytes", health.backlog_bytes}};
     if (sources.store) {
         const StoreNumbers store = sources.store();
@@ -403,6 +405,7 @@ Router make_router(ApiContext context) {
     add_clients(router, context);
     add_messages(router, context);
     add_drain(router, context);
+    add_governance(router, context);
     router.add({"GET", "/api/v1/config", "The configuration in force, secrets masked", Route::Access::token, {},
                 "application/json", [context](const Request&, const Reply& reply) {
                     Response response;

@@ -9,6 +9,7 @@
 #include "broker/admin/process_stats.h"
 #include "broker/admin/sources.h"
 #include "broker/admin/totals.h"
+#include "broker/core/governance.h"
 
 namespace trunkline::admin {
 
@@ -24,6 +25,8 @@ struct Snapshot {
     bool draining = false;
     std::optional<CommitNumbers> commits;
     std::optional<StoreNumbers> store;
+    broker::VerdictCounts verdicts;
+    std::string model_name, model_version;        ///< of the model in force; empty: none was applied
     ProcessStats process;
     std::int64_t started_wall_ms = 0;
 };
