@@ -2,10 +2,12 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <map>
 
 #include <CLI/CLI.hpp>
 
+#include "bench/frames.h"
 #include "bench/plant_mistakes.h"
 
 namespace trunkline::bench {
@@ -61,6 +63,9 @@ void add_load_options(CLI::App& app, Options& options) {
     app.add_option("--warmup", options.warmup_s, "Seconds of load before measuring");
     app.add_option("--count,-n", options.count, "Messages (or connections, topics) in all instead of a duration");
     app.add_option("--topics", options.topics, "Number of topics (retained; publishers use them in turn in pairs)");
+    app.add_option("--topics-file", options.topics_file, "fan-in: publish on these topics, one a line")
+        ->check(CLI::ExistingFile);
+    app.add_flag("--readings", options.readings, "Payloads are JSON readings of at least 128 bytes");
     app.add_option("--levels", options.levels, "retained: levels of a topic")->check(CLI::Range(2, 16));
     app.add_option("--filters", options.filters, "filters: how many in all");
     app.add_option("--subscribers", options.subscribers, "durable: persistent subscribers");
@@ -134,6 +139,12 @@ bool parse_options(int argc, char** argv, Options& options, int& exit_code) {
     options.mode = mode_names.at(options.mode_name);
     options.version = version == "5" ? mqtt::Version::v5 : mqtt::Version::v311;
     apply_mode_defaults(options, app);
+    if (!options.topics_file.empty() && options.mode != Mode::fan_in) {
+        std::fprintf(stderr, "--topics-file is for fan-in\n");
+        exit_code = 2;
+        return false;
+    }
+    if (options.readings) options.payload_bytes = std::max(options.payload_bytes, reading_bytes_min);
     if (options.mistakes && (options.mode != Mode::plant || options.assets < assets_for_mistakes)) {
         std::fprintf(stderr, "--mistakes is for a plant of at least %zu --assets\n", assets_for_mistakes);
         exit_code = 2;

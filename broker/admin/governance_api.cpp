@@ -50,18 +50,6 @@ std::optional<broker::Change> change_of(const Request& request, Response& wrong)
     return change;
 }
 
-/// What became of a change, or the problem that says why it was not made.
-Response refused_response(const broker::Refused& refused) {
-    using Kind = broker::Refused::Kind;
-    const std::string detail = refused.fix.empty() ? refused.what : refused.what + "; " + refused.fix;
-    switch (refused.kind) {
-        case Kind::conflict: return problem(409, "conflict", "This contradicts what is there", detail);
-        case Kind::not_found: return problem(404, "not-found", "No such message", detail);
-        case Kind::judged: return problem(409, "breaks-the-model", "The message still breaks the model", detail);
-        default: return problem(503, "unavailable", "This can't be stored now", detail);
-    }
-}
-
 void get_violations(const ApiContext& context, const Request& request, const Reply& reply) {
     Response wrong;
     const auto limit = number_parameter(request, "limit", violations_default, 1, violations_max, wrong);
@@ -132,7 +120,7 @@ void replay_quarantined(const ApiContext& context, const Request& request, const
     auto change = change_of(request, wrong);
     if (!change) return reply(wrong);
     context.sources.broker.governance().replay(*id, std::move(*change), [reply, id](const broker::Refused& refused) {
-        if (refused.kind != broker::Refused::Kind::none) return reply(refused_response(refused));
+        if (refused.kind != broker::Refused::Kind::none) return reply(refused_problem(refused));
         reply(json_response({{"id", *id}, {"replayed", true}}));
     });
 }

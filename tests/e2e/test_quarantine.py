@@ -114,8 +114,9 @@ def test_replay(env):
     client = env.connected("sender", broker=broker)
     client.publish(env.topic(KEPT), BAD, qos=1, retain=True, props={"content_type": "x"})
     (entry,) = quarantine(broker)
-    answer = api(broker, f"/api/v1/quarantine/{entry['id']}/replay", "POST", {}, code=409)
-    assert answer["type"] == "urn:trunkline:problem:breaks-the-model" and "TL-3102" in answer["detail"], answer
+    answer = api(broker, f"/api/v1/quarantine/{entry['id']}/replay", "POST", {}, code=422)
+    assert answer["type"] == "urn:trunkline:problem:refused-by-model" and "TL-3102" in answer["detail"], answer
+    assert "at most 120 Cel" in answer["fix"], answer
     output = trunkctl(broker, "quarantine", "replay", str(entry["id"]), code=1)
     assert "TL-3102" in output and "replayed 0 of 1 message" in output, output
     assert len(quarantine(broker)) == 1
@@ -138,7 +139,7 @@ def test_replay(env):
 
 @mosquitto_differs(NO_MODELS)
 def test_quarantine_for_people(env):
-    """trunkctl quarantine ls, show and drop, by id and by filter, with --dry-run; the list page by page; bad requests."""
+    """trunkctl quarantine ls, show and drop, by id and by filter, with --dry-run; pages; bad requests."""
     broker = governed_broker(env)
     client = env.connected("edge-9", broker=broker)
     for number in range(7):
