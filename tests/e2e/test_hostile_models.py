@@ -108,7 +108,7 @@ def content(make):
 
 
 def start_with(binary, path, folder, environment):
-    """Exit code, seconds of the processor, resident bytes at most, and what `trunkline --model PATH` prints."""
+    """Exit code, seconds of processor, resident bytes at most, and what `trunkline --model PATH` prints."""
     with tempfile.TemporaryFile() as output:
         started = time.monotonic()
         process = subprocess.Popen([binary, "--model", path, "--data", os.path.join(folder, "data"), "--listen",
@@ -128,7 +128,8 @@ def start_with(binary, path, folder, environment):
                 process.kill()
                 process.wait()
         output.seek(0)
-        return process.returncode, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024, output.read().decode(errors="replace")
+        printed = output.read().decode(errors="replace")
+        return process.returncode, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024, printed
 
 
 @alone
