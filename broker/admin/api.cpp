@@ -280,7 +280,7 @@ void post_publish(const ApiContext& context, const Request& request, const Reply
     if (payload && text("encoding") == "base64") payload = from_base64(*payload);
     if (!payload) return reply(bad_parameter("payload", "a text, or base64 with \"encoding\": \"base64\""));
     if (payload->size() > limits.max_packet_bytes) return reply(bad_parameter("payload", "over max_packet_bytes"));
-    const auto qos = body.value("qos", Json(0));
+    const auto qos = body.value("qos", Json(0U));
     const auto retain = body.value("retain", Json(false));
     if (!qos.is_number_unsigned() || qos.get<unsigned>() > 2) return reply(bad_parameter("qos", "0, 1 or 2"));
     if (!retain.is_boolean()) return reply(bad_parameter("retain", "true or false"));

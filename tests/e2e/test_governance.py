@@ -15,6 +15,7 @@ from governed import (MODEL, NO_MODELS, PATH, ROWS, TEMPERATURE, check_explained
                       write_model)
 from harness import eventually, mosquitto_differs, profile
 from mqttcodec import V311, V5, Will
+from test_admin import api
 from test_clients import Paho, mqttjs_folder
 
 RANGE = next(row for row in ROWS if row.rule == "TL-3102")
@@ -378,6 +379,26 @@ def test_quotas_of_messages_and_bytes(env):
         rules = refused_of(client, topic, payload, 30)
         assert 15 <= len(rules) < 30 and set(rules) == {rule}, rules
         eventually(lambda topic=topic, payload=payload: not refused_of(client, topic, payload, 1), 5, "room again")
+
+
+@profile("governed")
+@mosquitto_differs(NO_MODELS)
+def test_publishes_by_api(env):
+    """POST /api/v1/publish is judged as a client's publish: 422 with the rule and the fix; what the model takes goes
+    out, with the defaults of QoS and RETAIN."""
+    watch = watcher(env)
+    for row in ROWS:
+        if row.client == "scada-":
+            continue  # the API is no writer of that command
+        body = {"topic": env.topic(row.tail), "payload": row.payload.decode(), "retain": row.retain}
+        answer = api(env.broker, "/api/v1/publish", "POST", body, 422)
+        assert answer["detail"] == f"{row.rule} {row.filled(env, row.text)}", answer
+        assert row.filled(env, row.fix) in answer["fix"], answer
+    body = {"topic": env.topic(TEMPERATURE), "payload": reading("8").decode()}
+    assert api(env.broker, "/api/v1/publish", "POST", body)["accepted"]
+    assert watch.message().payload == reading("8")
+    api(env.broker, "/api/v1/publish", "POST", {**body, "topic": env.topic("kept-apart/cell-1/temperature"),
+                                                "payload": "{}"}, 422)
 
 
 # ---------------------------------------------------------------- what lasts

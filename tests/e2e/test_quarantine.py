@@ -7,7 +7,7 @@ import time
 import mqttcodec as codec
 from governed import (MODEL, NO_MODELS, PATH, ROWS, TEMPERATURE, reading, saw_nothing_before, watcher, write_model)
 from harness import ROOT, eventually, mosquitto_differs, profile, versions
-from mqttcodec import V311, V5
+from mqttcodec import V311, V5, Will
 from test_admin import api, trunkctl
 from test_governance import metric
 
@@ -75,6 +75,44 @@ def test_quarantined_by_alias(env):
     assert dict(found.user).get("uns-verdict") == "quarantined", found
     (entry,) = quarantine(env.broker, f"?filter={env.topic('%23')}")
     assert entry["topic"] == env.topic(KEPT)
+
+
+@profile("governed")
+@mosquitto_differs(NO_MODELS)
+def test_quarantined_wills(env):
+    """A will into a branch that quarantines is no reason to refuse the connection: it is quarantined when it is sent."""
+    watch = watcher(env)
+    copies = env.connected()
+    copies.subscribe("$UNS/quarantine/" + env.topic("#"), qos=1)
+    for version in (V311, V5):
+        for qos in (0, 1):
+            payload = reading(f"{300 + qos}")
+            client = env.connected(version=version, will=Will(env.topic(KEPT), payload, qos=qos, retain=True))
+            client.reset()
+            assert copies.message().payload == payload
+    assert len(quarantine(env.broker, f"?filter={env.topic('%23')}")) == 4
+    saw_nothing_before(watch, env.connected(), env.topic(TEMPERATURE))
+
+
+@mosquitto_differs(NO_MODELS)
+def test_a_full_quarantine_refuses(env):
+    """The quarantine is bounded: when it is full, 5.0 publishers get 0x97 and 3.1.1 publishers no acknowledgement but
+    the end of their connection; nothing acknowledged is missing, and there is room again when something was dropped."""
+    broker = env.own_broker(limits={"quarantine_messages": 10}, flags=("--model", PATH))
+    client = env.connected(broker=broker)
+    for number in range(10):
+        client.publish(env.topic(KEPT), reading(str(200 + number)), qos=1 + number % 2)
+    for qos in (1, 2):
+        assert client.publish(env.topic(KEPT), BAD, qos=qos, reason=0x97).props["reason_string"]
+    old = env.connected(broker=broker, version=V311)
+    old.send(codec.publish(env.topic(KEPT), BAD, version=V311, qos=1, packet_id=7))
+    old.expect_close(timeout=20)
+    client.publish(env.topic(TEMPERATURE), reading(), qos=1)
+    entries = quarantine(broker)
+    assert [entry["text"][6:9] for entry in entries] == [str(200 + number) for number in range(10)], entries
+    api(broker, f"/api/v1/quarantine/{entries[0]['id']}", "DELETE")
+    client.publish(env.topic(KEPT), BAD, qos=1)
+    assert len(quarantine(broker)) == 10
 
 
 @mosquitto_differs(NO_MODELS)
