@@ -188,8 +188,8 @@ def test_memory_and_time_of_a_hostile_model_by_put(env):
     peak = peak_bytes(broker.process.pid)
     if peak >= RESIDENT_MAX:
         problems.append(f"{peak >> 20} MiB at the most")
+    assert not problems, "\n      ".join(problems)
     model = json.loads(broker.http("/api/v1/status")[1])["governance"]["model"]
     assert (model["name"], model["version"]) == ("e2e", "1.0.0"), model
     client = env.connected(broker=broker)
     client.publish("e1/line-1/cell-1/temperature", b"1", qos=1, reason=0x99)
-    assert not problems, "\n      ".join(problems)

@@ -301,3 +301,42 @@ def test_a_flood_of_violations_is_bounded(env):
     assert listed["total"] == count and 0 < len(listed["violations"]) <= 1000
     assert 0 < len(events.drain(0.5)) <= count / 5
     client.publish(env.topic(TEMPERATURE), reading(), qos=1)
+
+
+def plant(broker, *arguments):
+    """What `trunkbench plant -o json` prints, document by document."""
+    beside = os.path.join(os.path.dirname(os.path.abspath(broker.binary)), "trunkbench")
+    program = beside if os.path.exists(beside) else os.path.join(ROOT, "build", "release", "bin", "trunkbench")
+    done = subprocess.run([program, "plant", "--url", f"mqtt://127.0.0.1:{broker.ports['mqtt']}", "-o", "json",
+                           "--duration", "4", "--rate", "400", *arguments], capture_output=True, text=True, timeout=60,
+                          check=False)
+    assert done.returncode == 0, done
+    decoder, text, documents = json.JSONDecoder(), done.stdout.strip(), []
+    while text:
+        document, end = decoder.raw_decode(text)
+        documents.append(document)
+        text = text[end:].strip()
+    return documents
+
+
+@mosquitto_differs(NO_MODELS)
+def test_the_plant_and_its_mistakes(env):
+    """The simulated plant keeps deploy/examples/discrete.yaml; with --mistakes each seeded one is found by its rule, from
+    its gateway and with a fix, and nothing else is; what the model names and nobody sent is not among them."""
+    broker = env.own_broker(flags=("--model", os.path.join(ROOT, "deploy", "examples", "discrete.yaml")))
+    (report,) = plant(broker)
+    assert report["readings"] > 1000 and report["refused"] == 0, report
+    assert api(broker, "/api/v1/violations") == {"total": 0, "violations": []}
+    seeded, report = plant(broker, "--mistakes")
+    sent = [mistake for mistake in seeded["mistakes"] if mistake["rule"]]
+    assert len(seeded["mistakes"]) == 8 and len(sent) == 7 and report["refused"] > 0, seeded
+    page = api(broker, "/api/v1/violations?limit=1000")
+    found = {(entry["topic"], entry["rule"], entry["client_id"]) for entry in page["violations"]}
+    assert found == {(mistake["topic"], mistake["rule"], mistake["client"]) for mistake in sent}, found
+    for entry in page["violations"]:
+        mistake = next(mistake for mistake in sent if mistake["topic"] == entry["topic"])
+        assert entry["fix"], entry
+        assert mistake["topic"] == mistake["right"] or mistake["right"] in entry["fix"], entry
+    kept = quarantine(broker, "?limit=10000")
+    unknown = next(mistake for mistake in sent if mistake["mistake"] == "unknown metric")
+    assert kept and {entry["topic"] for entry in kept} == {unknown["topic"]}, kept
