@@ -28,12 +28,24 @@ std::uint32_t stamp_magic();
 inline constexpr std::uint32_t stamp_magic_family = 0x54420000;
 inline constexpr std::uint32_t stamp_magic_mask = 0xFFFF0000;
 
+/// What a payload is made of: the stamp's bytes and filler, or a reading as plants send it, JSON with the stamp as the
+/// hexadecimal digits of its last member: {"value":20.512,"timestamp":...,"quality":"good","unit":"Cel","id":"..."}.
+enum class PayloadForm : std::uint8_t { filler, reading };
+inline constexpr std::uint32_t reading_bytes_min = 128;
+/// A reading ends with the stamp's digits and these.
+inline constexpr std::string_view reading_end = "\"}";
+
+/// Writes a stamp as 2 * stamp_bytes hexadecimal digits.
+void write_hex(char* to, const Stamp& stamp);
+/// The stamp of a payload of either form. False: it is too short, or its digits are none.
+bool read_stamp(std::string_view payload, Stamp& stamp);
+
 /// A whole PUBLISH packet whose packet identifier and stamp are overwritten for each message.
 class PublishFrame {
 public:
-    /// `payload_bytes` is at least stamp_bytes; the rest is filled with printable text.
+    /// `payload_bytes` is at least stamp_bytes (reading_bytes_min of a reading). `value`: of a reading, in thousandths.
     PublishFrame(mqtt::Version version, std::string_view topic, std::uint8_t qos, bool retain,
-                 std::uint32_t payload_bytes);
+                 std::uint32_t payload_bytes, PayloadForm form = PayloadForm::filler, std::uint32_t value = 0);
 
     [[nodiscard]] std::uint32_t size() const { return static_cast<std::uint32_t>(bytes_.size()); }
 
@@ -45,7 +57,11 @@ public:
             to[packet_id_at_] = static_cast<char>(packet_id >> 8);
             to[packet_id_at_ + 1] = static_cast<char>(packet_id);
         }
-        std::memcpy(to + stamp_at_, &stamp, stamp_bytes);
+        if (form_ == PayloadForm::filler) {
+            std::memcpy(to + stamp_at_, &stamp, stamp_bytes);
+        } else {
+            write_hex(to + stamp_at_, stamp);
+        }
         out.commit(bytes_.size());
     }
 
@@ -53,6 +69,7 @@ private:
     std::string bytes_;
     std::uint32_t packet_id_at_ = 0;
     std::uint32_t stamp_at_ = 0;
+    PayloadForm form_;
 };
 
 /// A complete packet at the front of received bytes.

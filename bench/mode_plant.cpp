@@ -6,6 +6,8 @@
 #include <random>
 #include <unordered_map>
 
+#include <nlohmann/json.hpp>
+
 #include "bench/clock.h"
 #include "bench/modes.h"
 #include "bench/plant_model.h"
@@ -137,11 +139,39 @@ ClientConfig gateway_config(const Options& options, const Line& line, const std:
     return config;
 }
 
+nlohmann::ordered_json mistakes_json(const std::vector<Mistake>& mistakes) {
+    auto list = nlohmann::ordered_json::array();
+    for (const Mistake& mistake : mistakes) {
+        list.push_back({{"mistake", mistake_name(mistake.kind)}, {"topic", mistake.topic}, {"right", mistake.right},
+                        {"client", mistake.client}, {"what", mistake.what}, {"rule", mistake.rule}});
+    }
+    return list;
+}
+
+/// Nothing when there are none.
+void print_mistakes(const Options& options, const Plant& plant) {
+    if (plant.mistakes().empty()) return;
+    if (options.json) {
+        std::printf("%s\n", nlohmann::ordered_json{{"mistakes", mistakes_json(plant.mistakes())}}.dump().c_str());
+    } else {
+        std::size_t width = 0;
+        for (const Mistake& mistake : plant.mistakes()) width = std::max(width, mistake.topic.size());
+        const int columns = static_cast<int>(width);
+        std::printf("%-18s  %-7s  %-*s  %s\n", "MISTAKE", "RULE", columns, "TOPIC", "WHAT");
+        for (const Mistake& mistake : plant.mistakes()) {
+            std::printf("%-18s  %-7s  %-*s  %s\n", mistake_name(mistake.kind).data(),
+                        mistake.rule.empty() ? "-" : mistake.rule.data(), columns, mistake.topic.c_str(),
+                        mistake.what.c_str());
+        }
+    }
+    std::fflush(stdout);
+}
+
 /// Plant, gateways and SCADA together.
 class Simulation {
 public:
     Simulation(const Options& options, const Endpoint& endpoint)
-        : options_(options), plant_(options.assets, options.seed), random_(options.seed ^ 0x5CADA),
+        : options_(options), plant_(options.assets, options.seed, options.mistakes), random_(options.seed ^ 0x5CADA),
           progress_(options.progress) {
         for (const Line& line : plant_.lines()) {
             gateways_.push_back(std::make_unique<Gateway>(
@@ -152,6 +182,8 @@ public:
         if (options.client_prefix == Options{}.client_prefix) scada.client_id = "scada-1";
         scada_ = std::make_unique<PlantClient>(loop_, endpoint, std::move(scada), counters_);
     }
+
+    [[nodiscard]] const Plant& plant() const { return plant_; }
 
     /// Connects everybody once; false when the broker cannot be reached or does not let them in.
     bool connect(std::string& why) {
@@ -195,6 +227,7 @@ public:
         if (!last.empty()) report.add("last_refusal", last, "last refusal", last);
         report.add_count("skipped", counters_.skipped, "readings skipped (broker away or slow)");
         report.add_count("reconnects", counters_.reconnects, "reconnects");
+        if (!plant_.mistakes().empty()) report.add("mistakes", mistakes_json(plant_.mistakes()));
     }
 
 private:
@@ -219,7 +252,7 @@ private:
             for (const PlantMessage& event : events_) {
                 if (gateway.send(event.topic, event.payload, 1, false)) ++counters_.events;
             }
-            const PlantMessage reading = asset.reading(point.metric);
+            const PlantMessage reading = plant_.reading(point);
             const bool sent = gateway.send(reading.topic, reading.payload, static_cast<std::uint8_t>(options_.qos),
                                            options_.retain);
             ++(sent ? counters_.readings : counters_.skipped);
@@ -273,24 +306,41 @@ private:
 void run_plant(const Options& options, const Endpoint& endpoint, Report& report) {
     Simulation simulation(options, endpoint);
     std::string why;
+    print_mistakes(options, simulation.plant());
     if (!simulation.connect(why)) return report.add_failure(exit_connection, why);
     simulation.run();
     simulation.report(report);
 }
 
 void print_plant_topics(const Options& options) {
-    Plant plant(options.assets, options.seed);
+    Plant plant(options.assets, options.seed, options.mistakes);
+    auto topics = nlohmann::ordered_json::array();
+    const auto put = [&](const char* kind, const std::string& topic) {
+        if (options.json) {
+            topics.push_back({{"kind", kind}, {"topic", topic}});
+        } else {
+            std::printf("%-7s  %s\n", kind, topic.c_str());
+        }
+    };
     for (const Line& line : plant.lines()) {
-        std::printf("status   %s/edge-status\n", line.topic.c_str());
+        put("status", line.topic + "/edge-status");
         for (const std::size_t index : line.assets) {
             const Asset& asset = plant.assets()[index];
-            const char* topic = asset.topic().c_str();
             for (const MetricSpec& metric : asset.type().metrics) {
-                std::printf("metric   %s/%s\n", topic, metric.path.data());
+                put("metric", asset.topic() + "/" + std::string(metric.path));
             }
-            if (asset.type().has_batches) std::printf("event    %s/batch\n", topic);
-            if (!asset.type().command.empty()) std::printf("command  %s/%s\n", topic, asset.type().command.data());
+            if (asset.type().has_batches) put("event", asset.topic() + "/batch");
+            if (!asset.type().command.empty()) {
+                put("command", asset.topic() + "/" + std::string(asset.type().command));
+            }
         }
+    }
+    if (options.json) {
+        nlohmann::ordered_json document{{"topics", std::move(topics)}};
+        if (options.mistakes) document["mistakes"] = mistakes_json(plant.mistakes());
+        std::printf("%s\n", document.dump(1).c_str());
+    } else {
+        print_mistakes(options, plant);
     }
 }
 

@@ -18,6 +18,9 @@ void TrafficResult::add(const Traffic& part) {
     verdict.duplicated += other.duplicated;
     verdict.reordered += other.reordered;
     verdict.unacknowledged += other.unacknowledged;
+    verdict.switches_fewest = first ? other.switches_fewest : std::min(verdict.switches_fewest, other.switches_fewest);
+    verdict.switches_most = std::max(verdict.switches_most, other.switches_most);
+    first = false;
     delivery_ns.merge(part.shared().delivery_ns);
     acknowledgement_ns.merge(part.shared().acknowledgement_ns);
     lag_ns.merge(part.shared().lag_ns);
@@ -60,6 +63,7 @@ void report_verdict(Report& report, const Options& options, const TrafficResult&
     report.add("total.refused", result.total.refused);
     report.add("total.unacknowledged", verdict.unacknowledged);
     report.add("total.foreign", result.total.foreign);
+    report.add("total.verdict_switches", {{"fewest", verdict.switches_fewest}, {"most", verdict.switches_most}});
     if (result.total.refused) report.add("total.refused", result.total.refused, "refused by the broker",
                                          with_commas(result.total.refused));
     const bool wrong_count =

@@ -14,6 +14,7 @@ struct TrafficResult {
     Histogram delivery_ns;
     Histogram acknowledgement_ns;
     Histogram lag_ns;
+    bool first = true;              ///< no part has been added yet
     double seconds = 0;
     std::int64_t own_cpu_ns = 0;
 

@@ -2,9 +2,13 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <map>
 
 #include <CLI/CLI.hpp>
+
+#include "bench/frames.h"
+#include "bench/plant_mistakes.h"
 
 namespace trunkline::bench {
 
@@ -59,6 +63,9 @@ void add_load_options(CLI::App& app, Options& options) {
     app.add_option("--warmup", options.warmup_s, "Seconds of load before measuring");
     app.add_option("--count,-n", options.count, "Messages (or connections, topics) in all instead of a duration");
     app.add_option("--topics", options.topics, "Number of topics (retained; publishers use them in turn in pairs)");
+    app.add_option("--topics-file", options.topics_file, "fan-in: publish on these topics, one a line")
+        ->check(CLI::ExistingFile);
+    app.add_flag("--readings", options.readings, "Payloads are JSON readings of at least 128 bytes");
     app.add_option("--levels", options.levels, "retained: levels of a topic")->check(CLI::Range(2, 16));
     app.add_option("--filters", options.filters, "filters: how many in all");
     app.add_option("--subscribers", options.subscribers, "durable: persistent subscribers");
@@ -79,13 +86,19 @@ void add_mode_options(CLI::App& app, Options& options) {
     app.add_option("--assets", options.assets, "plant: number of assets")->check(CLI::Range(1, 100'000));
     app.add_option("--seed", options.seed, "plant: seed of everything random");
     app.add_flag("--retain,!--no-retain", options.retain, "plant: RETAIN on readings (default: on)");
-    app.add_flag("--print-topics", options.print_topics, "plant: list the topics and leave");
+    app.add_flag("--print-topics", options.print_topics, "plant: list the topics (and mistakes) and leave");
+    app.add_flag("--mistakes", options.mistakes,
+                 "plant: with a mistake of each kind, printed at the start: wrong names and payloads, a silent asset");
 }
 
 void add_report_options(CLI::App& app, Options& options) {
     app.add_option("--expect", options.expect, "Deliveries that must arrive; fewer or more is a failure");
     app.add_flag("--allow-loss", options.allow_loss, "Exit 0 in spite of lost, reordered or duplicated messages");
     app.add_flag("--json", options.json, "Print the result as JSON");
+    app.add_option_function<std::string>(
+           "-o,--output", [&options](const std::string& format) { options.json = format == "json"; },
+           "table or json, which is the same as --json")
+        ->check(CLI::IsMember({"table", "json"}));
     app.add_flag("--progress", options.progress, "A progress line on standard error even if it is no terminal");
     app.add_option("--broker-pid", options.broker_pid, "Process of the broker: report its CPU time and memory");
 }
@@ -126,6 +139,17 @@ bool parse_options(int argc, char** argv, Options& options, int& exit_code) {
     options.mode = mode_names.at(options.mode_name);
     options.version = version == "5" ? mqtt::Version::v5 : mqtt::Version::v311;
     apply_mode_defaults(options, app);
+    if (!options.topics_file.empty() && options.mode != Mode::fan_in) {
+        std::fprintf(stderr, "--topics-file is for fan-in\n");
+        exit_code = 2;
+        return false;
+    }
+    if (options.readings) options.payload_bytes = std::max(options.payload_bytes, reading_bytes_min);
+    if (options.mistakes && (options.mode != Mode::plant || options.assets < assets_for_mistakes)) {
+        std::fprintf(stderr, "--mistakes is for a plant of at least %zu --assets\n", assets_for_mistakes);
+        exit_code = 2;
+        return false;
+    }
     const bool threads_ok = options.mode == Mode::pairs || options.mode == Mode::latency;
     if (options.threads > 1 && !threads_ok) {
         std::fprintf(stderr, "--threads is for pairs and latency\n");

@@ -41,6 +41,8 @@ struct Options {
     std::uint32_t levels = 4;             // retained: levels of a topic
     std::uint32_t filters = 10'000;
     std::uint32_t threads = 1;
+    std::string topics_file;              // fan-in: publish on these, a topic a line
+    bool readings = false;                // payloads are JSON readings
     double stall_s = 5;                   // nothing arrives for so long: the rest is lost
     double connect_timeout_s = 30;
 
@@ -62,6 +64,7 @@ struct Options {
     std::uint64_t seed = 1;
     bool retain = true;
     bool print_topics = false;
+    bool mistakes = false;
 };
 
 /// Parses the command line. On --help, --version or an error it prints what is to be printed and sets `exit_code`;

@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <array>
+#include <fstream>
 #include <map>
+#include <set>
+#include <stdexcept>
 
 namespace trunkline::bench {
 
@@ -40,6 +43,24 @@ TrafficPlan make_fan_in_plan(const Options& options, const std::string& name, st
     add_topics(plan, branch, 0, options.clients, std::max(1U, options.topics / options.clients),
                static_cast<std::uint16_t>(subscribers));
     plan.subscriber_filters.assign(subscribers, {branch + "/#"});
+    return plan;
+}
+
+/// The topics of a file, dealt out to the publishers one by one, and a subscriber to all that begins as they do.
+TrafficPlan make_file_plan(const Options& options) {
+    TrafficPlan plan;
+    plan.publisher_topics.resize(options.clients);
+    std::set<std::string> roots;
+    std::ifstream file(options.topics_file);
+    for (std::string line; std::getline(file, line);) {
+        if (line.empty()) continue;
+        roots.insert(line.substr(0, line.find('/')) + "/#");
+        plan.publisher_topics[plan.topics.size() % options.clients].push_back(
+            static_cast<std::uint32_t>(plan.topics.size()));
+        plan.topics.push_back({std::move(line), 1});
+    }
+    if (plan.topics.size() < options.clients) throw std::runtime_error("fewer topics in the file than --clients");
+    plan.subscriber_filters.emplace_back(roots.begin(), roots.end());
     return plan;
 }
 
@@ -138,7 +159,8 @@ TrafficPlan make_filters_plan(const FilterTree& tree, std::uint32_t publishers, 
 
 TrafficPlan make_plan(const Options& options, std::uint32_t part, std::uint32_t parts) {
     switch (options.mode) {
-        case Mode::fan_in: return make_fan_in_plan(options, "fan-in", 1);
+        case Mode::fan_in:
+            return options.topics_file.empty() ? make_fan_in_plan(options, "fan-in", 1) : make_file_plan(options);
         case Mode::fan_out: return make_fan_out_plan(options);
         case Mode::durable: return make_fan_in_plan(options, "durable", options.subscribers);
         case Mode::filters: {

@@ -207,7 +207,7 @@ bool Asset::command(std::string_view payload) {
     return true;
 }
 
-Plant::Plant(std::size_t assets, std::uint64_t seed) {
+Plant::Plant(std::size_t assets, std::uint64_t seed, bool mistakes) {
     std::mt19937_64 seeds(seed);
     assets_.reserve(assets);
     constexpr std::size_t cells = areas[0].cells.size();
@@ -231,6 +231,33 @@ Plant::Plant(std::size_t assets, std::uint64_t seed) {
             assets_.emplace_back(type, made.topic + "/" + std::string(type.name) + "-1", seeds());
         }
     }
+    if (mistakes) make_mistakes();
+}
+
+void Plant::make_mistakes() {
+    std::vector<std::string_view> gateways(assets_.size());
+    for (const Line& line : lines_) {
+        for (const std::size_t asset : line.assets) gateways[asset] = line.gateway;
+    }
+    mistakes_ = seed_mistakes(assets_, gateways);
+    for (const Mistake& mistake : mistakes_) {
+        if (mistake.kind == MistakeKind::silent_asset) {
+            std::erase_if(points_, [&](const Point& point) { return point.asset == mistake.asset; });
+        } else if (mistake.is_extra_tag()) {
+            points_.push_back({mistake.asset, mistake.metric, &mistake});
+        } else {
+            for (Point& point : points_) {
+                const bool here = point.asset == mistake.asset && point.metric == mistake.metric;
+                if (here && !point.mistake) point.mistake = &mistake;
+            }
+        }
+    }
+}
+
+PlantMessage Plant::reading(const Point& point) {
+    PlantMessage message = assets_[point.asset].reading(point.metric);
+    if (!point.mistake) return message;
+    return {point.mistake->topic, spoil(point.mistake->kind, message.payload), false};
 }
 
 }  // namespace trunkline::bench

@@ -10,6 +10,8 @@
 #include <string_view>
 #include <vector>
 
+#include "bench/plant_mistakes.h"
+
 namespace trunkline::bench {
 
 enum class MetricKind : std::uint8_t {
@@ -98,17 +100,28 @@ struct Line {
 
 class Plant {
 public:
-    Plant(std::size_t assets, std::uint64_t seed);
+    /// `mistakes`: with one of each kind, of which there must be at least assets_for_mistakes assets.
+    Plant(std::size_t assets, std::uint64_t seed, bool mistakes = false);
 
     [[nodiscard]] std::vector<Asset>& assets() { return assets_; }
     [[nodiscard]] const std::vector<Line>& lines() const { return lines_; }
-    /// Every metric of every asset, in the order in which a line's gateway reads them.
-    struct Point { std::size_t asset; std::size_t metric; };
+    [[nodiscard]] const std::vector<Mistake>& mistakes() const { return mistakes_; }
+    /// Every metric of every asset, in the order in which a line's gateway reads them; what mistakes add comes last.
+    struct Point {
+        std::size_t asset;
+        std::size_t metric;
+        const Mistake* mistake = nullptr;
+    };
     [[nodiscard]] const std::vector<Point>& points() const { return points_; }
+    /// What the point says at the time of its asset's last advance(), mistakes included.
+    [[nodiscard]] PlantMessage reading(const Point& point);
 
 private:
+    void make_mistakes();
+
     std::vector<Asset> assets_;
     std::vector<Line> lines_;
+    std::vector<Mistake> mistakes_;
     std::vector<Point> points_;
 };
 

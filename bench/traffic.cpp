@@ -24,9 +24,11 @@ std::vector<Client*> pointers(const std::vector<std::unique_ptr<T>>& clients) {
 Traffic::Traffic(const Options& options, const Endpoint& endpoint, TrafficPlan plan, const std::string& names)
     : options_(options), plan_(std::move(plan)) {
     shared_.magic = stamp_magic();
+    const PayloadForm form = options.readings ? PayloadForm::reading : PayloadForm::filler;
     for (const auto& topic : plan_.topics) {
+        const auto value = static_cast<std::uint32_t>(20'000 + shared_.frames.size() % 10'000);
         shared_.frames.emplace_back(options.version, topic.name, static_cast<std::uint8_t>(options.qos), false,
-                                    options.payload_bytes);
+                                    options.payload_bytes, form, value);
         shared_.receivers.push_back(topic.receivers);
     }
     const auto publisher_count = static_cast<std::uint32_t>(plan_.publisher_topics.size());
@@ -188,7 +190,12 @@ DeliveryVerdict Traffic::verdict() const {
     }
     const std::uint64_t expected = shared_.counters.expected;
     if (plan_.sparse) verdict.lost = expected > received ? expected - received : 0;
-    for (const auto& publisher : publishers_) verdict.unacknowledged += publisher->unacknowledged();
+    verdict.switches_fewest = publishers_.empty() ? 0 : UINT64_MAX;
+    for (const auto& publisher : publishers_) {
+        verdict.unacknowledged += publisher->unacknowledged();
+        verdict.switches_fewest = std::min(verdict.switches_fewest, publisher->switches());
+        verdict.switches_most = std::max(verdict.switches_most, publisher->switches());
+    }
     return verdict;
 }
 

@@ -40,6 +40,7 @@ struct DeliveryVerdict {
     std::uint64_t duplicated = 0;
     std::uint64_t reordered = 0;
     std::uint64_t unacknowledged = 0;  // QoS 1 and 2: no answer when the run ended
+    std::uint64_t switches_fewest = 0, switches_most = 0;  // of a publisher's answers, from taken to refused and back
 };
 
 /// What Publisher and Subscriber share; everything on one thread.
@@ -70,6 +71,8 @@ public:
     [[nodiscard]] std::uint64_t sent() const { return sent_; }
     [[nodiscard]] bool finished() const { return sent_ >= limit_ && done_ == sent_; }
     [[nodiscard]] std::uint64_t unacknowledged() const { return unacknowledged_; }
+    /// How often the broker's answers changed from taken to refused or back.
+    [[nodiscard]] std::uint64_t switches() const { return switches_; }
     /// Sequence numbers the broker refused, ascending.
     [[nodiscard]] std::vector<std::uint64_t> refused() const;
 
@@ -93,6 +96,8 @@ private:
     std::uint64_t done_ = 0;
     std::uint64_t oldest_ = 0;              // below it everything is done
     std::uint64_t unacknowledged_ = 0;
+    std::uint64_t switches_ = 0;            // from taken to refused and back, in the order of the acknowledgements
+    bool last_refused_ = false;
     std::uint64_t limit_ = 0;
     std::size_t topic_at_ = 0;
     std::uint32_t index_;

@@ -109,7 +109,10 @@ void Publisher::on_acknowledged(std::uint16_t packet_id, mqtt::Reason reason) {
     --unacknowledged_;
     ++shared_.counters.acknowledged;
     shared_.acknowledgement_ns.record(loop().event_ns() - sent_ns_[slot]);
-    if (static_cast<std::uint8_t>(reason) < 0x80) {
+    const bool taken = static_cast<std::uint8_t>(reason) < 0x80;
+    if (taken == last_refused_) ++switches_;
+    last_refused_ = !taken;
+    if (taken) {
         if (--remaining == 0) complete(1);
         return;
     }
@@ -134,9 +137,9 @@ Subscriber::Subscriber(Loop& loop, const Endpoint& endpoint, ClientConfig config
 
 void Subscriber::on_publish(const Incoming& incoming) {
     Stamp stamp;
-    if (incoming.payload.size() >= stamp_bytes) std::memcpy(&stamp, incoming.payload.data(), stamp_bytes);
+    const bool stamped = read_stamp(incoming.payload, stamp);
     const std::uint32_t index = stamp.publisher - first_;
-    if (stamp.magic != shared_.magic || index >= trackers_.size()) {
+    if (!stamped || stamp.magic != shared_.magic || index >= trackers_.size()) {
         ++shared_.counters.foreign;
         return;
     }

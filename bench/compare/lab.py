@@ -304,7 +304,7 @@ def write_results(name, title, versions, tables, document):
     RESULTS.mkdir(exist_ok=True)
     about = {"title": title, "date": datetime.date.today().isoformat(), "source": source_version(),
              "machine": machine(), "versions": versions,
-             "command": shlex.join([f"bench/compare/{pathlib.Path(sys.argv[0]).name}", *shown_arguments()])}
+             "command": shlex.join([str(pathlib.Path(sys.argv[0]).resolve().relative_to(ROOT)), *shown_arguments()])}
     (RESULTS / f"{name}.json").write_text(json.dumps({**about, **document}, indent=1) + "\n")
     box = about["machine"]
     text = [f"# {title}", "",

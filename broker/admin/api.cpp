@@ -5,6 +5,7 @@
 #include <mutex>
 #include <set>
 
+#include "broker/admin/governance_api.h"
 #include "broker/admin/namespace_api.h"
 #include "broker/admin/namespace_json.h"
 #include "broker/admin/process_stats.h"
@@ -83,6 +84,7 @@ Json status_json(const ApiContext& context) {
                      {"bytes_received", rates.bytes_received}, {"bytes_sent", rates.bytes_sent}};
     json["totals"] = {{"messages_received", totals.received()}, {"messages_sent", totals.sent()},
                       {"messages_dropped", totals.all_dropped()}, {"publishes_refused", totals.publishes_refused}};
+    json["governance"] = governance_status(broker.governance(), context.meter);
     json["log"] = {{"accepting", health.accepting}, {"backlog_bytes", health.backlog_bytes}};
     if (sources.store) {
         const StoreNumbers store = sources.store();
@@ -252,7 +254,7 @@ void post_publish(const ApiContext& context, const Request& request, const Reply
     if (payload && text("encoding") == "base64") payload = from_base64(*payload);
     if (!payload) return reply(bad_parameter("payload", "a text, or base64 with \"encoding\": \"base64\""));
     if (payload->size() > limits.max_packet_bytes) return reply(bad_parameter("payload", "over max_packet_bytes"));
-    const auto qos = body.value("qos", Json(0));
+    const auto qos = body.value("qos", Json(0U));
     const auto retain = body.value("retain", Json(false));
     if (!qos.is_number_unsigned() || qos.get<unsigned>() > 2) return reply(bad_parameter("qos", "0, 1 or 2"));
     if (!retain.is_boolean()) return reply(bad_parameter("retain", "true or false"));
@@ -377,6 +379,7 @@ Router make_router(ApiContext context) {
     add_clients(router, context);
     add_messages(router, context);
     add_drain(router, context);
+    add_governance(router, context);
     router.add({"GET", "/api/v1/config", "The configuration in force, secrets masked", Route::Access::token, {},
                 "application/json", [context](const Request&, const Reply& reply) {
                     Response response;

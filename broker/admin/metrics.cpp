@@ -189,6 +189,25 @@ void add_namespace(Families& out, const Snapshot::Live& live) {
         .value(live.events_dropped);
 }
 
+void add_governance_families(Families& out, const Snapshot& now) {
+    constexpr std::array<const char*, 6> stages = {"writers", "name", "payload", "retain", "quota", "none"};
+    out.counter("publish_verdicts_total", "Messages judged by the model, by outcome and the check that failed first.");
+    for (std::size_t outcome = 0; outcome < now.verdicts.verdicts.size(); ++outcome) {
+        const std::string verdict(uns::to_string(static_cast<uns::Outcome>(outcome)));
+        for (std::size_t stage = 0; stage < stages.size(); ++stage) {
+            const bool accepted = outcome == 0, none_failed = stage + 1 == stages.size();
+            if (accepted != none_failed) continue;
+            out.value(now.verdicts.verdicts[outcome][stage], {{"verdict", verdict}, {"stage", stages[stage]}});
+        }
+    }
+    out.counter("violations_total", "Messages that broke the model, by rule.");
+    for (const auto& rule : now.verdicts.rules) out.value(rule.count, {{"rule", rule.rule}});
+    out.gauge("quarantined_messages", "Messages in the quarantine.").value(now.verdicts.quarantined_messages);
+    out.gauge("quarantined_bytes", "Bytes of the messages in the quarantine.").value(now.verdicts.quarantined_bytes);
+    out.gauge("model_info", "Always 1; the model in force.");
+    if (!now.model_name.empty()) out.value(1, {{"name", now.model_name}, {"version", now.model_version}});
+}
+
 void add_process(Families& out, const Snapshot& now) {
     const ProcessStats& process = now.process;
     out.unprefixed("process_cpu_seconds_total", "User and system time.", true).value(process.cpu_seconds);
@@ -216,6 +235,7 @@ public:
         add_clients(out, now_);
         add_store(out, now_);
         if (now_.live) add_namespace(out, *now_.live);
+        add_governance_families(out, now_);
         add_process(out, now_);
         return out.take();
     }

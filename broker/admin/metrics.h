@@ -9,6 +9,7 @@
 #include "broker/admin/process_stats.h"
 #include "broker/admin/sources.h"
 #include "broker/admin/totals.h"
+#include "broker/core/governance.h"
 
 namespace trunkline::admin {
 
@@ -30,6 +31,8 @@ struct Snapshot {
         std::uint64_t left_out = 0, events_dropped = 0;
     };
     std::optional<Live> live;
+    broker::VerdictCounts verdicts;
+    std::string model_name, model_version;        ///< of the model in force; empty: none was applied
     ProcessStats process;
     std::int64_t started_wall_ms = 0;
 };

@@ -1,4 +1,5 @@
 // What is read from the running broker for metrics, status and $SYS.
+#include "broker/admin/governance_api.h"
 #include "broker/admin/metrics.h"
 
 namespace trunkline::admin {
@@ -6,6 +7,7 @@ namespace trunkline::admin {
 Totals sum_counters(const broker::Broker& broker) {
     Totals totals;
     for (std::uint32_t shard = 0; shard < broker.shard_count(); ++shard) add_counters(totals, broker.counters(shard));
+    totals.violations = violation_count(broker.governance().counts());
     return totals;
 }
 
@@ -29,6 +31,12 @@ Snapshot take_snapshot(const Sources& sources, const Readiness& readiness) {
     if (const broker::Browse* browse = sources.browse) {
         now.live = Snapshot::Live{browse->tree().numbers(), browse->samples().numbers(),
                                   broker.left_out_of_browsing(), browse->dropped()};
+    }
+    const broker::Governance& governance = broker.governance();
+    now.verdicts = governance.counts();
+    if (const auto current = governance.current()) {
+        now.model_name = current->name;
+        now.model_version = current->version;
     }
     now.process = process_stats();
     now.started_wall_ms = sources.started_wall_ms;

@@ -19,6 +19,7 @@ struct Totals {
     std::uint64_t subscriptions = 0, inflight_out = 0, queued_transient = 0, publishes_refused = 0;
     std::array<std::uint64_t, 13> ack_latency{};
     std::uint64_t ack_latency_sum_us = 0;
+    std::uint64_t violations = 0;                                        // of the model, whatever became of them
 
     [[nodiscard]] std::uint64_t received() const;
     [[nodiscard]] std::uint64_t sent() const;
@@ -36,12 +37,14 @@ public:
         double messages_received = 0, messages_sent = 0, bytes_received = 0, bytes_sent = 0;   // per second
     };
     enum Load { received, sent, publish_received, publish_sent, publish_dropped, bytes_in, bytes_out, sockets,
-                connections, load_count };
+                connections, violations, load_count };
     struct Averages { double one = 0, five = 0, fifteen = 0; };
 
     /// Call about once a second.
     void sample(const Totals& totals, std::int64_t now_ms);
     [[nodiscard]] Rates rates() const;
+    /// Of the last minute; of the time since the start in the first one.
+    [[nodiscard]] double violations_per_minute() const;
     [[nodiscard]] Averages load(Load which) const { return loads_[which]; }
     [[nodiscard]] std::uint64_t most_connections() const { return most_connections_; }
 
@@ -50,7 +53,8 @@ private:
         std::int64_t at_ms = 0;
         std::array<std::uint64_t, load_count> values{};
     };
-    std::deque<Sample> samples_;
+    std::deque<Sample> samples_;                  // of the last ten seconds
+    std::deque<Sample> minute_;                   // of the last sixty
     std::array<Averages, load_count> loads_{};
     std::uint64_t most_connections_ = 0;
 };

@@ -7,13 +7,10 @@
 #include <iterator>
 
 #include "broker/cli/fields.h"
+#include "broker/cli/governance_commands.h"
 
 namespace trunkline::cli {
 namespace {
-
-void status_line(const char* name, const std::string& text) {
-    std::cout << "  " << name << std::string(14 - std::char_traits<char>::length(name), ' ') << printable(text) << '\n';
-}
 
 void print_status(const Tool& tool, const Json& json) {
     const bool healthy = json.value("healthy", false);
@@ -44,6 +41,7 @@ void print_status(const Tool& tool, const Json& json) {
                              bytes_text(number_of(rates, "bytes_sent")) + "/s out");
     status_line("refused", count(totals, "publishes_refused") + " publishes; " + count(totals, "messages_dropped") +
                                " deliveries dropped");
+    print_governance(json);
     status_line("retained", count(retained, "messages") + " topics, " + bytes_text(number_of(retained, "bytes")));
     status_line("log", (json["log"].value("accepting", false) ? "accepting, " : "REFUSING, ") +
                            bytes_text(number_of(json["log"], "backlog_bytes")) + " waiting to be safe");

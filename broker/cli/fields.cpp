@@ -1,6 +1,7 @@
 #include "broker/cli/fields.h"
 
 #include <chrono>
+#include <iostream>
 
 #include "broker/cli/output.h"
 
@@ -45,6 +46,10 @@ void for_each_page(const Server& server, const std::string& target, const char* 
         if (!page.contains("cursor")) return;
         cursor = page["cursor"].get<std::string>();
     }
+}
+
+void status_line(const char* name, const std::string& text) {
+    std::cout << "  " << name << std::string(14 - std::char_traits<char>::length(name), ' ') << printable(text) << '\n';
 }
 
 }  // namespace trunkline::cli

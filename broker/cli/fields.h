@@ -22,4 +22,7 @@ namespace trunkline::cli {
 void for_each_page(const Server& server, const std::string& target, const char* list,
                    const std::function<void(const Json&)>& visit);
 
+/// A line of `status`.
+void status_line(const char* name, const std::string& text);
+
 }  // namespace trunkline::cli

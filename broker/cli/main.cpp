@@ -8,6 +8,7 @@
 #include <CLI/CLI.hpp>
 
 #include "broker/cli/commands.h"
+#include "broker/cli/governance_commands.h"
 #include "broker/version.h"
 
 namespace {
@@ -40,11 +41,13 @@ struct CommandLine {
     bool stats = false, dry_run = false, moved = false, end = false;
     Publication publication;
     Search search;
+    Chosen chosen;
 
     void add_common(CLI::App& app);
     void add_namespace(CLI::App& app);
     void add_clients(CLI::App& app);
     void add_messages(CLI::App& app);
+    void add_governance(CLI::App& app);
     template <class Function>
     void on(CLI::App* command, Function function) {
         command->callback([this, function] { action = function; });
@@ -138,6 +141,35 @@ void CommandLine::add_messages(CLI::App& app) {
     on(publish_command, [this](const Tool& tool) { return publish(tool, publication); });
 }
 
+void CommandLine::add_governance(CLI::App& app) {
+    auto* broken = app.add_subcommand("violations", "what broke the model lately: who, topic, rule, what, fix");
+    auto* follow = broken->add_flag("--watch", stats, "as they come");
+    broken->add_option("-n,--count", count, "so many at most (with --watch: end after so many)")->type_name("N");
+    on(broken, [this, follow](const Tool& tool) {
+        return follow->count() > 0 ? violations_watch(tool, count) : violations(tool, count ? count : 50);
+    });
+    auto* quarantine = app.add_subcommand("quarantine", "messages that were kept apart for breaking the model");
+    quarantine->require_subcommand(1);
+    auto* list = quarantine->add_subcommand("ls", "list them, oldest first");
+    list->add_option("FILTER", filter, "MQTT topic filter, # unless told");
+    on(list, [this](const Tool& tool) { return quarantine_list(tool, filter); });
+    auto* show = quarantine->add_subcommand("show", "one with its payload, what is wrong with it and the fix");
+    show->add_option("ID", id, "as ls gives it")->required();
+    on(show, [this](const Tool& tool) { return quarantine_show(tool, id); });
+    const auto choose = [this](CLI::App* command) {
+        command->add_option("ID", chosen.ids, "as ls gives them");
+        command->add_option("--filter", chosen.filter, "all whose topic matches")->type_name("FILTER");
+        command->add_option("--reason", chosen.reason, "why, for the record")->type_name("TEXT");
+    };
+    auto* replay = quarantine->add_subcommand("replay", "judge them again and publish what the model takes now");
+    choose(replay);
+    on(replay, [this](const Tool& tool) { return quarantine_replay(tool, chosen); });
+    auto* drop = quarantine->add_subcommand("drop", "remove them for good");
+    choose(drop);
+    drop->add_flag("--dry-run", chosen.dry_run, "say what would go");
+    on(drop, [this](const Tool& tool) { return quarantine_drop(tool, chosen); });
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -149,6 +181,7 @@ int main(int argc, char** argv) {
     line.add_namespace(app);
     line.add_clients(app);
     line.add_messages(app);
+    line.add_governance(app);
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {

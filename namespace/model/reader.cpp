@@ -221,11 +221,7 @@ void MapReader::finish() {
         const std::string_view near = nearest_word(key.text, asked_);
         std::string known;
         for (const std::string_view word : asked_) known += (known.empty() ? "" : ", ") + std::string(word);
-        if (key.text == "<<") {
-            reader_.add("TL-9103", key.place, "merge keys are not part of the language",
-                        "write the keys out; what assets share belongs into a type, used as a part");
-            continue;
-        }
+        if (key.is_plain && key.text == "<<") continue;  // YamlTree has told that
         reader_.add("TL-9105", key.place, what_ + " has no key " + quote(key.text),
                     near.empty() ? "known are " + known : "did you mean " + std::string(near) + "?");
     }

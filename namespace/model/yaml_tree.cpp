@@ -284,6 +284,10 @@ private:
         if (is_key()) {
             const YamlNode& key = tree_->nodes_[index];
             if (key.kind != YamlNode::Kind::scalar) return refuse_key(place);
+            if (key.is_plain && key.text == "<<") {
+                problems_.add("TL-9103", place, "merge keys are not part of the language",
+                              "write the keys out; what assets share belongs into a type, used as a part");
+            }
             check_duplicate(frame, key, place);
         }
         frame.children.push_back(index);

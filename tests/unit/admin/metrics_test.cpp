@@ -42,6 +42,13 @@ std::unique_ptr<Snapshot> snapshot() {
     commits.sessions_offline = 4;
     now->alarms = {{"disk", true}, {"memory", false}};
     now->commits = commits;
+    now->verdicts.verdicts[static_cast<std::size_t>(uns::Outcome::accept)][5] = 900;
+    now->verdicts.verdicts[static_cast<std::size_t>(uns::Outcome::reject)][1] = 8;
+    now->verdicts.verdicts[static_cast<std::size_t>(uns::Outcome::observe)][2] = 3;
+    now->verdicts.rules = {{"TL-2103", 8}, {"TL-3102", 3}};
+    now->verdicts.quarantined_messages = 4;
+    now->model_name = "acme";
+    now->model_version = "3.1.0";
     return now;
 }
 
@@ -62,6 +69,39 @@ TEST_CASE("counters of the shards are summed and named as documented", "[admin]"
     CHECK(has_line(text, "trunkline_sessions{state=\"offline\"} 4"));
     CHECK(has_line(text, "trunkline_queued_messages{kind=\"durable\"} 21"));
     CHECK(text.find("trunkline_store_bytes") == std::string::npos);   // the snapshot has no store
+}
+
+TEST_CASE("verdicts, rules, quarantine and model are named as documented, each with few labels", "[admin]") {
+    const std::string text = metrics_text(*snapshot(), false);
+    CHECK(has_line(text, "# TYPE trunkline_publish_verdicts_total counter"));
+    CHECK(has_line(text, "trunkline_publish_verdicts_total{verdict=\"accept\",stage=\"none\"} 900"));
+    CHECK(has_line(text, "trunkline_publish_verdicts_total{verdict=\"reject\",stage=\"name\"} 8"));
+    CHECK(has_line(text, "trunkline_publish_verdicts_total{verdict=\"observe\",stage=\"payload\"} 3"));
+    CHECK(has_line(text, "trunkline_publish_verdicts_total{verdict=\"quarantine\",stage=\"payload\"} 0"));
+    CHECK(text.find("{verdict=\"accept\",stage=\"name\"}") == std::string::npos);
+    CHECK(text.find("{verdict=\"reject\",stage=\"none\"}") == std::string::npos);
+    CHECK(has_line(text, "trunkline_violations_total{rule=\"TL-2103\"} 8"));
+    CHECK(has_line(text, "trunkline_quarantined_messages 4"));
+    CHECK(has_line(text, "trunkline_model_info{name=\"acme\",version=\"3.1.0\"} 1"));
+    CHECK(metrics_text(Snapshot{}, false).find("trunkline_model_info") == std::string::npos);  // none was applied
+}
+
+TEST_CASE("violations a minute are those of the last sixty seconds", "[admin]") {
+    Meter meter;
+    Totals totals;
+    CHECK(meter.violations_per_minute() == 0);
+    for (int second = 0; second <= 30; ++second) {
+        totals.violations = static_cast<std::uint64_t>(second);
+        meter.sample(totals, second * 1'000);
+    }
+    CHECK(meter.violations_per_minute() == Approx(30));  // in half a minute, and not 60: so many there have been
+    for (int second = 31; second <= 300; ++second) {
+        totals.violations = static_cast<std::uint64_t>(second * 5);
+        meter.sample(totals, second * 1'000);
+    }
+    CHECK(meter.violations_per_minute() == Approx(300));
+    for (int second = 301; second <= 361; ++second) meter.sample(totals, second * 1'000);
+    CHECK(meter.violations_per_minute() == Approx(0));
 }
 
 TEST_CASE("histograms are cumulative and end with everything", "[admin]") {

@@ -4,6 +4,7 @@
 #include <string>
 
 #include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
 
 #include "broker/mqtt/decode.h"
 #include "broker/mqtt/encode.h"
@@ -84,4 +85,30 @@ TEST_CASE("a PUBLISH body cut anywhere before its payload is refused, and a five
     const std::string endless = "\x30\xFF\xFF\xFF\xFF\xFF\xFF";
     const char* front = endless.data();
     CHECK(split_packet(front, front + endless.size(), raw) == Split::malformed);
+}
+
+TEST_CASE("a reading is JSON of the size asked for, and its stamp is read back", "[bench]") {
+    const auto bytes = GENERATE(128U, 200U);
+    const auto qos = GENERATE(as<std::uint8_t>{}, 0, 1);
+    const PublishFrame frame(mqtt::Version::v5, "acme/line-1/t", qos, false, bytes, PayloadForm::reading, 20'512);
+    mqtt::Buffer out;
+    const Stamp sent{stamp_magic(), 7, 1'234'567'890'123, -42};
+    frame.append_to(out, 0xABCD, sent);
+    const auto split = mqtt::next_frame(out.view(), mqtt::no_limit);
+    REQUIRE(split.has_value());
+    const auto publish = mqtt::decode_publish(split->flags, split->body, mqtt::Version::v5);
+    REQUIRE(publish.has_value());
+    REQUIRE(publish->payload.size() == bytes);
+    const auto json = nlohmann::json::parse(publish->payload);
+    CHECK(json["value"] == 20.512);
+    CHECK(json["timestamp"] == 1'700'000'000'000);
+    CHECK(json["quality"] == "good");
+    CHECK(json["unit"] == "Cel");
+    Stamp read;
+    REQUIRE(read_stamp(publish->payload, read));
+    CHECK(std::memcmp(&read, &sent, stamp_bytes) == 0);
+    std::string spoilt(publish->payload);
+    spoilt[spoilt.size() - 3] = 'x';
+    CHECK_FALSE(read_stamp(spoilt, read));
+    CHECK_FALSE(read_stamp("short", read));
 }
