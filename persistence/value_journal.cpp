@@ -25,6 +25,7 @@ namespace {
 constexpr std::string_view magic = "TLvalue1";
 constexpr std::size_t header_bytes = 24;
 constexpr std::size_t record_header_bytes = 12;
+constexpr std::size_t portion_bytes = 1 << 20;
 constexpr std::uint8_t flag_truncated = 1, flag_gone = 2;
 
 std::string header_of(std::uint64_t generation) {
@@ -135,17 +136,28 @@ std::string ValueJournal::begin(const Everything& everything) {
     close();
     pending_.clear();
     const std::uint64_t generation = generation_ + 1;
-    std::string all(header_bytes, '\0');
-    everything([&](const JournalValue& value) { append(all, generation, value); });
     file_ = ::open(path(generation % 2).c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     if (file_ < 0) return trouble("values for browsing cannot be kept in " + folder_);
-    // Records of an earlier use have another generation; a header of one must not stand before ours.
-    if (std::string wrong = write_at(0, all); !wrong.empty()) return wrong;
-    if (std::string wrong = write_at(0, header_of(generation)); !wrong.empty()) return wrong;
+    // The header of an earlier use must not stand before what is written now; records of it have another generation.
+    std::string wrong = write_at(0, std::string(header_bytes, '\0'));
+    std::uint64_t end = header_bytes;
+    std::string portion;
+    const auto write_portion = [&] {
+        if (wrong.empty()) wrong = write_at(end, portion);
+        end += portion.size();
+        portion.clear();
+    };
+    everything([&](const JournalValue& value) {
+        append(portion, generation, value);
+        if (portion.size() >= portion_bytes) write_portion();
+    });
+    write_portion();
+    if (wrong.empty()) wrong = write_at(0, header_of(generation));
+    if (!wrong.empty()) return wrong;
     generation_ = generation;
-    end_ = all.size();
+    end_ = end;
     capacity_ = std::max(file_bytes_, 2 * end_);
-    if (::ftruncate(file_, static_cast<off_t>(capacity_)) != 0) return {};   // only returns what a larger one had
+    (void)!::ftruncate(file_, static_cast<off_t>(capacity_));   // gives back what a longer one had, no more
     return {};
 }
 

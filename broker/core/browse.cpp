@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "broker/core/broker.h"
+#include "broker/core/log.h"
 #include "broker/core/shard.h"
 
 namespace trunkline::broker {
@@ -67,9 +68,11 @@ uns::Observation observation_of(const LiveNote& note) {
 
 }  // namespace
 
-Browse::Browse(Broker& broker, ModelSource model)
+Browse::Browse(Broker& broker, ModelSource model, std::unique_ptr<store::ValueJournal> journal)
     : broker_(broker), source_(std::move(model)), tree_(broker.retained(), limits_of(broker.config().limits)),
-      samples_(broker.config().limits.live_sample_bytes) {}
+      samples_(broker.config().limits.live_sample_bytes), journal_(std::move(journal)) {
+    if (journal_) read_journal();
+}
 
 Browse::~Browse() { stop(); }
 
@@ -108,6 +111,7 @@ bool Browse::step(std::int64_t now_ms) {
     more |= know_retained();
     follow_model(now_ms);
     more |= learn(now_ms);
+    if (journal_) write_journal(now_ms);
     if (!learning_ && now_ms >= next_health_ms_) {
         next_health_ms_ = now_ms + health_interval_ms;
         tree_.look_at_health(now_ms, [&](const uns::AssetHealth& health) { publish_health(health, now_ms); });
@@ -134,6 +138,7 @@ bool Browse::take_notes() {
             bytes += note->memory_bytes();
             samples_.add(observation_of(*note));
             if (note->messages > 0) updates.push_back(update_of(*note));
+            if (note->messages > 0 && journal_open_) remember(updates.back());
             if (note->violations > 0) tree_.note_violations(note->topic(), note->violations);
         }
         tree_.update(updates.data(), updates.size());
@@ -154,6 +159,71 @@ bool Browse::know_retained() {
     if (!found.empty()) retained_after_ = found.back().first;
     knows_retained_ = !more;
     return more;
+}
+
+void Browse::read_journal() {
+    journal_->read([this](const store::JournalValue& value) {
+        uns::LiveUpdate update;
+        update.topic = value.topic;
+        update.payload = value.payload;
+        update.client_id = value.client_id;
+        update.user = value.user;
+        update.at_ms = value.at_ms;
+        update.qos = value.qos;
+        update.truncated = value.truncated;
+        if (value.gone) {
+            tree_.forget_value(value.topic);
+        } else {
+            tree_.update(&update, 1);
+        }
+    });
+}
+
+void Browse::remember(const uns::LiveUpdate& update) {
+    store::JournalValue value{update.topic, update.payload, update.client_id, update.user, update.at_ms, update.qos,
+                              update.truncated, false};
+    if (update.retain) {   // kept elsewhere from here on
+        if (!tree_.values().get(update.topic)) return;
+        value.payload = {};
+        value.gone = true;
+    }
+    journal_->add(value);
+}
+
+void Browse::write_journal(std::int64_t now_ms) {
+    if (!journal_open_ && now_ms < next_journal_ms_) return;
+    const auto everything = [this](const store::ValueJournal::Visit& visit) { visit_values(visit); };
+    const std::string wrong = journal_open_ ? journal_->flush(everything) : journal_->begin(everything);
+    journal_open_ = wrong.empty();
+    if (journal_open_) return;
+    next_journal_ms_ = now_ms + journal_retry_ms;
+    log(Level::warn, "browse_journal_failed", {{"what", wrong}, {"meaning", "values that are not retained will not be "
+                                                                              "shown after a restart"}});
+}
+
+void Browse::visit_values(const store::ValueJournal::Visit& visit) const {
+    std::vector<std::pair<std::string, uns::RetainedPtr>> found;
+    std::string after;
+    for (bool more = true; more;) {
+        found.clear();
+        more = tree_.values().scan("#", after, retained_per_step, [&](std::string_view topic, const auto& value) {
+            found.emplace_back(topic, value);
+        });
+        for (const auto& [topic, value] : found) {
+            const auto fields = value->fields();
+            const auto facts = tree_.facts(topic, 0);
+            store::JournalValue kept{topic, fields.payload, {}, {}, uns::commit_time_ms(fields.stored_at), fields.qos,
+                                     false, false};
+            if (facts) {
+                kept.client_id = facts->client_id;
+                kept.user = facts->user;
+                kept.truncated = facts->truncated;
+            }
+            visit(kept);
+        }
+        if (found.empty()) return;
+        after = found.back().first;
+    }
 }
 
 void Browse::follow_model(std::int64_t now_ms) {

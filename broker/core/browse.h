@@ -18,6 +18,7 @@
 #include "broker/core/live_note.h"
 #include "namespace/live/live_tree.h"
 #include "namespace/live/sample_store.h"
+#include "persistence/value_journal.h"
 
 namespace trunkline::broker {
 
@@ -30,10 +31,12 @@ public:
     static constexpr std::size_t publishes_per_turn = 64;            ///< of them, on a shard
     static constexpr std::int64_t health_interval_ms = 1'000;
     static constexpr std::int64_t tidy_interval_ms = 10'000;
+    static constexpr std::int64_t journal_retry_ms = 60'000;         ///< after it could not be written
 
     /// `model` gives the model in force, from any thread; null: none.
     using ModelSource = std::function<std::shared_ptr<const uns::Model>()>;
-    Browse(Broker& broker, ModelSource model);
+    /// With a journal, values of topics that are not retained are there again after a restart.
+    Browse(Broker& broker, ModelSource model, std::unique_ptr<store::ValueJournal> journal = nullptr);
     ~Browse() override;
 
     void start();
@@ -58,8 +61,12 @@ public:
 private:
     void run();
     bool take_notes();
-    void take_violation(const LiveNote& note);
     bool know_retained();
+    void read_journal();
+    void remember(const uns::LiveUpdate& update);
+    void write_journal(std::int64_t now_ms);
+    /// Calls `visit` with every value that is not retained.
+    void visit_values(const store::ValueJournal::Visit& visit) const;
     void follow_model(std::int64_t now_ms);
     bool learn(std::int64_t now_ms);
     bool remove_old_meta(std::int64_t now_ms);
@@ -82,6 +89,9 @@ private:
     std::thread thread_;
 
     // Of the thread alone.
+    const std::unique_ptr<store::ValueJournal> journal_;   // null: none
+    bool journal_open_ = false;
+    std::int64_t next_journal_ms_ = 0;           // not tried before
     bool knows_retained_ = false;
     std::string retained_after_;                 // how far know_retained() is
     std::shared_ptr<const uns::Model> model_;    // that the tree has

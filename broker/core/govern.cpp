@@ -206,7 +206,8 @@ void Shard::note_verdict(const uns::Verdict& verdict, const Sender& sender, cons
                (static_cast<unsigned char>(message.payload[shown]) & 0xC0) == 0x80) {
             --shown;
         }
-        if (mqtt::is_valid_utf8_payload(message.payload.substr(0, shown))) record.payload = message.payload.substr(0, shown);
+        const std::string_view beginning = message.payload.substr(0, shown);
+        if (mqtt::is_valid_utf8_payload(beginning)) record.payload = beginning;
         event = to_json(record);
     };
     const bool fresh =

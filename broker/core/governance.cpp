@@ -194,7 +194,8 @@ void Governance::apply(std::shared_ptr<const uns::Model> model, Change change, D
 void Governance::rollback(std::uint64_t sequence, Change change, Done done) {
     source(sequence, [this, sequence, change = std::move(change), done = std::move(done)](auto yaml) {
         const std::vector<ModelVersion> all = versions();
-        const auto version = std::find_if(all.begin(), all.end(), [&](const auto& v) { return v.sequence == sequence; });
+        const auto version =
+            std::find_if(all.begin(), all.end(), [&](const auto& v) { return v.sequence == sequence; });
         if (!yaml || version == all.end()) {
             return done({Refused::Kind::not_found, "there is no version with number " + std::to_string(sequence),
                          "trunkctl model versions lists them"});

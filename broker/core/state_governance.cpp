@@ -48,8 +48,10 @@ void State::quarantine(std::string_view bytes) {
         if (publisher && publisher->has_inbound(op->inbound_id)) return;  // as of a PUBLISH [MQTT-4.3.3-10]
     }
     if (!growth_allowed_) return refuse(Refusal::no_space);
-    if (quarantine_.size() >= limits_.quarantine_messages || quarantine_bytes_ + bytes.size() > limits_.quarantine_bytes)
+    if (quarantine_.size() >= limits_.quarantine_messages ||
+        quarantine_bytes_ + bytes.size() > limits_.quarantine_bytes) {
         return refuse(Refusal::quarantine_full);
+    }
     if (publisher) {
         auto& ids = publisher->inbound;
         ids.insert(std::lower_bound(ids.begin(), ids.end(), op->inbound_id), op->inbound_id);

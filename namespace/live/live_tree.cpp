@@ -133,6 +133,12 @@ void LiveTree::know_retained(std::string_view topic, std::int64_t at_ms) {
     node.last_quarter_s = std::max(node.last_quarter_s, quarter_of(at_ms));
 }
 
+void LiveTree::forget_value(std::string_view topic) {
+    const std::unique_lock lock(mutex_);
+    const std::uint32_t id = index_->find(topic);
+    if (id != TopicIndex::none) drop_value((*index_)[id], topic);
+}
+
 void LiveTree::note_violations(std::string_view topic, std::uint64_t count) {
     const std::unique_lock lock(mutex_);
     const std::uint32_t id = index_->find(topic);

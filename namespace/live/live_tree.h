@@ -109,6 +109,8 @@ public:
     void update(const LiveUpdate* updates, std::size_t count);
     /// A retained value that was there before: at_ms of its commit.
     void know_retained(std::string_view topic, std::int64_t at_ms);
+    /// The topic has no live value any more; what is retained stays.
+    void forget_value(std::string_view topic);
     /// A message on `topic` broke the model `count` times. Topics that are not known get no entry for it.
     void note_violations(std::string_view topic, std::uint64_t count);
 

@@ -151,3 +151,36 @@ def test_any_client_reads_what_the_broker_knows_below_uns(env):
     everything = read_with_mosquitto(broker, "#", 100)
     assert all("filler@2" not in line for line in everything), everything
     broker.stop()
+
+
+@mosquitto_differs("has no admin interface")
+def test_values_for_browsing_survive_kill_9(env):
+    """Values that nobody retained are there after kill -9, at most 2 s older than the last that was published."""
+    broker = env.own_broker()
+    client = env.connected(broker=broker)
+    published = {}
+    until = time.monotonic() + 5
+    number = 0
+    while time.monotonic() < until:
+        number += 1
+        for topic in ("shop/press-1/force", "shop/press-2/force"):
+            client.publish(topic, str(number).encode(), qos=0)
+        published[number] = time.monotonic()
+        time.sleep(0.01)
+    client.publish("shop/press-2/force", b"retained", qos=1, retain=True)
+    client.publish("shop/press-2/force", b"", qos=1, retain=True)
+    time.sleep(2)
+    for _ in range(100):
+        number += 1
+        client.publish("shop/press-1/force", str(number).encode(), qos=0)
+        published[number] = time.monotonic()
+        time.sleep(0.01)
+    killed = time.monotonic()
+    broker.kill()
+    broker.start()
+    value = api(broker, "/api/v1/namespace/get?topic=shop/press-1/force")
+    age = killed - published[int(value["payload"])]
+    assert age < 2, f"the value is of {age:.1f} s before the kill"
+    assert value["publisher"] == client.id, value
+    status, _ = broker.http("/api/v1/namespace/get?topic=shop/press-2/force")
+    assert status == 404, "a value that was cleared came back"
