@@ -25,8 +25,8 @@ struct TreePage {
     std::optional<std::string> cursor;      ///< the next page's `after`; absent: this was the last
 };
 
-/// Nodes below `root` (nullopt: all but $SYS and $UNS), down to `depth` levels, at most `limit`, after the node `after` (a
-/// cursor of an earlier page; it need not exist any more). Values that expired at `now_ms` or before are left out.
+/// Nodes below `root` (nullopt: all but $SYS and $UNS), down to `depth` levels, at most `limit`, after the node `after`
+/// (a cursor of an earlier page; it need not exist any more). Values that expired at `now_ms` or before are left out.
 [[nodiscard]] TreePage tree_page(const TreeView& view, std::optional<std::string_view> root, std::size_t depth,
                                  std::size_t limit, std::optional<std::string_view> after, std::int64_t now_ms);
 

@@ -11,9 +11,9 @@ constexpr std::size_t late_per_tick_max = 4'096; // of what the turns since the 
 constexpr std::size_t payload_room = 64;         // at the least: values grow by some digits
 }  // namespace
 
-LiveNote::LiveNote(std::string_view topic, std::size_t capacity)
-    : capacity_(static_cast<std::uint16_t>(capacity)), topic_size_(static_cast<std::uint16_t>(topic.size())) {
-    if (!topic.empty()) std::memcpy(text(), topic.data(), topic.size());
+LiveNote::LiveNote(std::string_view topic, std::size_t payload_capacity)
+    : capacity(static_cast<std::uint16_t>(payload_capacity)), topic_size_(static_cast<std::uint16_t>(topic.size())) {
+    if (!topic.empty()) std::memcpy(text() + capacity, topic.data(), topic.size());
 }
 
 LiveNote::Ptr LiveNote::make(std::string_view topic, std::size_t capacity) {
@@ -36,28 +36,29 @@ const LivePublisherPtr& LiveFeed::publisher_of(Client& client) {
     return client.live_publisher;
 }
 
-LiveNote* LiveFeed::open(Route& route, std::size_t payload_bytes) {
+void LiveFeed::set_publisher(LiveSlot& slot, LivePublisherPtr publisher) {
+    slot.publisher = publisher.get();
+    slot.note->publisher = std::move(publisher);
+}
+
+bool LiveFeed::open(Route& route, std::size_t payload_bytes) {
     if (opened_ >= notes_per_s_max || !sink_->has_room()) {
         left_out.add();
-        return nullptr;
+        return false;
     }
     ++opened_;
     ++since_tick_;
-    if (route.live) route.live->route = nullptr;   // too small: it goes as it is, the new one after it
-    LiveNote::Ptr note = LiveNote::make(route.topic(), std::max(payload_room, payload_bytes + payload_bytes / 8));
-    note->route = &route;
-    route.live = note.get();
-    open_.push_back(std::move(note));
-    return route.live;
+    route.live.close();   // too small: it goes as it is, the new one after it
+    open_.push_back(LiveNote::make(route.topic(), std::max(payload_room, payload_bytes + payload_bytes / 8)));
+    route.live.open(*open_.back());
+    return true;
 }
 
 void LiveFeed::note(Route& route, std::string_view publisher, const MessageView& message, std::int64_t now_ms) {
     if (!sink_) return;
-    LiveNote* note = route.live && route.live->takes(message.payload.size()) ? route.live
-                                                                             : open(route, message.payload.size());
-    if (!note) return;
-    note->set(message.payload, message.qos, message.retain, now_ms);
-    note->publisher = publisher.empty() ? nullptr : LivePublisherPtr(new LivePublisher(publisher, {}));
+    if (!route.live.fits(message.payload.size()) && !open(route, message.payload.size())) return;
+    route.live.set(message.payload, message.qos, message.retain, now_ms);
+    set_publisher(route.live, publisher.empty() ? nullptr : LivePublisherPtr(new LivePublisher(publisher, {})));
 }
 
 void LiveFeed::note_violation(std::string_view client_id, std::string_view user, const MessageView& message,
@@ -73,7 +74,10 @@ void LiveFeed::note_violation(std::string_view client_id, std::string_view user,
     }
     if (violations_.size() >= violations_per_tick_max || !sink_->has_room()) return left_out.add();
     LiveNote::Ptr note = LiveNote::make(message.topic, message.payload.size());
-    note->set(message.payload, message.qos, message.retain, now_ms);
+    LiveSlot slot;
+    slot.open(*note);
+    slot.set(message.payload, message.qos, message.retain, now_ms);
+    slot.close();
     note->publisher = new LivePublisher(client_id, user);
     note->messages = 0;
     note->violations = 1;
@@ -109,8 +113,7 @@ void LiveFeed::hand_over(std::size_t most) {
     portion.reserve(most);
     for (std::size_t i = 0; i < most; ++i) {
         LiveNote::Ptr& note = open_[first_ + i];
-        if (note->route) note->route->live = nullptr;
-        note->route = nullptr;
+        if (note->slot) note->slot->close();
         portion.push_back(std::move(note));
     }
     first_ += most;
@@ -128,8 +131,7 @@ void LiveFeed::hand_over(std::size_t most) {
 void LiveFeed::drop_routes() {
     if (open_.empty()) return;
     for (std::size_t i = first_; i < open_.size(); ++i) {
-        if (open_[i]->route) open_[i]->route->live = nullptr;
-        open_[i]->route = nullptr;
+        if (open_[i]->slot) open_[i]->slot->close();
     }
     if (first_ > 0) open_.erase(open_.begin(), std::next(open_.begin(), static_cast<std::ptrdiff_t>(first_)));
     first_ = 0;

@@ -30,14 +30,13 @@ public:
     /// A message was accepted. `now_ms`: since 1970.
     void note(Route& route, Client& client, const MessageView& message, std::int64_t now_ms) {
         if (!sink_) return;
-        LiveNote* note = route.live;
-        if (!note || !note->takes(message.payload.size())) [[unlikely]] {
-            note = open(route, message.payload.size());
-            if (!note) return;
+        LiveSlot& slot = route.live;
+        if (!slot.fits(message.payload.size())) [[unlikely]] {
+            if (!open(route, message.payload.size())) return;
         }
-        note->set(message.payload, message.qos, message.retain, now_ms);
-        if (!client.live_publisher || note->publisher.get() != client.live_publisher.get()) [[unlikely]] {
-            note->publisher = publisher_of(client);
+        slot.set(message.payload, message.qos, message.retain, now_ms);
+        if (!client.live_publisher || slot.publisher != client.live_publisher.get()) [[unlikely]] {
+            set_publisher(slot, publisher_of(client));
         }
     }
     /// The same for what no client's connection brings: a will, the administration. `publisher` may be empty.
@@ -59,7 +58,8 @@ public:
     Counter left_out;
 
 private:
-    [[nodiscard]] LiveNote* open(Route& route, std::size_t payload_bytes);
+    [[nodiscard]] bool open(Route& route, std::size_t payload_bytes);
+    static void set_publisher(LiveSlot& slot, LivePublisherPtr publisher);
     [[nodiscard]] static const LivePublisherPtr& publisher_of(Client& client);
     void hand_over(std::size_t most);
 

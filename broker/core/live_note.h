@@ -16,8 +16,6 @@
 
 namespace trunkline::broker {
 
-class Route;
-
 /// Who published. Made once a connection, shared with what it left; never changed.
 class LivePublisher {
 public:
@@ -36,6 +34,8 @@ private:
 };
 using LivePublisherPtr = boost::intrusive_ptr<const LivePublisher>;
 
+struct LiveSlot;
+
 /// The last message of a topic and how many there were, in one allocation. Belongs to the shard while it is open, then
 /// to whom it was handed over.
 class LiveNote {
@@ -45,24 +45,13 @@ public:
     using Ptr = std::unique_ptr<LiveNote, Free>;
     static Ptr make(std::string_view topic, std::size_t capacity);
 
-    [[nodiscard]] std::string_view topic() const { return {text(), topic_size_}; }
-    [[nodiscard]] std::string_view payload() const { return {text() + topic_size_, payload_size_}; }
-    [[nodiscard]] bool takes(std::size_t payload_bytes) const {
-        return std::min(payload_bytes, payload_bytes_max) <= capacity_;
-    }
-    [[nodiscard]] std::size_t memory_bytes() const { return sizeof(LiveNote) + topic_size_ + capacity_; }
-    /// Only what takes().
-    void set(std::string_view payload, std::uint8_t message_qos, bool message_retain, std::int64_t now_ms) {
-        ++messages;
-        at_ms = now_ms;
-        qos = message_qos;
-        retain = message_retain;
-        truncated = payload.size() > payload_bytes_max;
-        payload_size_ = static_cast<std::uint16_t>(std::min(payload.size(), payload_bytes_max));
-        if (payload_size_) std::memcpy(text() + topic_size_, payload.data(), payload_size_);
-    }
+    [[nodiscard]] std::string_view topic() const { return {text() + capacity, topic_size_}; }
+    [[nodiscard]] std::string_view payload() const { return {text(), size}; }
+    /// Room for `capacity` bytes of payload.
+    [[nodiscard]] char* text() const { return reinterpret_cast<char*>(const_cast<LiveNote*>(this) + 1); }
+    [[nodiscard]] std::size_t memory_bytes() const { return sizeof(LiveNote) + topic_size_ + capacity; }
 
-    Route* route = nullptr;             ///< whose note this is; null: the route is gone, or has a newer one
+    LiveSlot* slot = nullptr;           ///< what is written to it; null: it is closed
     LivePublisherPtr publisher;         ///< null: the broker itself
     std::int64_t at_ms = 0;             ///< of the last message, since 1970
     std::uint64_t messages = 0;         ///< 0: a note of violations
@@ -71,12 +60,63 @@ public:
     std::uint8_t qos = 0;
     bool retain = false;
     bool truncated = false;
+    std::uint16_t size = 0;             ///< of the payload
+    const std::uint16_t capacity;
 
 private:
-    LiveNote(std::string_view topic, std::size_t capacity);
-    [[nodiscard]] const char* text() const { return reinterpret_cast<const char*>(this + 1); }
-    [[nodiscard]] char* text() { return reinterpret_cast<char*>(this + 1); }
-    std::uint16_t capacity_, topic_size_, payload_size_ = 0;
+    LiveNote(std::string_view topic, std::size_t payload_capacity);
+    const std::uint16_t topic_size_;
+};
+
+/// The part of an open note that changes with each message. It lies in the route, which a publish has at hand: the note
+/// itself is only written to, which nobody waits for.
+struct LiveSlot {
+    LiveNote* note = nullptr;                  ///< null: there was no message since the last hand-over
+    const LivePublisher* publisher = nullptr;  ///< the note holds it
+    std::int64_t at_ms = 0;
+    std::uint32_t messages = 0;
+    std::uint16_t capacity = 0, size = 0;
+    std::uint8_t qos = 0;
+    bool retain = false;
+    bool truncated = false;
+
+    LiveSlot() = default;
+    LiveSlot(const LiveSlot&) = delete;
+    LiveSlot& operator=(const LiveSlot&) = delete;
+    ~LiveSlot() { close(); }
+
+    /// `payload` fits: fits() was asked.
+    void set(std::string_view payload, std::uint8_t message_qos, bool message_retain, std::int64_t now_ms) {
+        ++messages;
+        at_ms = now_ms;
+        qos = message_qos;
+        retain = message_retain;
+        truncated = payload.size() > LiveNote::payload_bytes_max;
+        size = static_cast<std::uint16_t>(std::min(payload.size(), LiveNote::payload_bytes_max));
+        if (size) std::memcpy(note->text(), payload.data(), size);
+    }
+    [[nodiscard]] bool fits(std::size_t payload_bytes) const {
+        return note && std::min(payload_bytes, LiveNote::payload_bytes_max) <= capacity;
+    }
+    void open(LiveNote& fresh) {
+        note = &fresh;
+        fresh.slot = this;
+        capacity = fresh.capacity;
+        publisher = nullptr;
+        messages = 0;
+    }
+    /// The note gets everything and is written to no more.
+    void close() {
+        if (!note) return;
+        note->at_ms = at_ms;
+        note->messages = messages;
+        note->qos = qos;
+        note->retain = retain;
+        note->truncated = truncated;
+        note->size = size;
+        note->slot = nullptr;
+        note = nullptr;
+    }
 };
 
 /// Notes on their way from a shard to the browsing thread.

@@ -52,16 +52,13 @@ public:
     struct Free { void operator()(Route* route) const; };
     using Ptr = std::unique_ptr<Route, Free>;
     static Ptr make(std::string_view topic, std::uint64_t hash);
-    ~Route() {
-        if (live) live->route = nullptr;
-    }
 
     [[nodiscard]] std::string_view topic() const { return {reinterpret_cast<const char*>(this + 1), topic_size_}; }
 
     const std::uint64_t hash;
     FilterIndex::Generation generation;
     std::uint64_t other_shards = 0;
-    LiveNote* live = nullptr;             ///< what browsing gets to know of it next; null: nothing new
+    LiveSlot live;                        ///< what browsing gets to know of it next
     std::unique_ptr<Audience> audience;   ///< null: nobody here, nothing shared, nothing crowded
     bool durable = false;
     bool look_for_room = false;           ///< before a QoS 1 or 2 message: there are crowded queues or groups

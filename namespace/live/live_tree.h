@@ -116,14 +116,14 @@ public:
 
     /// From here on topics mean what `model` says; learn() finds out, piece by piece.
     void set_model(std::shared_ptr<const Model> model, std::int64_t now_ms);
-    /// Looks at up to `most` topics whose meaning is not known yet. `described(topic, json)` is told for each topic that
-    /// the model knows, what Model::describe() says. True when there are more.
+    /// Looks at up to `most` topics whose meaning is not known yet. `described(topic, json)` is told for each topic
+    /// that the model knows, what Model::describe() says. True when there are more.
     using Described = std::function<void(const std::string& topic, const std::string& json)>;
     bool learn(std::size_t most, const Described& described);
     /// Looks for what became stale or fresh; tells each asset whose health is another than before.
     void look_at_health(std::int64_t now_ms, const std::function<void(const AssetHealth&)>& changed);
-    /// Gives back the memory of topics that are gone. Where the limits are near, topics that the model does not have and
-    /// that have been silent longest go first.
+    /// Gives back the memory of topics that are gone. Where the limits are near, topics that the model does not have
+    /// and that have been silent longest go first.
     void tidy();
 
     // ---- by anyone

@@ -119,7 +119,7 @@ TEST_CASE("the last message of a topic is handed over, with how many there were 
     REQUIRE(last);
     CHECK(last->payload() == "3");
     CHECK(last->publisher->client_id == "plc-1");
-    CHECK(last->route == nullptr);
+    CHECK(last->slot == nullptr);
 }
 
 TEST_CASE("what comes after a hand-over is handed over again", "[core][live]") {
