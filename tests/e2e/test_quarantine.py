@@ -80,7 +80,7 @@ def test_quarantined_by_alias(env):
 @profile("governed")
 @mosquitto_differs(NO_MODELS)
 def test_quarantined_wills(env):
-    """A will into a branch that quarantines is no reason to refuse the connection: it is quarantined when it is sent."""
+    """A will into a branch that quarantines is no reason to refuse the connection: it is quarantined when sent."""
     watch = watcher(env)
     copies = env.connected()
     copies.subscribe("$UNS/quarantine/" + env.topic("#"), qos=1)
@@ -259,6 +259,8 @@ def test_violations_for_people(env):
     assert metric(broker, 'violations_total{rule="TL-2101"}') == 21
     assert metric(broker, 'model_info{name="e2e",version="1.0.0"}') == 1
     status = trunkctl(broker, "status")
+    eventually(lambda: api(broker, "/api/v1/status")["governance"]["violations"]["per_minute"] == len(ROWS) + 21, 5,
+               "the last minute's are in the status")
     assert "e2e 1.0.0, applied" in status and f"{len(ROWS) + 21} since the start" in status, status
 
 
@@ -321,7 +323,7 @@ def plant(broker, *arguments):
 
 @mosquitto_differs(NO_MODELS)
 def test_the_plant_and_its_mistakes(env):
-    """The simulated plant keeps deploy/examples/discrete.yaml; with --mistakes each seeded one is found by its rule, from
+    """The simulated plant keeps deploy/examples/discrete.yaml; of --mistakes each seeded one is found by its rule, from
     its gateway and with a fix, and nothing else is; what the model names and nobody sent is not among them."""
     broker = env.own_broker(flags=("--model", os.path.join(ROOT, "deploy", "examples", "discrete.yaml")))
     (report,) = plant(broker)
