@@ -25,6 +25,12 @@ struct Snapshot {
     bool draining = false;
     std::optional<CommitNumbers> commits;
     std::optional<StoreNumbers> store;
+    struct Live {
+        uns::LiveTree::Numbers tree;
+        uns::SampleStore::Numbers samples;
+        std::uint64_t left_out = 0, events_dropped = 0;
+    };
+    std::optional<Live> live;
     broker::VerdictCounts verdicts;
     std::string model_name, model_version;        ///< of the model in force; empty: none was applied
     ProcessStats process;

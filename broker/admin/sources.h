@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "broker/core/broker.h"
+#include "broker/core/browse.h"
 
 namespace trunkline::admin {
 
@@ -44,6 +45,7 @@ struct Sources {
     std::function<std::vector<ListenerNumbers>()> listeners;
     std::function<CommitNumbers()> commits;
     std::function<std::vector<Alarm>()> alarms;
+    broker::Browse* browse = nullptr;             ///< the live tree; null: there is none
     std::function<std::string()> config_json;     ///< the effective configuration, secrets masked
     std::string version;
     std::int64_t started_wall_ms = 0, started_steady_ms = 0;

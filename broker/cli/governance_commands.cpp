@@ -5,7 +5,7 @@
 #include <ctime>
 #include <iostream>
 
-#include "broker/cli/json_fields.h"
+#include "broker/cli/fields.h"
 
 namespace trunkline::cli {
 namespace {

@@ -1,4 +1,4 @@
-// What commands read from the broker's answers, and how they ask for lists. commands.cpp implements it.
+// Fields of the broker's answers, as text and numbers; and lists that come in pages.
 #pragma once
 
 #include <cstdint>
@@ -9,15 +9,19 @@
 
 namespace trunkline::cli {
 
-/// A field as text, other values than texts as JSON; "" when it is missing.
+[[nodiscard]] std::int64_t now_ms();
+/// A field as text, "" where it is missing.
 [[nodiscard]] std::string text_of(const Json& json, const char* key);
-/// A field as a number; 0 when it is missing or none.
+/// A field as a number, 0 where it is none.
 [[nodiscard]] std::uint64_t number_of(const Json& json, const char* key);
-/// How long ago a field in milliseconds since 1970 was: "3m 12s".
+/// How long ago a time in milliseconds since 1970 was.
 [[nodiscard]] std::string age_since(const Json& json, const char* key);
-/// All pages of a list; `target` already has a query. Throws Failure.
+/// A message's payload as people read it.
+[[nodiscard]] std::string payload_of(const Json& message);
+/// All pages of a list; `target` already has a query.
 void for_each_page(const Server& server, const std::string& target, const char* list,
                    const std::function<void(const Json&)>& visit);
+
 /// A line of `status`.
 void status_line(const char* name, const std::string& text);
 
