@@ -66,7 +66,6 @@ void Meter::sample(const Totals& totals, std::int64_t now_ms) {
     fresh.values[bytes_in] = totals.bytes_received;
     fresh.values[bytes_out] = totals.bytes_sent;
     fresh.values[sockets] = fresh.values[connections] = totals.all_connects();
-    fresh.values[violations] = totals.violations;
     most_connections_ = std::max(most_connections_, totals.connections);
     if (!samples_.empty() && now_ms > samples_.back().at_ms) {
         const Sample& last = samples_.back();
@@ -83,14 +82,14 @@ void Meter::sample(const Totals& totals, std::int64_t now_ms) {
     }
     samples_.push_back(fresh);
     while (samples_.size() > 2 && now_ms - samples_[1].at_ms >= 10'000) samples_.pop_front();
-    minute_.push_back(fresh);
+    minute_.push_back({now_ms, totals.violations});
     while (minute_.size() > 2 && now_ms - minute_[1].at_ms >= 60'000) minute_.pop_front();
 }
 
 double Meter::violations_per_minute() const {
     if (minute_.size() < 2) return 0;
     const double minutes = static_cast<double>(minute_.back().at_ms - minute_.front().at_ms) / 60'000.0;
-    const auto count = static_cast<double>(minute_.back().values[violations] - minute_.front().values[violations]);
+    const auto count = static_cast<double>(minute_.back().count - minute_.front().count);
     return minutes > 0 ? count / std::max(minutes, 1.0) : 0;
 }
 

@@ -37,7 +37,7 @@ public:
         double messages_received = 0, messages_sent = 0, bytes_received = 0, bytes_sent = 0;   // per second
     };
     enum Load { received, sent, publish_received, publish_sent, publish_dropped, bytes_in, bytes_out, sockets,
-                connections, violations, load_count };
+                connections, load_count };
     struct Averages { double one = 0, five = 0, fifteen = 0; };
 
     /// Call about once a second.
@@ -54,7 +54,8 @@ private:
         std::array<std::uint64_t, load_count> values{};
     };
     std::deque<Sample> samples_;                  // of the last ten seconds
-    std::deque<Sample> minute_;                   // of the last sixty
+    struct Violations { std::int64_t at_ms = 0; std::uint64_t count = 0; };
+    std::deque<Violations> minute_;               // of the last sixty
     std::array<Averages, load_count> loads_{};
     std::uint64_t most_connections_ = 0;
 };

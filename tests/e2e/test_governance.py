@@ -432,6 +432,33 @@ def test_the_model_survives_kill_9(env):
 
 
 @mosquitto_differs(NO_MODELS)
+def test_a_new_model_holds_at_once_for_everybody(env):
+    """Once PUT of a model is answered, every connection on every worker is judged by it: topics that were in use,
+    aliases that stand, wills; after kill -9 too."""
+    broker = env.own_broker(flags=("--model", PATH, "--workers", "2"))
+    clients = [env.connected(broker=broker) for _ in range(6)]
+    topics = [env.topic(f"line-1/cell-{number}/temperature") for number in range(6)]
+    for client, topic in zip(clients, topics):
+        client.publish(topic, reading("110"), qos=1, props={"topic_alias": 1})
+    for version, most in (("1.1.0", 100), ("1.2.0", 120), ("1.3.0", 100)):
+        text = MODEL.replace("max: 120", f"max: {most}").replace("1.0.0", version)
+        status, answer = broker.http("/api/v1/model", "PUT", text.encode())
+        assert status == 200, (status, answer)
+        for client, topic in zip(clients, topics):
+            reason = 0x99 if most == 100 else None
+            client.publish("", reading("110"), qos=1, reason=reason, props={"topic_alias": 1})
+            client.publish(topic, reading("110"), qos=2, reason=reason)
+    refused = env.client(broker=broker)
+    refused.send_connect(env.id("will"), will=Will(topics[0], reading("110")))
+    refused.expect(codec.CONNACK, reason=0x99)
+    broker.kill()
+    broker.flags = ("--workers", "2")
+    broker.start()
+    env.connected(broker=broker).publish(topics[0], reading("110"), qos=1, reason=0x99)
+    assert broker.http("/api/v1/model", "PUT", MODEL.replace("max: 120", "max: 7").encode())[0] == 409
+
+
+@mosquitto_differs(NO_MODELS)
 def test_a_bad_model_file_stops_the_start(env):
     """A model with faults is not served: every fault is printed with file, line, column and rule."""
     path = write_model(MODEL.replace("type: number, unit: Cel", "type: nummer, unit: Celsius"), "bad.yaml",

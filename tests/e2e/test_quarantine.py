@@ -80,7 +80,7 @@ def test_quarantined_by_alias(env):
 @profile("governed")
 @mosquitto_differs(NO_MODELS)
 def test_quarantined_wills(env):
-    """A will into a branch that quarantines is no reason to refuse the connection: it is quarantined when it is sent."""
+    """A will into a branch that quarantines is no reason to refuse the connection: it is quarantined when sent."""
     watch = watcher(env)
     copies = env.connected()
     copies.subscribe("$UNS/quarantine/" + env.topic("#"), qos=1)
@@ -92,6 +92,51 @@ def test_quarantined_wills(env):
             assert copies.message().payload == payload
     assert len(quarantine(env.broker, f"?filter={env.topic('%23')}")) == 4
     saw_nothing_before(watch, env.connected(), env.topic(TEMPERATURE))
+
+
+@mosquitto_differs(NO_MODELS)
+def test_quarantined_once_at_qos_2(env):
+    """[MQTT-4.3.3-10] a QoS 2 message that is sent again, before its PUBREL or after kill -9, is quarantined once."""
+    broker = env.own_broker(flags=("--model", PATH))
+    props = {"session_expiry_interval": 300}
+    again = codec.publish(env.topic(KEPT), BAD, qos=2, packet_id=5, dup=True)
+    client = env.connected("twice", broker=broker, props=props)
+    client.send(codec.publish(env.topic(KEPT), BAD, qos=2, packet_id=5))
+    client.expect(codec.PUBREC, packet_id=5, reason=0)
+    client.send(again)
+    client.expect(codec.PUBREC, packet_id=5, reason=0)
+    broker.kill()
+    broker.start()
+    client = env.connected("twice", broker=broker, clean=False, props=props)
+    assert client.connack.session_present
+    client.send(again)
+    client.expect(codec.PUBREC, packet_id=5, reason=0)
+    client.send(codec.ack(codec.PUBREL, 5))
+    client.expect(codec.PUBCOMP, packet_id=5, reason=0)
+    assert len(quarantine(broker)) == 1
+    client.send(codec.publish(env.topic(KEPT), BAD, qos=2, packet_id=5))
+    client.expect(codec.PUBREC, packet_id=5, reason=0)
+    assert len(quarantine(broker)) == 2
+
+
+@profile("governed")
+@versions(V311, V5)
+@mosquitto_differs(NO_MODELS)
+def test_answers_keep_their_order(env, version):
+    """[MQTT-4.6.0-2] messages that are taken, retained, refused and quarantined, sent at once: their acknowledgements
+    come in the order in which the messages did."""
+    client = env.connected(version=version)
+    kinds = [(TEMPERATURE, reading(), False, 0), (TEMPERATURE, reading(), True, 0), (TEMPERATURE, BAD, False, 0x99),
+             (KEPT, BAD, False, 0), ("nowhere", b"1", False, 0x90)]
+    sent = [(number, *kinds[(number * 7 + number // 3) % len(kinds)]) for number in range(1, 201)]
+    client.send(*(codec.publish(env.topic(tail), payload, version=version, qos=1, packet_id=number, retain=retain)
+                  for number, tail, payload, retain, _ in sent))
+    answers = [client.expect(codec.PUBACK) for _ in sent]
+    assert [answer.packet_id for answer in answers] == [number for number, *_ in sent]
+    if version == V5:
+        assert all(answer.reason in (reason, 0x10 if not reason else reason)
+                   for answer, (*_, reason) in zip(answers, sent)), answers
+    client.publish(env.topic(TEMPERATURE), b"", qos=1, retain=True)
 
 
 @mosquitto_differs(NO_MODELS)
@@ -259,6 +304,8 @@ def test_violations_for_people(env):
     assert metric(broker, 'violations_total{rule="TL-2101"}') == 21
     assert metric(broker, 'model_info{name="e2e",version="1.0.0"}') == 1
     status = trunkctl(broker, "status")
+    eventually(lambda: api(broker, "/api/v1/status")["governance"]["violations"]["per_minute"] == len(ROWS) + 21, 5,
+               "the last minute's are in the status")
     assert "e2e 1.0.0, applied" in status and f"{len(ROWS) + 21} since the start" in status, status
 
 
@@ -321,7 +368,7 @@ def plant(broker, *arguments):
 
 @mosquitto_differs(NO_MODELS)
 def test_the_plant_and_its_mistakes(env):
-    """The simulated plant keeps deploy/examples/discrete.yaml; with --mistakes each seeded one is found by its rule, from
+    """The simulated plant keeps deploy/examples/discrete.yaml; of --mistakes each seeded one is found by its rule, from
     its gateway and with a fix, and nothing else is; what the model names and nobody sent is not among them."""
     broker = env.own_broker(flags=("--model", os.path.join(ROOT, "deploy", "examples", "discrete.yaml")))
     (report,) = plant(broker)
