@@ -12,8 +12,8 @@ using Format = PayloadSpec::Format;
 using Kind = ValueType::Kind;
 
 constexpr std::size_t key_bytes_max = 48, keys_shown_max = 12;
-constexpr std::uint64_t gaps_needed = 4;      // before a topic is called regular
-constexpr double steady_factor = 2.5;         // a gap that is longer than so many usual ones is none of a regular topic
+constexpr std::uint64_t gaps_needed = 6;      // before a topic is called regular
+constexpr double steady_factor = 2.0;         // a gap that is longer than so many usual ones is none of a regular topic
 
 std::int64_t mean_gap(const Evidence& of) {
     return of.gaps == 0 ? 0 : of.gap_sum_ms / static_cast<std::int64_t>(of.gaps);

@@ -76,7 +76,7 @@ private:
             shape_.topics_left_out = true;
             return;
         }
-        Level* at = &shape_.root;
+        Level* at = shape_.root.get();
         for (LevelCursor cursor(topic); !cursor.done(); cursor.next()) {
             auto& child = at->children[std::string(cursor.level())];
             if (!child) {
@@ -331,8 +331,8 @@ Shape observe(const Traffic& traffic, const LearnOptions& options, const Tuning&
         return true;
     });
     observer.end();
-    find_parts(shape.root);
-    std::vector<Asset> assets = find_assets(shape.root);
+    find_parts(*shape.root);
+    std::vector<Asset> assets = find_assets(*shape.root);
     shape.assets = assets.size();
     group(assets, tuning.exact_types, shape.types);
     std::sort(shape.types.begin(), shape.types.end(),
@@ -344,12 +344,12 @@ Shape observe(const Traffic& traffic, const LearnOptions& options, const Tuning&
         for (Level* level : shape.types[i].assets) level->type = static_cast<int>(i);
     }
     find_commands(assets, shape.types);
-    shape.alike_names = has_alike_names(shape.root);
+    shape.alike_names = has_alike_names(*shape.root);
     return shape;
 }
 
 std::pair<std::string, std::string> member_of(const Shape& shape, std::string_view topic) {
-    const Level* at = &shape.root;
+    const Level* at = shape.root.get();
     for (LevelCursor cursor(topic); !cursor.done(); cursor.next()) {
         const auto child = at->children.find(std::string(cursor.level()));
         if (child == at->children.end()) return {};

@@ -54,7 +54,7 @@ struct TypeSeen {
 
 /// Everything that one proposal is made of.
 struct Shape {
-    Level root;
+    std::unique_ptr<Level> root = std::make_unique<Level>();  ///< of its own: levels point to what is above them
     std::vector<TypeSeen> types;
     std::map<std::string, std::string> exempt;  ///< filter -> why
     std::uint64_t messages = 0, topics = 0, assets = 0;

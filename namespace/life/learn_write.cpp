@@ -92,7 +92,7 @@ private:
 
     [[nodiscard]] std::string namespace_name() const {
         std::string name = options_.name;
-        if (name.empty() && shape_.root.children.size() == 1) name = shape_.root.children.begin()->first;
+        if (name.empty() && shape_.root->children.size() == 1) name = shape_.root->children.begin()->first;
         std::string out;
         for (const char c : name) {
             const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
@@ -109,7 +109,8 @@ private:
         line(0, "# capitals. Then: trunkctl model check FILE, trunkctl model plan FILE, trunkctl model apply FILE.");
         line(0, "trunkline: 1");
         line(0, "namespace: " + yaml_text(namespace_name()));
-        line(0, "version: " + yaml_text(options_.version));
+        const bool dotted = std::count(options_.version.begin(), options_.version.end(), '.') == 2;  // else a number, to some
+        line(0, "version: " + (dotted ? options_.version : yaml_text(options_.version)));
         line(0, "");
         line(0, "defaults:");
         line(2, "mode: " + std::string(to_string(options_.mode)),
@@ -120,7 +121,7 @@ private:
     }
 
     void levels() {
-        const std::size_t depth = tree_depth(shape_.root);
+        const std::size_t depth = tree_depth(*shape_.root);
         isa95_ = is_isa95(depth);
         if (isa95_) {
             line(0, "levels: isa95");
@@ -146,7 +147,7 @@ private:
 
     // Enterprise, site, area, then work centers that say what they are, and work units below them.
     [[nodiscard]] bool is_isa95(std::size_t depth) const {
-        if (shape_.root.children.size() != 1 || depth < 4 || depth > 5) return false;
+        if (shape_.root->children.size() != 1 || depth < 4 || depth > 5) return false;
         bool fits = true;
         const std::function<void(const Level&, std::size_t)> look = [&](const Level& level, std::size_t at) {
             if (is_member(level) && at > 0) return;
@@ -154,7 +155,7 @@ private:
             // A process cell holds units, and a storage zone storage units: both may be, so a person decides.
             for (const auto& [name, child] : level.children) look(*child, at + 1);
         };
-        look(shape_.root, 0);
+        look(*shape_.root, 0);
         return fits;
     }
 
@@ -222,9 +223,9 @@ private:
     }
 
     void tree() {
-        if (shape_.root.children.empty()) return;
+        if (shape_.root->children.empty()) return;
         line(0, "tree:");
-        for (const auto& [name, child] : shape_.root.children) node(*child, 1);
+        for (const auto& [name, child] : shape_.root->children) node(*child, 1);
     }
 
     // A level of the tree; members are told by the type.
@@ -319,7 +320,7 @@ private:
     void open_tree() {
         notes_.push_back("no model could be made of these topics: everything is let through, branch by branch");
         line(0, "tree:");
-        for (const auto& [name, child] : shape_.root.children) {
+        for (const auto& [name, child] : shape_.root->children) {
             line(2, yaml_text(name) + ": {$payload: any, \"#\": any}");
         }
     }
