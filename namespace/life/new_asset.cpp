@@ -91,7 +91,7 @@ private:
     NewAsset refuse(Place place, std::string message, std::string fix) {
         std::string where(file_);
         if (place.line > 0) where += ":" + std::to_string(place.line) + ":" + std::to_string(place.column);
-        result_.problems.push_back({"TL-9180", std::move(where), std::move(message), std::move(fix)});
+        result_.problems.push_back({"TL-9190", std::move(where), std::move(message), std::move(fix)});
         return std::move(result_);
     }
     bool fail(Place place, std::string message, std::string fix) {
