@@ -162,9 +162,7 @@ public:
             report("TL-9004", "node", "the node's name has 1 to 64 bytes", "choose a short name such as plant-1");
         }
         if (config_.data_dir.empty()) report("TL-9004", "data", "the data folder is empty", "name a folder");
-        if (!config_.model_file.empty()) {
-            report("TL-9007", "model.file", "this version has no namespace model yet", "remove it");
-        }
+        check_readable("model.file", config_.model_file);
     }
 
 private:
@@ -340,6 +338,7 @@ std::vector<std::string> needs_restart(const Config& running, const Config& fres
     note(running.data_dir == fresh.data_dir, "data");
     note(running.workers == fresh.workers, "workers");
     note(running.durability == fresh.durability, "durability");
+    note(running.model_file == fresh.model_file, "model.file");
     note(running.allow_anonymous == fresh.allow_anonymous, "allow_anonymous");
     note(running.sys_interval_s == fresh.sys_interval_s, "sys_interval");
     note(running.admin.listen == fresh.admin.listen, "admin.listen");

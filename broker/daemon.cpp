@@ -2,17 +2,22 @@
 
 #include <algorithm>
 #include <chrono>
+#include <future>
 #include <thread>
 
 #include "broker/config_file.h"
 #include "broker/config_json.h"
+#include "broker/core/governance.h"
 #include "broker/core/log.h"
 #include "broker/listener_url.h"
+#include "broker/model_file.h"
 #include "broker/notify.h"
 #include "broker/version.h"
 
 namespace trunkline::broker {
 namespace {
+
+constexpr std::chrono::seconds store_model_time{30};
 
 std::uint32_t shard_count(const Config& config) {
     if (config.workers != 0) return config.workers;
@@ -26,6 +31,8 @@ StateLimits state_limits(const Limits& limits) {
     state.queue_bytes = limits.queue_bytes;
     state.retained_messages = limits.retained_messages;
     state.retained_bytes = limits.retained_bytes;
+    state.quarantine_messages = limits.quarantine_messages;
+    state.quarantine_bytes = limits.quarantine_bytes;
     return state;
 }
 
@@ -75,6 +82,7 @@ std::string Daemon::start() {
     if (const auto status = state_->load(*store_); !status.ok()) {
         return "the store in " + config_.data_dir + " cannot be loaded: " + status.detail;
     }
+    if (std::string wrong = load_model(); !wrong.empty()) return wrong;
     EmbeddedLog::Options log_options;
     log_options.sync = config_.durability == Durability::strict;
     log_options.shards = shards;
@@ -92,6 +100,7 @@ std::string Daemon::start() {
     for (std::uint32_t shard = 0; shard < shards; ++shard) apis.push_back(&broker_->shard(shard));
     net_ = std::make_unique<net::NetServer>(config_, std::move(apis), *wakers_);
     net_->start();
+    if (std::string wrong = store_model(); !wrong.empty()) return wrong;
     readiness_.listening = true;
     readiness_.set("");
     if (!log_options.sync) {
@@ -100,6 +109,34 @@ std::string Daemon::start() {
     log(Level::info, "started", {{"version", version}, {"node", config_.node}, {"data", config_.data_dir},
                                  {"workers", std::to_string(shards)}, {"admin", admin_->address()}});
     return {};
+}
+
+std::string Daemon::load_model() {
+    Governance& governance = broker_->governance();
+    if (config_.model_file.empty()) return governance.load(*store_);
+    const auto compiled = load_model_file(config_.model_file);
+    if (!compiled.model) {
+        std::string text = "the model in " + config_.model_file + " is not accepted:";
+        for (const Problem& problem : compiled.problems) text += "\n" + to_string(problem);
+        return text;
+    }
+    const auto current = governance.current();
+    if (!current || current->hash != compiled.model->hash()) model_to_store_ = compiled.model;
+    governance.preset(compiled.model);
+    return {};
+}
+
+std::string Daemon::store_model() {
+    if (!model_to_store_) return {};
+    auto stored = std::make_shared<std::promise<Refused>>();
+    auto answer = stored->get_future();
+    broker_->governance().apply(std::move(model_to_store_), {"trunkline --model", ""},
+                                [stored](const Refused& refused) { stored->set_value(refused); });
+    if (answer.wait_for(store_model_time) != std::future_status::ready) return "the model could not be stored in time";
+    const Refused refused = answer.get();
+    if (refused.kind == Refused::Kind::none) return {};
+    return "the model in " + config_.model_file + " cannot be applied: " + refused.what +
+           (refused.fix.empty() ? "" : "\n    fix: " + refused.fix);
 }
 
 std::string Daemon::start_admin() {

@@ -41,6 +41,10 @@ public:
 
 private:
     [[nodiscard]] std::string open_store();
+    /// Puts the model in force before anybody may publish.
+    [[nodiscard]] std::string load_model();
+    /// Stores the model of the command line, which is in force already.
+    [[nodiscard]] std::string store_model();
     [[nodiscard]] std::string start_admin();
     void begin_stop();
     [[nodiscard]] bool goodbyes_done() const { return goodbyes_done_.load(); }
@@ -67,6 +71,7 @@ private:
     std::unique_ptr<State> state_;
     std::unique_ptr<EmbeddedLog> log_;
     std::unique_ptr<admin::Sources> sources_;
+    std::shared_ptr<const uns::Model> model_to_store_;
     admin::Readiness readiness_;
     std::unique_ptr<admin::AdminServer> admin_;
     std::unique_ptr<net::NetServer> net_;   // its threads run the broker's shards

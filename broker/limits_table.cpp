@@ -39,6 +39,8 @@ constexpr std::array fields = {
     LimitField{"queue_bytes", &Limits::queue_bytes, bytes, 64 * kib, 1'024 * tib},
     LimitField{"retained_messages", &Limits::retained_messages, count, 0, trillion},
     LimitField{"retained_bytes", &Limits::retained_bytes, bytes, 0, 1'024 * tib},
+    LimitField{"quarantine_messages", &Limits::quarantine_messages, count, 0, 10'000'000},
+    LimitField{"quarantine_bytes", &Limits::quarantine_bytes, bytes, 0, tib},
     LimitField{"log_backlog_bytes", &Limits::log_backlog_bytes, bytes, mib, 64 * gib},
     LimitField{"disk_warn_percent", &Limits::disk_warn_percent, percent, 0, 100},
     LimitField{"disk_refuse_percent", &Limits::disk_refuse_percent, percent, 0, 100},

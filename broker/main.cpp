@@ -14,6 +14,7 @@
 #include "broker/core/log.h"
 #include "broker/daemon.h"
 #include "broker/log_sink.h"
+#include "broker/model_file.h"
 #include "broker/notify.h"
 #include "broker/options.h"
 
@@ -112,6 +113,9 @@ int main(int argc, char** argv) {
     if (exit_code) return *exit_code;
     try {
         ConfigResult loaded = load_config(options);
+        if (options.check_config && loaded.ok() && !loaded.config.model_file.empty()) {
+            loaded.problems = load_model_file(loaded.config.model_file).problems;
+        }
         for (const Problem& problem : loaded.problems) std::cerr << to_string(problem) << '\n';
         if (options.check_config && loaded.ok()) std::cout << "the configuration is good\n";
         if (options.check_config || !loaded.ok()) return loaded.ok() ? 0 : exit_start_failed;

@@ -15,13 +15,14 @@ constexpr std::size_t publish_header_size = 32;
 
 enum Flag : std::uint8_t {
     qos_mask = 0x03,
-    flag_retain = 0x04,            // PUBLISH, will
+    flag_retain = 0x04,            // PUBLISH, QUARANTINE, will
     flag_no_queue = 0x08,          // PUBLISH
     flag_no_local = 0x04,          // SUBSCRIBE
     flag_as_published = 0x08,      // SUBSCRIBE
     flag_clean_start = 0x01,       // CLAIM
     flag_has_will = 0x02,          // CLAIM
     flag_drop_will = 0x01,         // DETACH
+    flag_if_published = 0x01,      // DROP QUARANTINED
 };
 
 void begin_op(std::string& out, OpKind kind, std::uint8_t flags, std::uint16_t aux = 0) {
@@ -226,11 +227,49 @@ std::uint32_t OpBatch::add(const DropRetainedOp& op) {
     return static_cast<std::uint32_t>(start);
 }
 
+std::uint32_t OpBatch::add(const QuarantineOp& op) {
+    const std::size_t start = bytes_.size();
+    begin_op(bytes_, OpKind::quarantine, static_cast<std::uint8_t>((op.qos & qos_mask) | (op.retain ? flag_retain : 0)),
+             op.inbound_id);
+    put_le(bytes_, op.publisher);
+    put_le(bytes_, op.at_ms);
+    put_le(bytes_, op.expires_at_ms);
+    for (const std::string_view text : {op.topic, op.properties, op.payload, op.client_id, op.user, op.rule, op.text,
+                                        op.at, op.expected, op.fix}) {
+        put_text(bytes_, text);
+    }
+    end_op(bytes_, start);
+    ++count_;
+    return static_cast<std::uint32_t>(start);
+}
+
+std::uint32_t OpBatch::add(const DropQuarantinedOp& op) {
+    const std::size_t start = bytes_.size();
+    begin_op(bytes_, OpKind::drop_quarantined, op.if_published ? flag_if_published : 0);
+    put_le(bytes_, op.id);
+    end_op(bytes_, start);
+    ++count_;
+    return static_cast<std::uint32_t>(start);
+}
+
+std::uint32_t OpBatch::add(const ModelOp& op) {
+    const std::size_t start = bytes_.size();
+    begin_op(bytes_, OpKind::model, 0);
+    put_le(bytes_, op.applied_ms);
+    put_le(bytes_, op.rolled_back_from);
+    for (const std::string_view text : {op.name, op.version, op.hash, op.file, op.who, op.why, op.source}) {
+        put_text(bytes_, text);
+    }
+    end_op(bytes_, start);
+    ++count_;
+    return static_cast<std::uint32_t>(start);
+}
+
 std::optional<OpHeader> peek_op(std::string_view bytes) {
     if (bytes.size() < op_header_size) return std::nullopt;
     const auto kind = static_cast<std::uint8_t>(bytes[0]);
     const auto size = load_le<std::uint32_t>(bytes.data() + 4);
-    if (kind < static_cast<std::uint8_t>(OpKind::publish) || kind > static_cast<std::uint8_t>(OpKind::drop_retained) ||
+    if (kind < static_cast<std::uint8_t>(OpKind::publish) || kind > static_cast<std::uint8_t>(OpKind::model) ||
         size < op_header_size || size > bytes.size()) {
         return std::nullopt;
     }
@@ -361,6 +400,42 @@ std::optional<DropRetainedOp> read_drop_retained(std::string_view bytes) {
     auto body = open_op(bytes, OpKind::drop_retained);
     if (!body) return std::nullopt;
     const DropRetainedOp op{body->in.take_text()};
+    return body->in.done() ? std::optional(op) : std::nullopt;
+}
+
+std::optional<QuarantineOp> read_quarantine(std::string_view bytes) {
+    auto body = open_op(bytes, OpKind::quarantine);
+    if (!body) return std::nullopt;
+    QuarantineOp op;
+    op.qos = body->flags & qos_mask;
+    op.retain = (body->flags & flag_retain) != 0;
+    op.inbound_id = body->aux;
+    op.publisher = body->in.take<std::uint64_t>();
+    op.at_ms = body->in.take<std::int64_t>();
+    op.expires_at_ms = body->in.take<std::int64_t>();
+    for (std::string_view* text : {&op.topic, &op.properties, &op.payload, &op.client_id, &op.user, &op.rule, &op.text,
+                                   &op.at, &op.expected, &op.fix}) {
+        *text = body->in.take_text();
+    }
+    return body->in.done() && op.qos <= 2 ? std::optional(op) : std::nullopt;
+}
+
+std::optional<DropQuarantinedOp> read_drop_quarantined(std::string_view bytes) {
+    auto body = open_op(bytes, OpKind::drop_quarantined);
+    if (!body) return std::nullopt;
+    const DropQuarantinedOp op{body->in.take<std::uint64_t>(), (body->flags & flag_if_published) != 0};
+    return body->in.done() ? std::optional(op) : std::nullopt;
+}
+
+std::optional<ModelOp> read_model(std::string_view bytes) {
+    auto body = open_op(bytes, OpKind::model);
+    if (!body) return std::nullopt;
+    ModelOp op;
+    op.applied_ms = body->in.take<std::int64_t>();
+    op.rolled_back_from = body->in.take<std::uint64_t>();
+    for (std::string_view* text : {&op.name, &op.version, &op.hash, &op.file, &op.who, &op.why, &op.source}) {
+        *text = body->in.take_text();
+    }
     return body->in.done() ? std::optional(op) : std::nullopt;
 }
 

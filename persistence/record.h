@@ -19,7 +19,8 @@ inline constexpr std::uint8_t record_version = 1;
 
 enum class OpKind : std::uint8_t {
     publish = 1, claim = 2, detach = 3, drop = 4, subscribe = 5, unsubscribe = 6, acknowledge = 7,
-    release_inbound = 8, will_sent = 9, restart = 10, drop_retained = 11,
+    release_inbound = 8, will_sent = 9, restart = 10, drop_retained = 11, quarantine = 12, drop_quarantined = 13,
+    model = 14,
 };
 
 /// A message that something durable is owed: a session, a retained value, a QoS 2 id.
@@ -114,6 +115,34 @@ struct RestartOp { std::uint64_t epoch = 0; };
 /// Administration: remove the retained value of one topic.
 struct DropRetainedOp { std::string_view topic; };
 
+/// A message that broke the namespace's model and is kept out of it. The same fields make its record in the store.
+struct QuarantineOp {
+    std::uint8_t qos = 0;
+    bool retain = false;
+    std::uint16_t inbound_id = 0;      ///< QoS 2 packet id to remember for `publisher`, 0: none
+    SessionId publisher = 0;           ///< durable session of the publisher, 0: none
+    std::int64_t at_ms = 0;            ///< since 1970; when it came
+    std::int64_t expires_at_ms = 0;    ///< since 1970; 0: never
+    std::string_view topic, properties, payload;
+    std::string_view client_id, user;
+    std::string_view rule, text, at, expected, fix;  ///< why, as the publisher was told
+};
+
+/// Takes a message out of the quarantine.
+struct DropQuarantinedOp {
+    std::uint64_t id = 0;
+    bool if_published = false;         ///< only when the operation before it in the batch, its publish, was taken
+};
+
+/// A version of the namespace's model comes into force. The same fields make its record in the store.
+struct ModelOp {
+    std::int64_t applied_ms = 0;          ///< since 1970
+    std::uint64_t rolled_back_from = 0;   ///< sequence of the version it takes the place of by a rollback; 0: by none
+    std::string_view name, version, hash, file;
+    std::string_view who, why;
+    std::string_view source;              ///< the YAML, byte for byte
+};
+
 /// Operations of one shard's turn, appended as bytes in the order they happened.
 class OpBatch {
 public:
@@ -129,6 +158,9 @@ public:
     std::uint32_t add(const WillSentOp& op);
     std::uint32_t add(const RestartOp& op);
     std::uint32_t add(const DropRetainedOp& op);
+    std::uint32_t add(const QuarantineOp& op);
+    std::uint32_t add(const DropQuarantinedOp& op);
+    std::uint32_t add(const ModelOp& op);
     /// One whole operation, encoded before.
     std::uint32_t add_encoded(std::string_view op) {
         const auto offset = static_cast<std::uint32_t>(bytes_.size());
@@ -164,6 +196,9 @@ struct OpHeader { OpKind kind; std::uint32_t size; };
 [[nodiscard]] std::optional<WillSentOp> read_will_sent(std::string_view bytes);
 [[nodiscard]] std::optional<RestartOp> read_restart(std::string_view bytes);
 [[nodiscard]] std::optional<DropRetainedOp> read_drop_retained(std::string_view bytes);
+[[nodiscard]] std::optional<QuarantineOp> read_quarantine(std::string_view bytes);
+[[nodiscard]] std::optional<DropQuarantinedOp> read_drop_quarantined(std::string_view bytes);
+[[nodiscard]] std::optional<ModelOp> read_model(std::string_view bytes);
 
 /// A chunk holds publish operations and, per session, which of them it is owed and under which delivery numbers.
 /// The same layout serves a young batch in `log` (many sessions) and a piece of one session's queue in `queues`.

@@ -282,8 +282,15 @@ void post_publish(const ApiContext& context, const Request& request, const Reply
     const auto retain = body.value("retain", Json(false));
     if (!qos.is_number_unsigned() || qos.get<unsigned>() > 2) return reply(bad_parameter("qos", "0, 1 or 2"));
     if (!retain.is_boolean()) return reply(bad_parameter("retain", "true or false"));
-    context.sources.broker.publish(*topic, std::move(*payload), retain.get<bool>(), qos.get<std::uint8_t>());
-    reply(json_response({{"topic", *topic}, {"accepted", true}}, 202));
+    broker::Publication publication;
+    publication.topic = *topic;
+    publication.payload = std::move(*payload);
+    publication.qos = qos.get<std::uint8_t>();
+    publication.retain = retain.get<bool>();
+    context.sources.broker.publish_for(std::move(publication), [reply, topic](const broker::Refused& refused) {
+        reply(refused.kind == broker::Refused::Kind::none ? json_response({{"topic", *topic}, {"accepted", true}})
+                                                          : refused_problem(refused));
+    });
 }
 
 void post_drain(const ApiContext& context, const Request& request, const Reply& reply) {

@@ -47,6 +47,21 @@ Response problem(unsigned status, std::string_view kind, std::string_view title,
     return response;
 }
 
+Response refused_problem(const broker::Refused& refused) {
+    using Kind = broker::Refused::Kind;
+    struct Answer { unsigned status; std::string_view kind, title; };
+    const Answer answer = refused.kind == Kind::not_found  ? Answer{404, "not-found", "There is no such thing"}
+                          : refused.kind == Kind::conflict ? Answer{409, "conflict", "It contradicts what is there"}
+                          : refused.kind == Kind::judged   ? Answer{422, "refused-by-model", "The model refuses it"}
+                                                           : Answer{503, "unavailable", "It cannot be stored now"};
+    Json json = {{"type", "urn:trunkline:problem:" + std::string(answer.kind)}, {"title", answer.title},
+                 {"status", answer.status}, {"detail", refused.what}};
+    if (!refused.fix.empty()) json["fix"] = refused.fix;
+    Response response = json_response(json, answer.status);
+    response.content_type = "application/problem+json";
+    return response;
+}
+
 Response bad_parameter(std::string_view name, std::string detail) {
     return problem(400, "bad-parameter", "A parameter is missing or wrong", std::string(name) + ": " + detail);
 }

@@ -11,6 +11,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "broker/core/governance.h"
+
 namespace trunkline::admin {
 
 using Json = nlohmann::ordered_json;
@@ -48,6 +50,8 @@ using Handler = std::function<void(const Request&, Reply)>;
 
 /// RFC 9457. `kind` ends the type URI and is stable: "not-found", "bad-parameter".
 [[nodiscard]] Response problem(unsigned status, std::string_view kind, std::string_view title, std::string detail);
+/// What the broker refused to do: 404, 409, 422 or 503 by its kind; the mend is `fix`.
+[[nodiscard]] Response refused_problem(const broker::Refused& refused);
 [[nodiscard]] Response bad_parameter(std::string_view name, std::string detail);
 
 /// Splits "/path?query", decoding percent-escapes (and + in the query). False when an escape is broken or a decoded

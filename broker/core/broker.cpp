@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "broker/core/filter_index.h"
+#include "broker/core/governance.h"
 #include "broker/core/registry.h"
 #include "broker/core/shard.h"
 
@@ -24,7 +25,8 @@ Broker::Broker(Config config, std::uint32_t shards, std::function<void(std::uint
     : config_(std::move(config)),
       authenticator_(std::make_unique<auth::AnonymousOnly>(config_.allow_anonymous)),
       first_number_(first_number ? first_number : number_from_clock()),
-      wake_(std::move(wake)), registry_(std::make_unique<Registry>()), filters_(std::make_unique<FilterIndex>(shards)) {
+      wake_(std::move(wake)), registry_(std::make_unique<Registry>()), filters_(std::make_unique<FilterIndex>(shards)),
+      governance_(std::make_unique<Governance>(*this, shards)) {
     for (std::uint32_t i = 0; i < shards; ++i) shards_.push_back(std::make_unique<Shard>(*this, i));
 }
 
@@ -83,6 +85,26 @@ void Broker::publish(std::string topic, std::string payload, bool retain, std::u
     });
 }
 
+void Broker::publish_for(Publication publication, std::function<void(const Refused& refused)> done) {
+    run_on_shard(0, [publication = std::move(publication), done = std::move(done)](ShardApi& shard) {
+        static_cast<Shard&>(shard).publish_for(publication, done);
+    });
+}
+
+void Broker::preset_model(const std::shared_ptr<const uns::Model>& model) {
+    for (const auto& shard : shards_) shard->use_model(model);
+}
+
+void Broker::use_model(const std::shared_ptr<const uns::Model>& model, std::function<void()> done) {
+    const auto left = std::make_shared<std::atomic<std::uint32_t>>(shard_count());
+    for (std::uint32_t i = 0; i < shard_count(); ++i) {
+        run_on_shard(i, [model, left, done](ShardApi& shard) {
+            static_cast<Shard&>(shard).use_model(model);
+            if (left->fetch_sub(1) == 1) done();
+        });
+    }
+}
+
 void Broker::shut_down(std::string server_reference, std::function<void()> done) {
     const auto left = std::make_shared<std::atomic<std::uint32_t>>(shard_count());
     for (std::uint32_t i = 0; i < shard_count(); ++i) {
@@ -138,5 +160,8 @@ void Broker::session_added(std::string_view client_id) { registry_->set_durable(
 void Broker::session_removed(std::string_view client_id) { registry_->set_durable(client_id, false); }
 void Broker::filter_added(std::string_view filter, std::uint8_t qos) { filters_->add_durable(filter, qos); }
 void Broker::filter_removed(std::string_view filter, std::uint8_t qos) { filters_->remove_durable(filter, qos); }
+void Broker::quarantine_added(std::uint64_t id, const store::QuarantineOp& op) { governance_->note_added(id, op); }
+void Broker::quarantine_removed(std::uint64_t id) { governance_->note_removed(id); }
+void Broker::model_applied(std::uint64_t sequence, const store::ModelOp& op) { governance_->note_model(sequence, op); }
 
 }  // namespace trunkline::broker

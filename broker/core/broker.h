@@ -17,12 +17,15 @@
 #include "broker/core/counters.h"
 #include "broker/core/memory_pressure.h"
 #include "broker/core/shard_api.h"
+#include "namespace/model/model.h"
 #include "namespace/retained_tree.h"
 
 namespace trunkline::broker {
 
+class Governance;
 class Registry;
 class FilterIndex;
+struct Refused;
 class Shard;
 struct MailBody;
 
@@ -50,6 +53,14 @@ struct Drain {
     bool moved = false;                    // for good: 0x9D Server moved instead of 0x9C Use another server
 };
 
+/// A message of administration, published in somebody's name.
+struct Publication {
+    std::string topic, payload;
+    std::string client_id, user;           ///< as the model's $writers ask for
+    std::uint8_t qos = 1;
+    bool retain = false;
+};
+
 class Broker : public EffectSink, public StateListener {
 public:
     /// `wake(shard)` makes the loop of a shard call on_mail() soon; it is called from any thread. `first_number`: of
@@ -68,6 +79,7 @@ public:
         connect_failed_ = std::move(failed);
     }
     [[nodiscard]] CommitLog& log() const { return *log_; }
+    [[nodiscard]] Governance& governance() const { return *governance_; }
     [[nodiscard]] uns::RetainedTree& retained() { return retained_; }
     [[nodiscard]] const Config& config() const { return config_; }
     [[nodiscard]] std::uint32_t shard_count() const { return static_cast<std::uint32_t>(shards_.size()); }
@@ -83,7 +95,14 @@ public:
     void run_on_shard(std::uint32_t shard, std::function<void(ShardApi&)> work);
     /// Thread safe. DISCONNECT 0x98 and close; `done(found)` on the shard's thread.
     void kick(std::string client_id, std::function<void(bool found)> done);
-    /// Thread safe. Publishes a message of the broker itself ($SYS, administration).
+    /// Thread safe. Publishes a message that the model judges as it would a client's. `done` on a shard's thread: when
+    /// the message is safe, or with why it was not taken.
+    void publish_for(Publication publication, std::function<void(const Refused& refused)> done);
+    /// Every shard judges by `model`. Before any shard runs.
+    void preset_model(const std::shared_ptr<const uns::Model>& model);
+    /// The same while they run, thread safe; `done` on the last shard's thread.
+    void use_model(const std::shared_ptr<const uns::Model>& model, std::function<void()> done);
+    /// Thread safe. Publishes a message of the broker itself ($SYS, administration); nothing judges it.
     void publish(std::string topic, std::string payload, bool retain, std::uint8_t qos);
     /// Thread safe. Every client gets DISCONNECT 0x8B (Server shutting down) or, with `server_reference`, 0x9C; the
     /// durable sessions are detached in order; `done` when the log has it all.
@@ -105,6 +124,9 @@ public:
     void session_removed(std::string_view client_id) override;
     void filter_added(std::string_view filter, std::uint8_t qos) override;
     void filter_removed(std::string_view filter, std::uint8_t qos) override;
+    void quarantine_added(std::uint64_t id, const store::QuarantineOp& message) override;
+    void quarantine_removed(std::uint64_t id) override;
+    void model_applied(std::uint64_t sequence, const store::ModelOp& model) override;
 
 private:
     friend class Shard;
@@ -125,6 +147,7 @@ private:
     std::optional<Drain> drain_;                  // for administration; the shards have their own
     std::unique_ptr<Registry> registry_;
     std::unique_ptr<FilterIndex> filters_;
+    std::unique_ptr<Governance> governance_;
     std::vector<std::unique_ptr<Shard>> shards_;
 };
 

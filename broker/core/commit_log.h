@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -10,6 +11,7 @@
 
 #include "namespace/commit_time.h"
 #include "persistence/record.h"
+#include "persistence/store.h"
 
 namespace trunkline::broker {
 
@@ -69,7 +71,12 @@ struct WillDue {
 };
 
 /// Why a submission was not taken.
-enum class Refusal : std::uint8_t { none, queue_full, retained_full, no_space, store_failed };
+enum class Refusal : std::uint8_t {
+    none, queue_full, retained_full, no_space, store_failed, quarantine_full, version_taken,
+};
+
+/// For people; empty for none.
+[[nodiscard]] const char* explain(Refusal refusal);
 
 struct RefusedOp {
     Token token = 0;
@@ -114,6 +121,10 @@ struct StateListener {
     /// `filter` as sent; messages of QoS 1 and 2 that it matches must go through the log when `qos` is above 0.
     virtual void filter_added(std::string_view filter, std::uint8_t qos) = 0;
     virtual void filter_removed(std::string_view filter, std::uint8_t qos) = 0;
+    /// Views last as long as the call.
+    virtual void quarantine_added(std::uint64_t /*id*/, const store::QuarantineOp& /*message*/) {}
+    virtual void quarantine_removed(std::uint64_t /*id*/) {}
+    virtual void model_applied(std::uint64_t /*sequence*/, const store::ModelOp& /*model*/) {}
 };
 
 /// Thread safe. Implementations: EmbeddedLog (RocksDB or memory behind store::Store), the simulator's.
@@ -129,6 +140,9 @@ public:
     /// Asks for queued messages of a session from delivery number `from_n`, about `bytes` of them.
     virtual void fetch(std::uint32_t shard, SessionId session, std::uint64_t owner, std::uint64_t from_n,
                        std::uint32_t bytes) = 0;
+    /// Calls `look` on the log's thread, between batches, with the store as of the last one; null when there is none to
+    /// look into. For administration: everybody waits meanwhile.
+    virtual void inspect(std::function<void(const store::Store* store)> look) { look(nullptr); }
     [[nodiscard]] virtual Health health() const = 0;
 };
 

@@ -190,6 +190,7 @@ void Shard::authenticated(Client& client, auth::Answer&& answer) {
         return want_flush(client);
     }
     if (!answer.data.empty()) client.more().auth_data = std::move(answer.data);
+    if (!will_may_be_sent(client)) return;  // after authentication: whoever is nobody learns nothing of the model
     claim(client);
 }
 
@@ -470,7 +471,7 @@ void Shard::drop_subscriptions(Client& client, Session& session) {
 
 void Shard::end_transient(Client& client, Session& session, bool with_will) {
     if (with_will && session.will) {  // [MQTT-3.1.2-8]
-        publish_will(session.client_id, client.identity, *session.will, 0);
+        publish_will({session.client_id, client.user, client.peer.to_string()}, client.identity, *session.will, 0);
     }
     counters.inflight_out.sub(session.window.open());
     // What a leaving member of a shared subscription did not acknowledge is offered to the others, unless a QoS 2
@@ -498,14 +499,14 @@ void Shard::detach_durable(Client& client, Session& session, bool with_will) {
                                           !with_will});
 }
 
-void Shard::publish_will(std::string_view client_id, std::uint64_t publisher, const store::WillRecord& will,
+void Shard::publish_will(const Sender& sender, std::uint64_t publisher, const store::WillRecord& will,
                          SessionId session) {
-    const Verdict verdict = judge_topic(will.topic);
-    if (verdict.reason != Reason::success) {
-        log(Level::warn, "will_refused", {{"client_id", client_id}, {"detail", verdict.what}});
+    const auto give_up = [&](std::string_view why) {
+        log(Level::warn, "will_refused", {{"client_id", sender.client_id}, {"detail", why}});
         if (session != 0) submission().ops->add(store::WillSentOp{session});
-        return;
-    }
+    };
+    const Verdict verdict = judge_topic(will.topic);
+    if (verdict.reason != Reason::success) return give_up(verdict.what);
     MessageView message;
     message.qos = will.qos;
     message.retain = will.retain;  // [MQTT-3.1.2-14] [MQTT-3.1.2-15]
@@ -514,6 +515,19 @@ void Shard::publish_will(std::string_view client_id, std::uint64_t publisher, co
     message.topic = will.topic;
     message.properties = will.properties;
     message.payload = will.payload;
+    Route* route = governed_ ? &router_.find(will.topic) : nullptr;
+    if (route && !keeps_contract(*route, message.retain, message.payload)) {
+        // Who may write was judged at CONNECT: the log does not keep the user of a session that is gone.
+        const uns::Verdict judged = judge_by_model(*route, sender, message, session != 0);
+        note_verdict(judged, sender, message);
+        if (judged.outcome == uns::Outcome::reject) return give_up(judged.finding->rule + " " + judged.finding->text);
+        if (judged.outcome == uns::Outcome::quarantine) {
+            quarantine(nullptr, 0, sender, message, *judged.finding);
+            if (session != 0) submission().ops->add(store::WillSentOp{session});
+            return;
+        }
+        move_on(route, message);
+    }
     publish_internal(message, session);
 }
 

@@ -44,6 +44,8 @@ struct Counters {
     Counter inflight_out, queued_transient;         // gauges
     Counter publishes_refused;
     std::array<Counter, 256> refused_by_reason;     // PUBACK/PUBREC/SUBACK reason of 0x80 and more
+    /// Verdicts of the model by uns::Outcome and stage (see VerdictCounts); without a model nothing is counted.
+    std::array<std::array<Counter, 6>, 4> verdicts;
     // publish -> PUBACK latency: bucket i counts samples up to ack_bounds_us[i]
     static constexpr std::array<std::uint32_t, 12> ack_bounds_us = {50,    100,   250,    500,    1'000,   2'500,
                                                                     5'000, 10'000, 25'000, 100'000, 500'000, 2'500'000};

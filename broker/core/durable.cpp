@@ -25,16 +25,20 @@ Refusal refusal_of(const std::vector<RefusedOp>& refused, Token token, std::uint
     return at != refused.end() && at->token == token && at->op_offset == offset ? at->why : Refusal::none;
 }
 
+}  // namespace
+
 const char* explain(Refusal refusal) {
     switch (refusal) {
+        case Refusal::none: return "";
         case Refusal::queue_full: return "the queue of a durable subscriber is full";
         case Refusal::retained_full: return "limit retained_messages or retained_bytes reached";
         case Refusal::no_space: return "no space left for durable messages; free disk space on the broker";
-        default: return "the store has failed";
+        case Refusal::quarantine_full: return "limit quarantine_messages or quarantine_bytes reached";
+        case Refusal::version_taken: return "the version was applied before with another content";
+        case Refusal::store_failed: break;
     }
+    return "the store has failed";
 }
-
-}  // namespace
 
 Shard::Submission& Shard::submission() {
     if (!open_) {
@@ -97,7 +101,7 @@ void Shard::on_effects(Effects&& effects) {
     resume_publishers();
 }
 
-void Shard::on_committed(Token through, const Refused& refused) {
+void Shard::on_committed(Token through, const RefusedOps& refused) {
     while (!submissions_.empty() && submissions_.front().token <= through) {
         if (submissions_.size() == 1 && open_) break;
         Submission done = std::move(submissions_.front());
@@ -107,7 +111,7 @@ void Shard::on_committed(Token through, const Refused& refused) {
     }
 }
 
-void Shard::settle(Submission& submission, const Refused& refused) {
+void Shard::settle(Submission& submission, const RefusedOps& refused) {
     const std::int64_t waited_us = (now_.steady_ms - submission.submitted_ms) * 1'000;
     std::uint64_t answered = 0;
     for (const RefusedOp& one : refused) {
@@ -121,6 +125,9 @@ void Shard::settle(Submission& submission, const Refused& refused) {
         if (client && --client->pending_log == 0 && client->state == ClientState::closed) {
             if (!client->extra || client->extra->waits_for_release == 0) bury(*client);
         }
+    }
+    for (const auto& request : submission.requests) {
+        request.done(refusal_of(refused, submission.token, request.op_offset));
     }
     for (const auto& callback : submission.callbacks) callback();
     if (submission.retained_qos0) {
@@ -160,8 +167,9 @@ void Shard::retry_refused() {
     retries_.clear();
 }
 
-void Shard::settle_one(Submission& submission, Pending& pending, const Refused& refused) {
-    const bool asks = !refused.empty() && pending.wait != Wait::suback && pending.wait != Wait::unsuback;
+void Shard::settle_one(Submission& submission, Pending& pending, const RefusedOps& refused) {
+    const bool asks = !refused.empty() && pending.wait != Wait::suback && pending.wait != Wait::unsuback &&
+                      pending.wait != Wait::refusal;
     const Refusal refusal = asks ? refusal_of(refused, submission.token, pending.op_offset) : Refusal::none;
     Client* client = pending.client && pending.client->state == ClientState::connected ? pending.client : nullptr;
     switch (pending.wait) {
@@ -196,8 +204,12 @@ void Shard::settle_one(Submission& submission, Pending& pending, const Refused& 
             return;
         }
         case Wait::refusal:
-            if (client) send_answer(*client, pending.qos, pending.packet_id, pending.reason, {});
+            if (client) {
+                const auto finding = pending.op_offset == no_op ? nullptr : submission.findings[pending.op_offset];
+                send_answer(*client, pending.qos, pending.packet_id, pending.reason, {}, finding.get());
+            }
             return;
+        case Wait::quarantine: return settle_quarantined(submission, pending, refusal);
         case Wait::suback:
         case Wait::unsuback:
             if (!client) return;
@@ -229,7 +241,7 @@ void Shard::settle_one(Submission& submission, Pending& pending, const Refused& 
     }
 }
 
-void Shard::settle_answer(Client& client, Answer& answer, bool unsubscribe, Token token, const Refused& refused) {
+void Shard::settle_answer(Client& client, Answer& answer, bool unsubscribe, Token token, const RefusedOps& refused) {
     for (const Answer::Op& op : answer.ops) {
         const Refusal refusal = refused.empty() ? Refusal::none : refusal_of(refused, token, op.offset);
         if (refusal == Refusal::none) continue;
@@ -389,6 +401,6 @@ void Shard::submit_acks(Session& session) {
     }
 }
 
-void Shard::publish_will_due(WillDue&& due) { publish_will(due.client_id, 0, due.will, due.session); }
+void Shard::publish_will_due(WillDue&& due) { publish_will({due.client_id, {}, {}}, 0, due.will, due.session); }
 
 }  // namespace trunkline::broker

@@ -73,7 +73,7 @@ void EmbeddedLog::submit(std::uint32_t shard, std::shared_ptr<const store::OpBat
     bool first = false;
     {
         const std::lock_guard lock(mutex_);
-        first = submissions_.empty() && fetches_.empty();
+        first = submissions_.empty() && fetches_.empty() && looks_.empty();
         submissions_.push_back({shard, token, std::move(batch)});
     }
     if (first) wake_.notify_one();
@@ -84,10 +84,18 @@ void EmbeddedLog::fetch(std::uint32_t shard, SessionId session, std::uint64_t ow
     bool first = false;
     {
         const std::lock_guard lock(mutex_);
-        first = submissions_.empty() && fetches_.empty();
+        first = submissions_.empty() && fetches_.empty() && looks_.empty();
         fetches_.push_back({shard, session, owner, from_n, bytes});
     }
     if (first) wake_.notify_one();
+}
+
+void EmbeddedLog::inspect(std::function<void(const store::Store* store)> look) {
+    {
+        const std::lock_guard lock(mutex_);
+        looks_.push_back(std::move(look));
+    }
+    wake_.notify_one();
 }
 
 Health EmbeddedLog::health() const {
@@ -115,6 +123,7 @@ void EmbeddedLog::run() {
             commit_due();
         }
         serve(fetches);
+        show();
         submissions.clear();
         fetches.clear();
     }
@@ -128,7 +137,9 @@ bool EmbeddedLog::wait_for_work(std::vector<Submission>& submissions, std::vecto
     const bool marks = options_.sync && !failed_ && !(marked_ == state_.stamp());
     if (marks) wait = std::min(wait, mark_when_idle_ms);
     std::unique_lock lock(mutex_);
-    const auto ready = [this] { return stopping_ || !submissions_.empty() || !fetches_.empty(); };
+    const auto ready = [this] {
+        return stopping_ || !submissions_.empty() || !fetches_.empty() || !looks_.empty();
+    };
     if (!wake_.wait_for(lock, std::chrono::milliseconds(wait), ready) && marks) {
         lock.unlock();
         store_.mark(state_.stamp(), false);
@@ -137,7 +148,7 @@ bool EmbeddedLog::wait_for_work(std::vector<Submission>& submissions, std::vecto
     }
     submissions.swap(submissions_);
     fetches.swap(fetches_);
-    return !stopping_ || !submissions.empty() || !fetches.empty();
+    return !stopping_ || !submissions.empty() || !fetches.empty() || !looks_.empty();
 }
 
 /// In batches that are bounded, so that nobody waits for more than one of them.
@@ -228,6 +239,15 @@ void EmbeddedLog::serve(const std::vector<Fetch>& fetches) {
         if (!status.ok()) return fail(status);
         sink_.post(fetch.shard, std::move(effects));
     }
+}
+
+void EmbeddedLog::show() {
+    std::vector<std::function<void(const store::Store*)>> looks;
+    {
+        const std::lock_guard lock(mutex_);
+        looks.swap(looks_);
+    }
+    for (const auto& look : looks) look(failed_ ? nullptr : &store_);
 }
 
 void EmbeddedLog::post(ShardEffects&& effects) {

@@ -58,6 +58,7 @@ public:
     void submit(std::uint32_t shard, std::shared_ptr<const store::OpBatch> batch, Token token) override;
     void fetch(std::uint32_t shard, SessionId session, std::uint64_t owner, std::uint64_t from_n,
                std::uint32_t bytes) override;
+    void inspect(std::function<void(const store::Store* store)> look) override;
     [[nodiscard]] Health health() const override;
 
     [[nodiscard]] const CommitStats& stats() const { return stats_; }
@@ -79,6 +80,7 @@ private:
     bool wait_for_space(store::StoreStatus& status);
     void refuse_all(std::span<const Submission> submissions, Refusal why);
     void serve(const std::vector<Fetch>& fetches);
+    void show();
     void post(ShardEffects&& effects);
     void probe(bool now);
     void set_health(bool accepting, Refusal why, std::string detail);
@@ -96,6 +98,7 @@ private:
     std::condition_variable wake_;
     std::vector<Submission> submissions_;
     std::vector<Fetch> fetches_;
+    std::vector<std::function<void(const store::Store*)>> looks_;
     bool stopping_ = false;
     Health health_;
 

@@ -14,10 +14,14 @@
 #include <vector>
 
 #include "namespace/model/model.h"
+#include "persistence/store.h"
 
 namespace trunkline::broker {
 
 class Broker;
+class NameBook;
+class QuotaBook;
+class ViolationLog;
 
 /// Who changes something, for the record.
 struct Change {
@@ -70,8 +74,10 @@ struct ViolationRecord {
 
 /// Counts over all shards since the start.
 struct VerdictCounts {
+    static constexpr std::size_t no_stage = 5;
     struct Rule { std::string rule; std::uint64_t count = 0; };
     /// By uns::Outcome, then by stage: 0 writers, 1 name, 2 payload, 3 retain, 4 quota, 5 none failed.
+    /// Nothing is counted while no model is in force.
     std::array<std::array<std::uint64_t, 6>, 4> verdicts{};
     std::vector<Rule> rules;               ///< in order of the rules
     std::uint64_t quarantined_messages = 0, quarantined_bytes = 0;   ///< in the quarantine now
@@ -85,8 +91,14 @@ struct Refused {
 
 class Governance {
 public:
-    explicit Governance(Broker& broker);
+    Governance(Broker& broker, std::uint32_t shards);
     ~Governance();
+
+    /// Before any shard runs: puts the newest stored model in force. Returns "" or why that is not possible, and the
+    /// mend.
+    [[nodiscard]] std::string load(const store::Store& store);
+    /// Before any shard runs: `model`, which apply() is about to store, is in force.
+    void preset(std::shared_ptr<const uns::Model> model);
 
     /// The model in force; the empty one when none was applied.
     [[nodiscard]] std::shared_ptr<const uns::Model> model() const;
@@ -118,6 +130,16 @@ public:
     void replay(std::uint64_t id, Change change, Done done);
     /// Removes messages from the quarantine for good; `done(how many there were)`.
     void drop(std::vector<std::uint64_t> ids, Change change, std::function<void(std::uint64_t)> done);
+
+    // For the shards.
+    [[nodiscard]] ViolationLog& violation_log(std::uint32_t shard);
+    [[nodiscard]] QuotaBook& quotas();
+    [[nodiscard]] NameBook& names();
+
+    // What the log has committed, called on its thread.
+    void note_added(std::uint64_t id, const store::QuarantineOp& message);
+    void note_removed(std::uint64_t id);
+    void note_model(std::uint64_t sequence, const store::ModelOp& model);
 
 private:
     struct Impl;

@@ -40,6 +40,8 @@ struct Limits {
     std::uint64_t queue_bytes = 4ULL << 30;
     std::uint64_t retained_messages = 2'000'000;       // more topics: PUBACK 0x97
     std::uint64_t retained_bytes = 4ULL << 30;
+    std::uint64_t quarantine_messages = 100'000;       // more: PUBACK 0x97, v3 closed unacknowledged
+    std::uint64_t quarantine_bytes = 1ULL << 30;
     std::uint64_t log_backlog_bytes = 32ULL << 20;     // submitted, not yet safe, in all: reading of publishers pauses
     std::uint32_t disk_warn_percent = 15;              // alarm
     std::uint32_t disk_refuse_percent = 5;             // durable publishes 0x97

@@ -12,6 +12,23 @@ namespace trunkline::broker {
 using mqtt::PacketType;
 using mqtt::Reason;
 
+namespace {
+
+/// Why and what to do, as a refusal by the model says it. Views into `finding` and `text`.
+void tell(const uns::Finding& finding, std::string& text, mqtt::Ack& ack) {
+    text = finding.rule + " " + finding.text;
+    ack.reason_string = text;
+    const auto add = [&ack](std::string_view name, std::string_view value) {
+        if (!value.empty()) ack.user_properties.emplace_back(name, value);
+    };
+    add("uns-rule", finding.rule);
+    add("uns-at", finding.at);
+    add("uns-expected", finding.expected);
+    add("uns-fix", finding.fix);
+}
+
+}  // namespace
+
 void Shard::on_publish(Client& client, const mqtt::Frame& frame) {
     auto decoded = mqtt::decode_publish(frame.flags, frame.body, client.version);
     if (decoded.has_error()) return disconnect(client, decoded.error().reason, decoded.error().what);
@@ -66,6 +83,13 @@ void Shard::on_publish(Client& client, const mqtt::Frame& frame) {
         }
     } else {
         message.properties = packet.properties;
+    }
+    if (governed_) {
+        if (keeps_contract(*route, message.retain, message.payload)) {
+            counters.verdicts[0][VerdictCounts::no_stage].add();
+        } else if (!govern(client, packet, route, message)) {
+            return;
+        }
     }
     publish(client, packet, *route, message);
 }
@@ -255,16 +279,21 @@ void Shard::submit_publish(Client* client, const mqtt::Publish& packet, const Me
 }
 
 void Shard::answer_publish(Client& client, std::uint8_t qos, std::uint16_t packet_id, Reason reason,
-                           std::string_view what) {
-    if (client.pending_log == 0) return send_answer(client, qos, packet_id, reason, what);
+                           std::string_view what, std::shared_ptr<const uns::Finding> finding) {
+    if (client.pending_log == 0) return send_answer(client, qos, packet_id, reason, what, finding.get());
     Pending& pending = await(&client, Wait::refusal);
+    if (finding) {
+        auto& findings = submissions_.back().findings;
+        pending.op_offset = static_cast<std::uint32_t>(findings.size());
+        findings.push_back(std::move(finding));
+    }
     pending.qos = qos;
     pending.packet_id = packet_id;
     pending.reason = reason;
 }
 
 void Shard::send_answer(Client& client, std::uint8_t qos, std::uint16_t packet_id, Reason reason,
-                        std::string_view what) {
+                        std::string_view what, const uns::Finding* finding) {
     const bool refused = static_cast<std::uint8_t>(reason) >= 0x80;
     if (refused) {
         counters.refused_by_reason[static_cast<std::size_t>(reason)].add();
@@ -280,8 +309,10 @@ void Shard::send_answer(Client& client, std::uint8_t qos, std::uint16_t packet_i
     ack.type = qos == 1 ? PacketType::puback : PacketType::pubrec;
     ack.packet_id = packet_id;
     ack.reason = reason;
+    std::string text;
     if (refused && client.problem_information) {  // [MQTT-3.1.2-29]
         ack.reason_string = what.empty() ? mqtt::reason_name(reason) : what;
+        if (finding) tell(*finding, text, ack);
     }
     mqtt::encode(client.out, client.version, ack, client.max_packet_bytes);
     want_flush(client);

@@ -12,6 +12,7 @@
 
 #include "broker/core/client.h"
 #include "broker/core/filter_index.h"
+#include "namespace/model/model.h"
 #include "namespace/topic_tree.h"
 
 namespace trunkline::broker {
@@ -35,6 +36,13 @@ struct Audience {
     std::vector<std::shared_ptr<const QueueLevel>> crowded;   ///< of all shards: queues that may be full
 };
 
+/// What the model in force leaves to be looked at of a message, once the topic is known.
+enum class Standing : std::uint8_t {
+    open,      ///< nothing
+    payload,   ///< the payload's contract
+    judged,    ///< all of it: Model::judge()
+};
+
 /// One allocation with its topic: a shard keeps tens of thousands.
 class Route {
 public:
@@ -50,6 +58,10 @@ public:
     std::unique_ptr<Audience> audience;   ///< null: nobody here, nothing shared, nothing crowded
     bool durable = false;
     bool look_for_room = false;           ///< before a QoS 1 or 2 message: there are crowded queues or groups
+    Standing standing = Standing::open;   ///< by the model of `model_generation`, as what follows
+    std::uint32_t model_generation = 0;   ///< 0: none yet
+    const uns::PayloadContract* payload = nullptr;
+    std::unique_ptr<uns::Resolution> resolution;   ///< null: nothing is judged
 
 private:
     Route(std::string_view topic, std::uint64_t hash);

@@ -22,7 +22,8 @@ constexpr std::uint64_t ahead_bytes = 32ULL << 20;
 
 Shard::Shard(Broker& broker, std::uint32_t index)
     : broker_(broker), index_(index), limits_(broker.config_.limits), registry_(*broker.registry_),
-      filters_(*broker.filters_), router_(*broker.filters_, index),
+      filters_(*broker.filters_), router_(*broker.filters_, index), governance_(*broker.governance_),
+      model_(uns::Model::empty()),
       next_number_(broker.first_number_ + (std::uint64_t{index} << 40)), outbox_(64), wheel_(wheel_slots) {}
 
 Shard::~Shard() {
@@ -295,6 +296,7 @@ void Shard::end_turn() {
         if (session) submit_acks(*session);
     }
     with_acks_.clear();
+    publish_violations();
     submit_open();
     for (std::uint32_t shard = 0; shard < outbox_.size(); ++shard) {
         if (!outbox_[shard].messages.empty()) post_forwards(shard);

@@ -2,7 +2,7 @@
 // bytes, effects of the log, mail and time come in; packets, operations for the log and mail go out.
 //
 // Its parts by file: shard.cpp (turns, time, mail), connect.cpp (CONNECT to DISCONNECT), publish.cpp (the life of a
-// PUBLISH up to where it must go), deliver.cpp (to one subscriber), subscribe.cpp, durable.cpp (effects of the log).
+// PUBLISH up to where it must go), govern.cpp (what the model says of it), deliver.cpp (to one subscriber), subscribe.cpp, durable.cpp (effects of the log).
 #pragma once
 
 #include <cstdint>
@@ -18,9 +18,11 @@
 
 #include "broker/core/broker.h"
 #include "broker/core/client.h"
+#include "broker/core/governance.h"
 #include "broker/core/mailbox.h"
 #include "broker/core/router.h"
 #include "broker/core/shard_api.h"
+#include "broker/core/violation_log.h"
 #include "broker/mqtt/decode.h"
 
 namespace trunkline::broker {
@@ -54,6 +56,14 @@ public:
     void visit(const std::function<void(const ClientInfo&)>& visit) const;
     bool kick(std::string_view client_id);
     void publish_own(std::string_view topic, std::string_view payload, bool retain, std::uint8_t qos);
+    /// A message of administration, judged like a client's; `done` once it is safe, or with why it was refused.
+    void publish_for(const Publication& publication, const std::function<void(const Refused&)>& done);
+    /// Judges by another model from here on.
+    void use_model(std::shared_ptr<const uns::Model> model);
+    /// Adds operations and calls `done` when they are safe, with why the first of them was refused.
+    void submit_request(const std::function<void(store::OpBatch&)>& add, std::function<void(Refusal)> done);
+    /// Publishes a message of the quarantine and takes it out.
+    void release_from_quarantine(std::uint64_t id, const MessageView& message, std::function<void(Refusal)> done);
     void say_goodbye(const std::string& server_reference);
     /// Sends everyone elsewhere and refuses who comes; returns how many were connected.
     std::uint64_t drain(const Drain& drain);
@@ -63,7 +73,9 @@ public:
 
 private:
     // What waits for the log's answer, in the order it must leave in.
-    enum class Wait : std::uint8_t { publish, held_publish, refusal, suback, unsuback, pubrel, pubcomp, claim };
+    enum class Wait : std::uint8_t {
+        publish, held_publish, refusal, quarantine, suback, unsuback, pubrel, pubcomp, claim,
+    };
     static constexpr std::uint32_t no_op = 0xFFFFFFFF;
     struct Pending {
         Client* client = nullptr;             // null: nobody waits for an answer
@@ -71,7 +83,7 @@ private:
         std::uint8_t qos = 0;
         mqtt::Reason reason = mqtt::Reason::success;
         std::uint16_t packet_id = 0;
-        std::uint32_t op_offset = no_op;      // of the operation; for subacks the index into Submission::answers
+        std::uint32_t op_offset = no_op;      // of the operation; of subacks and refusals the index into their table
         MessagePtr message;                   // held_publish
     };
     struct Answer {                           // SUBACK or UNSUBACK, and what begins with it
@@ -91,6 +103,12 @@ private:
         std::shared_ptr<store::OpBatch> ops;
         std::vector<Pending> pending;
         std::vector<Answer> answers;
+        std::vector<std::shared_ptr<const uns::Finding>> findings;   // of refusals
+        struct Request {
+            std::uint32_t op_offset = 0;
+            std::function<void(Refusal)> done;
+        };
+        std::vector<Request> requests;
         std::vector<std::function<void()>> callbacks;
         std::uint64_t retained_qos0 = 0;      // counted in Broker::retained_under_way_ until this is safe
         std::int64_t submitted_ms = 0;
@@ -126,8 +144,9 @@ private:
     void released(std::uint64_t for_number);
     void release_waiters(Client& client);
     [[nodiscard]] Verdict check_will(const mqtt::Will& will) const;
-    void publish_will(std::string_view client_id, std::uint64_t publisher, const store::WillRecord& will,
-                      SessionId session);
+    /// Where the model refuses the will: answers the CONNECT and returns false.
+    [[nodiscard]] bool will_may_be_sent(Client& client);
+    void publish_will(const Sender& sender, std::uint64_t publisher, const store::WillRecord& will, SessionId session);
 
     // publish.cpp
     void on_publish(Client& client, const mqtt::Frame& frame);
@@ -139,9 +158,9 @@ private:
     void publish(Client& client, const mqtt::Publish& packet, Route& route, const MessageView& message);
     void submit_publish(Client* client, const mqtt::Publish& packet, const MessageView& message, bool no_queue);
     void answer_publish(Client& client, std::uint8_t qos, std::uint16_t packet_id, mqtt::Reason reason,
-                        std::string_view what = {});
+                        std::string_view what = {}, std::shared_ptr<const uns::Finding> finding = nullptr);
     void send_answer(Client& client, std::uint8_t qos, std::uint16_t packet_id, mqtt::Reason reason,
-                     std::string_view what);
+                     std::string_view what, const uns::Finding* finding = nullptr);
     void publish_internal(const MessageView& message, SessionId will_of);
     void on_pubrel(Client& client, const mqtt::Ack& ack);
     /// What is under way to the queue's shard counts as if it were all for this queue.
@@ -149,6 +168,31 @@ private:
     /// False when somebody who is owed a QoS 1 or 2 message could not take it: the publisher must be told.
     [[nodiscard]] bool queues_have_room(const Audience& audience) const;
     [[nodiscard]] bool is_held_up(const Route& route) const;
+
+    // govern.cpp
+    /// A message that needs no judgement: the cheap part, for each message on a topic of the model.
+    [[nodiscard]] bool keeps_contract(Route& route, bool retain, std::string_view payload) {
+        if (route.model_generation != model_generation_) look_up(route);
+        if (route.standing == Standing::payload && !(retain && payload.empty())) return !route.payload->check(payload);
+        return route.standing != Standing::judged;
+    }
+    /// What the model says of the route's topic.
+    void look_up(Route& route);
+    /// `written`: who may write has been judged before, and sender.user is not known any more.
+    [[nodiscard]] uns::Verdict judge_by_model(Route& route, const Sender& sender, const MessageView& message,
+                                              bool written = false);
+    /// Judges a client's message. False: it ends here, answered. What is let through may have moved to another topic:
+    /// `route` and `message.topic` say to which.
+    [[nodiscard]] bool govern(Client& client, const mqtt::Publish& packet, Route*& route, MessageView& message);
+    void refuse_publish(Client& client, const mqtt::Publish& packet, const uns::Verdict& verdict);
+    /// Submits the message to the quarantine; `client` null: nobody waits for an answer.
+    void quarantine(Client* client, std::uint16_t packet_id, const Sender& sender, const MessageView& message,
+                    const uns::Finding& finding);
+    void settle_quarantined(const Submission& submission, const Pending& pending, Refusal refusal);
+    void note_verdict(const uns::Verdict& verdict, const Sender& sender, const MessageView& message);
+    void move_on(Route*& route, MessageView& message);
+    /// Live events about violations, a bounded number a second.
+    void publish_violations();
 
     // deliver.cpp
     /// To everyone: this shard's subscribers, one member of each shared subscription, the other shards. Returns whether
@@ -217,11 +261,11 @@ private:
 
     // durable.cpp
     void on_effects(Effects&& effects);
-    using Refused = std::vector<RefusedOp>;   // ascending by token and offset
-    void on_committed(Token through, const Refused& refused);
-    void settle(Submission& submission, const Refused& refused);
-    void settle_one(Submission& submission, Pending& pending, const Refused& refused);
-    void settle_answer(Client& client, Answer& answer, bool unsubscribe, Token token, const Refused& refused);
+    using RefusedOps = std::vector<RefusedOp>;   // ascending by token and offset
+    void on_committed(Token through, const RefusedOps& refused);
+    void settle(Submission& submission, const RefusedOps& refused);
+    void settle_one(Submission& submission, Pending& pending, const RefusedOps& refused);
+    void settle_answer(Client& client, Answer& answer, bool unsubscribe, Token token, const RefusedOps& refused);
     /// What a log without room did not take and nobody waits for: kept to be submitted again, or a fresh start.
     void settle_refused(Submission& submission, const RefusedOp& refused);
     void retry_refused();
@@ -264,6 +308,13 @@ private:
     Registry& registry_;
     FilterIndex& filters_;
     Router router_;
+    Governance& governance_;
+    std::shared_ptr<const uns::Model> model_;
+    std::uint32_t model_generation_ = 1;     // of model_, as routes were looked up by
+    bool governed_ = false;                  // a model was applied
+    std::vector<std::string> violations_;    // events of this turn
+    std::int64_t violations_second_ = 0;
+    std::uint32_t violations_sent_ = 0;      // in that second
     Now now_;
     uns::CommitTime commit_time_ = 0;   // of the last batch that told this shard anything
     std::uint64_t next_number_;

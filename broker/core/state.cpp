@@ -40,7 +40,10 @@ void State::touch(Session& session, std::uint8_t what) {
     session.touched |= static_cast<std::uint8_t>(what | Session::in_list);
 }
 
-void State::refuse(Refusal why) { effects_[origin_.shard].refused.push_back({origin_.token, origin_.offset, why}); }
+void State::refuse(Refusal why) {
+    refused_ = true;
+    effects_[origin_.shard].refused.push_back({origin_.token, origin_.offset, why});
+}
 
 Applied State::apply(const BatchInfo& batch, std::span<const Submission> submissions, store::WriteSet& writes) {
     assert(effects_.empty() && touched_.empty());  // release() or rollback() came before
@@ -80,6 +83,7 @@ void State::apply_ops(const Submission& submission) {
         origin_ = {submission.shard, submission.token, static_cast<std::uint32_t>(at)};
         assert(header);  // our own encoder made these bytes; a log that ships them has checked their checksum
         if (header->kind == OpKind::publish) {
+            refused_ = false;
             publish(bytes.substr(at, header->size));
         } else {
             apply_op(*header, bytes.substr(at, header->size));
@@ -108,6 +112,9 @@ void State::apply_op(store::OpHeader header, std::string_view bytes) {
         case OpKind::restart: return run(store::read_restart(bytes), &State::restart);
         case OpKind::drop_retained:
             return change_retained(store::read_drop_retained(bytes)->topic, nullptr);
+        case OpKind::quarantine: return quarantine(bytes);
+        case OpKind::drop_quarantined: return run(store::read_drop_quarantined(bytes), &State::drop_quarantined);
+        case OpKind::model: return apply_model(bytes);
     }
 }
 

@@ -33,6 +33,8 @@ struct StateLimits {
     std::uint64_t retained_bytes = std::uint64_t{4} << 30;
     std::uint64_t live_messages = 8'192;                   ///< a connected session with more outstanding is spooled
     std::uint64_t live_bytes = 4 << 20;
+    std::uint64_t quarantine_messages = 100'000;
+    std::uint64_t quarantine_bytes = std::uint64_t{1} << 30;
     std::int64_t young_ms = 3'000;                         ///< older log records are moved to their sessions' queues
     std::uint64_t young_bytes = 32 << 20;                  ///< of all log records, in memory too
     std::size_t routes = 65'536;                           ///< topics whose durable subscribers are remembered
@@ -204,6 +206,12 @@ private:
     void give_shared(SharedGroup& group, Session& to, const store::PublishOp& message, bool retain,
                      std::string_view op);
 
+    // state_governance.cpp
+    void quarantine(std::string_view bytes);
+    void drop_quarantined(const store::DropQuarantinedOp& op);
+    void apply_model(std::string_view bytes);
+    store::StoreStatus load_governance(bool first);
+
     // state_queues.cpp
     void write_live_chunk();
     void write_spooled(Session& session);
@@ -253,11 +261,17 @@ private:
     std::uint64_t retained_count_ = 0, retained_bytes_ = 0;
     std::uint64_t queued_ = 0;            // sums over sessions_
     std::size_t connected_ = 0;
+    std::map<std::uint64_t, std::uint64_t> quarantine_;   // id -> bytes of its record
+    std::uint64_t quarantine_bytes_ = 0;
+    std::uint64_t next_quarantined_ = 1;
+    std::map<std::string, std::string> model_hashes_;     // "name version" -> hash: a version never changes
+    std::uint64_t next_model_ = 1;
     std::priority_queue<RetainedExpiry, std::vector<RetainedExpiry>, std::greater<>> retained_expiries_;
 
     // of the batch under way, until release()
     store::WriteSet* writes_ = nullptr;
     Origin origin_{};
+    bool refused_ = false;                // the operation under way, or the one before it until the next begins
     bool growth_allowed_ = true;
     ShardEffects effects_;
     std::vector<Session*> touched_;

@@ -105,7 +105,7 @@ StoreStatus State::load_all(bool first) {
     }
     retained_count_ = retained_.count();
     retained_bytes_ = retained_.bytes();
-    return {};
+    return load_governance(first);
 }
 
 StoreStatus State::load_meta() {
@@ -309,6 +309,11 @@ void State::clear() {
     stamp_ = {};
     time_ms_ = 0;
     next_session_ = 1;
+    quarantine_.clear();
+    quarantine_bytes_ = 0;
+    next_quarantined_ = 1;
+    model_hashes_.clear();
+    next_model_ = 1;
     effects_.clear();
     touched_.clear();
     touched_groups_.clear();
@@ -391,6 +396,15 @@ std::uint64_t State::state_hash() const {
         hash.add(text);
         hash.add_number(group.last);
     }
+    for (const Table table : {Table::quarantine, Table::models}) {
+        const StoreStatus status = store_->scan(table, {}, {}, [&](std::string_view key, std::string_view value) {
+            hash.add(key);
+            hash.add(value);
+            return true;
+        });
+        if (!status.ok()) return 0;
+    }
+    hash.add_number(next_quarantined_);
     const auto add_retained = [&](std::string_view topic, const uns::RetainedPtr& message) {
         const uns::RetainedMessage::Fields fields = message->fields();
         hash.add(topic);

@@ -135,7 +135,7 @@ TEST_CASE("administration off loopback needs tokens", "[config]") {
 TEST_CASE("sections that are not built are refused unless they are empty", "[config]") {
     CHECK(parse("authenticators: []\naudit: {}\nbridges:\nmodel: {}\n").ok());
     CHECK(has(parse("authenticators: [{type: password}]"), "TL-9007", "t.yaml:1:1"));
-    CHECK(has(parse("model: {file: plant.yaml}"), "TL-9007", "t.yaml:1:15"));
+    CHECK(has(parse("model: {file: no-such-plant.yaml}"), "TL-9009", "t.yaml:1:15"));
     CHECK(has(parse("sparkplug: {group: x}"), "TL-9007", "t.yaml:1:1"));
 }
 
