@@ -54,6 +54,7 @@ public:
 
     // For the broker's own requests, on this thread.
     void visit(const std::function<void(const ClientInfo&)>& visit) const;
+    void visit_subscriptions(const std::function<void(std::string_view, std::string_view)>& visit) const;
     bool kick(std::string_view client_id);
     void publish_own(std::string_view topic, std::string_view payload, bool retain, std::uint8_t qos);
     /// A message of administration, judged like a client's; `done` once it is safe, or with why it was refused.

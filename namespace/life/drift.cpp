@@ -48,15 +48,13 @@ public:
             end_topic();
             topic_ = sample.topic;
             ++report_.topics;
-            evidence_ = {};
-            last_number_.reset();
         }
         if (report_.messages == 0) report_.first_ms = sample.at_ms;
         report_.first_ms = std::min(report_.first_ms, sample.at_ms);
         report_.last_ms = std::max(report_.last_ms, sample.at_ms);
         report_.messages += sample.messages;
         const Verdict verdict = judge_.judge(sample);
-        evidence_.take(sample, last_number_);
+        gathering_.take(sample);
         if (verdict.finding) note(sample, *verdict.finding);
     }
 
@@ -135,12 +133,12 @@ private:
         if (finding.rule.starts_with("TL-2")) {
             return "add it to the tree (trunkctl model new-asset TYPE PATH), or to exempt";
         }
-        if (finding.rule == "TL-3102" && evidence_.min && resolution.member) {
+        if (finding.rule == "TL-3102" && gathering_.so_far().min && resolution.member) {
             const auto& value = resolution.member->value;
-            if (value.max && *evidence_.max > *value.max) {
-                return "if " + number_text(*evidence_.max) + " is right, raise max; else check the sensor or its scaling";
+            if (value.max && *gathering_.so_far().max > *value.max) {
+                return "if " + number_text(*gathering_.so_far().max) + " is right, raise max; else check the sensor or its scaling";
             }
-            return "if " + number_text(*evidence_.min) + " is right, lower min; else check the sensor or its scaling";
+            return "if " + number_text(*gathering_.so_far().min) + " is right, lower min; else check the sensor or its scaling";
         }
         if (finding.rule == "TL-3103") return "if the value is meant, add it to enum" + publisher;
         return finding.fix.empty() ? "correct the publisher, or the contract" : finding.fix + ", or change the contract";
@@ -170,8 +168,8 @@ private:
 
     void end_topic() {
         counted_here_.clear();
-        if (topic_.empty() || evidence_.samples == 0) return;
-        evidence_.end_topic();
+        const Evidence seen_here = gathering_.end();
+        if (topic_.empty() || seen_here.samples == 0) return;
         const Resolution& resolution = judge_.resolution();
         if (resolution.status != Resolution::Status::member || !resolution.member) return;
         heard_.insert(resolution.moved ? resolution.moved->topic : topic_);
@@ -180,17 +178,17 @@ private:
             seen.member = resolution.member;
             seen.type = type_of(topic_);
         }
-        seen.evidence.merge(evidence_);
+        seen.evidence.merge(seen_here);
         add_example(seen.topics, topic_);
-        for (const auto& [client, count] : evidence_.clients) add_example(seen.clients, client);
+        for (const auto& [client, count] : seen_here.clients) add_example(seen.clients, client);
         if (resolution.member->every_ms == 0) return;
         const auto every = static_cast<std::int64_t>(resolution.member->every_ms);
-        if (evidence_.gaps > 0 && evidence_.gap_max_ms > stale_periods * every) {
+        if (seen_here.gaps > 0 && seen_here.gap_max_ms > stale_periods * every) {
             ++seen.late_topics;
-            seen.gap_max_ms = std::max(seen.gap_max_ms, evidence_.gap_max_ms);
+            seen.gap_max_ms = std::max(seen.gap_max_ms, seen_here.gap_max_ms);
             add_example(seen.late, topic_);
         }
-        last_heard_.push_back({topic_, {resolution.member, evidence_.last_ms}});
+        last_heard_.push_back({topic_, {resolution.member, seen_here.last_ms}});
     }
 
     struct Heard {
@@ -221,7 +219,7 @@ private:
     void member_items(const MemberSeen& seen) {
         const ValueType& value = seen.member->value;
         const Evidence& evidence = seen.evidence;
-        if (value.min && value.max && evidence.min && evidence.samples >= samples_for_loose) {
+        if (value.min && value.max && evidence.min && evidence.messages >= samples_for_loose) {
             const double used = *evidence.max - *evidence.min, range = *value.max - *value.min;
             if (range > 0 && used >= 0 && used < loose_share * range) {
                 DriftItem item = item_of(seen, Kind::loose_range);
@@ -231,7 +229,7 @@ private:
                 add(std::move(item));
             }
         }
-        if (!value.enumeration.empty() && evidence.samples >= samples_for_unused && !evidence.more_strings) {
+        if (!value.enumeration.empty() && evidence.messages >= samples_for_unused && !evidence.more_strings) {
             std::string unused;
             for (const std::string& text : value.enumeration) {
                 if (!evidence.strings.contains(text)) unused += (unused.empty() ? "" : ", ") + text;
@@ -329,8 +327,7 @@ private:
     SampleJudge judge_;
     DriftReport report_;
     std::string topic_;
-    Evidence evidence_;
-    std::optional<double> last_number_;
+    TopicEvidence gathering_;
     std::map<const Member*, MemberSeen> members_;
     std::map<std::tuple<std::string, std::string, std::string>, DriftItem> findings_;
     std::set<const DriftItem*> counted_here_;

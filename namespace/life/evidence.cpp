@@ -13,6 +13,7 @@ using Kind = ValueType::Kind;
 
 constexpr std::size_t key_bytes_max = 48, keys_shown_max = 12;
 constexpr std::uint64_t gaps_needed = 6;      // before a topic is called regular
+constexpr std::uint64_t thinned_messages_needed = 20;
 constexpr double steady_factor = 2.0;         // a gap that is longer than so many usual ones is none of a regular topic
 
 std::int64_t mean_gap(const Evidence& of) {
@@ -35,70 +36,98 @@ std::string keys_of(std::string_view payload) {
     return out;
 }
 
-void Evidence::take(const TrafficSample& sample, std::optional<double>& last_number) {
-    messages += sample.messages;
-    if (samples > 0 && sample.at_ms > last_ms) {
-        const std::int64_t gap = sample.at_ms - last_ms;
-        ++gaps;
-        gap_sum_ms += gap;
-        gap_max_ms = std::max(gap_max_ms, gap);
-    }
-    if (samples == 0) first_ms = sample.at_ms;
-    last_ms = std::max(last_ms, sample.at_ms);
-    ++samples;
-    if (sample.retain) ++retained;
-    if (const auto known = clients.find(std::string(sample.client_id)); known != clients.end()) {
+void TopicEvidence::take(const TrafficSample& sample) {
+    Evidence& e = evidence_;
+    e.messages += sample.messages;
+    e.first_ms = e.samples == 0 ? sample.at_ms : std::min(e.first_ms, sample.at_ms);
+    e.last_ms = std::max(e.last_ms, sample.at_ms);
+    if (times_.size() < series_max) times_.push_back(sample.at_ms);
+    ++e.samples;
+    if (sample.retain) ++e.retained;
+    if (const auto known = e.clients.find(std::string(sample.client_id)); known != e.clients.end()) {
         known->second += sample.messages;
-    } else if (clients.size() < clients_max) {
-        clients.emplace(sample.client_id, sample.messages);
+    } else if (e.clients.size() < Evidence::clients_max) {
+        e.clients.emplace(sample.client_id, sample.messages);
     }
     if (sample.payload.empty()) {
-        ++empty;
+        ++e.empty;
         return;
     }
     if (sample.truncated) {
-        ++truncated;
+        ++e.truncated;
         return;
     }
     const Format format = guess_format(sample.payload);
-    ++formats[static_cast<std::size_t>(format)];
-    if (format == Format::json && shapes.size() < shapes_max) shapes.insert(keys_of(sample.payload));
+    ++e.formats[static_cast<std::size_t>(format)];
+    if (format == Format::json && e.shapes.size() < Evidence::shapes_max) e.shapes.insert(keys_of(sample.payload));
     const auto value = read_value(sample.payload, format);
     if (!value) return;
-    ++kinds[static_cast<std::size_t>(value->kind)];
+    ++e.kinds[static_cast<std::size_t>(value->kind)];
     if (value->number) {
-        min = min ? std::min(*min, *value->number) : *value->number;
-        max = max ? std::max(*max, *value->number) : *value->number;
-        if (last_number) {
-            falls = falls || *value->number < *last_number;
-            rises = rises || *value->number > *last_number;
-        }
-        last_number = value->number;
+        e.min = e.min ? std::min(*e.min, *value->number) : *value->number;
+        e.max = e.max ? std::max(*e.max, *value->number) : *value->number;
+        if (numbers_.size() < series_max) numbers_.emplace_back(sample.at_ms, *value->number);
     }
     if (value->kind == Kind::string) {
-        if (strings.size() < strings_max || strings.contains(value->text)) {
-            strings.insert(value->text);
-        } else {
-            more_strings = true;
-        }
+        if (e.strings.size() < Evidence::strings_max || e.strings.contains(value->text)) e.strings.insert(value->text);
+        else e.more_strings = true;
     }
-    if (value->unit.empty()) {
-        ++without_unit;
-    } else if (units.size() < units_max || units.contains(value->unit)) {
-        ++units[value->unit];
+    if (value->unit.empty()) ++e.without_unit;
+    else if (e.units.size() < Evidence::units_max || e.units.contains(value->unit)) ++e.units[value->unit];
+}
+
+void TopicEvidence::judge_numbers() {
+    std::stable_sort(numbers_.begin(), numbers_.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+    for (std::size_t i = 1; i < numbers_.size(); ++i) {
+        evidence_.falls = evidence_.falls || numbers_[i].second < numbers_[i - 1].second;
+        evidence_.rises = evidence_.rises || numbers_[i].second > numbers_[i - 1].second;
     }
 }
 
-void Evidence::end_topic() {
-    topics = 1;
-    if (gaps < gaps_needed) {
-        unknown_topics = 1;
-    } else if (static_cast<double>(gap_max_ms) <= steady_factor * static_cast<double>(mean_gap(*this))) {
-        steady_topics = 1;
-        period_max_ms = gap_max_ms;
-    } else {
-        unsteady_topics = 1;
+// Samples that stand for messages which are not shown say how many came in how long, and not how evenly.
+void TopicEvidence::judge_times() {
+    Evidence& e = evidence_;
+    e.thinned = e.messages > e.samples;
+    const std::int64_t span_ms = e.last_ms - e.first_ms;
+    if (e.thinned) {
+        if (span_ms <= 0 || e.messages < thinned_messages_needed) {
+            e.unknown_topics = 1;
+            return;
+        }
+        e.gaps = e.messages - 1;
+        e.gap_sum_ms = span_ms;
+        e.gap_max_ms = static_cast<std::int64_t>(steady_factor * static_cast<double>(mean_gap(e)));
+        e.steady_topics = 1;
+        e.period_max_ms = e.gap_max_ms;
+        return;
     }
+    std::sort(times_.begin(), times_.end());
+    for (std::size_t i = 1; i < times_.size(); ++i) {
+        const std::int64_t gap = times_[i] - times_[i - 1];
+        if (gap <= 0) continue;
+        ++e.gaps;
+        e.gap_sum_ms += gap;
+        e.gap_max_ms = std::max(e.gap_max_ms, gap);
+    }
+    if (e.gaps < gaps_needed) {
+        e.unknown_topics = 1;
+    } else if (static_cast<double>(e.gap_max_ms) <= steady_factor * static_cast<double>(mean_gap(e))) {
+        e.steady_topics = 1;
+        e.period_max_ms = e.gap_max_ms;
+    } else {
+        e.unsteady_topics = 1;
+    }
+}
+
+Evidence TopicEvidence::end() {
+    evidence_.topics = evidence_.samples > 0 ? 1 : 0;
+    judge_times();
+    judge_numbers();
+    Evidence out = std::move(evidence_);
+    evidence_ = {};
+    times_.clear();
+    numbers_.clear();
+    return out;
 }
 
 void Evidence::merge(const Evidence& other) {
@@ -129,6 +158,7 @@ void Evidence::merge(const Evidence& other) {
     for (const auto& [client, count] : other.clients) {
         if (clients.size() < clients_max || clients.contains(client)) clients[client] += count;
     }
+    thinned = thinned || other.thinned;
     falls = falls || other.falls;
     rises = rises || other.rises;
     gaps += other.gaps;

@@ -7,6 +7,8 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "namespace/payload/contract.h"
 #include "namespace/traffic.h"
@@ -32,21 +34,36 @@ struct Evidence {
     std::map<std::string, std::uint64_t> clients;
     bool falls = false, rises = false;       ///< some number was below, above the one before it on its topic
     std::int64_t first_ms = 0, last_ms = 0;  ///< since 1970
-    std::uint64_t gaps = 0;                  ///< between samples of one topic
+    bool thinned = false;                    ///< samples stand for messages that are not shown
+    std::uint64_t gaps = 0;                  ///< between messages of one topic
     std::int64_t gap_max_ms = 0, gap_sum_ms = 0;
     std::uint64_t steady_topics = 0, unsteady_topics = 0, unknown_topics = 0;  ///< by how regular they come
     std::int64_t period_max_ms = 0;          ///< the longest gap on a topic that comes regularly
 
-    /// One sample of a topic; those of a topic come one after the other. `last_number` is kept by the caller.
-    void take(const TrafficSample& sample, std::optional<double>& last_number);
-    /// After the last sample of a topic: judges how regular it comes.
-    void end_topic();
     void merge(const Evidence& other);
 
     [[nodiscard]] std::uint64_t of(PayloadSpec::Format format) const {
         return formats[static_cast<std::size_t>(format)];
     }
     [[nodiscard]] std::uint64_t of(ValueType::Kind kind) const { return kinds[static_cast<std::size_t>(kind)]; }
+};
+
+/// Gathers the evidence of one topic, whose samples may come in any order of time.
+class TopicEvidence {
+public:
+    void take(const TrafficSample& sample);
+    /// After the last sample: judges how regular they come and which way the values go; forgets them.
+    Evidence end();
+    [[nodiscard]] const Evidence& so_far() const { return evidence_; }
+
+private:
+    static constexpr std::size_t series_max = 20'000;
+    void judge_times();
+    void judge_numbers();
+
+    Evidence evidence_;
+    std::vector<std::int64_t> times_;
+    std::vector<std::pair<std::int64_t, double>> numbers_;
 };
 
 /// The keys of a JSON object, sorted, as "batch, state"; empty: it is none.

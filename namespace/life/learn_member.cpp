@@ -47,14 +47,16 @@ double clean(double value) {
 }
 
 void set_range(const Evidence& seen, ValueType& value, std::string& comment) {
-    const std::uint64_t numbers = seen.of(Kind::number) + seen.of(Kind::integer);
+    // Samples that stand for more messages hold the extremes of all of them.
+    const std::uint64_t numbers =
+        seen.thinned ? seen.messages : std::min(seen.messages, seen.of(Kind::number) + seen.of(Kind::integer));
     const std::string span = number_text(*seen.min) + " to " + number_text(*seen.max);
     comment += ", " + (*seen.min < *seen.max ? span : "always " + number_text(*seen.min));
     if (numbers < samples_for_range || *seen.min >= *seen.max) {
         comment += "; too little for a range";
         return;
     }
-    if (seen.rises && !seen.falls && numbers >= samples_for_counter && *seen.min >= 0) {
+    if (seen.rises && !seen.falls && numbers >= samples_for_counter && seen.samples > 2 && *seen.min >= 0) {
         comment += ", only rising: a counter, without max";
         value.min = 0;
         return;
@@ -97,7 +99,7 @@ void set_unit(const Evidence& seen, ValueType& value, std::string& comment) {
 }
 
 void set_enumeration(const Evidence& seen, ValueType& value, std::string& comment) {
-    const std::uint64_t count = seen.of(Kind::string);
+    const std::uint64_t count = seen.thinned ? seen.messages : seen.of(Kind::string);
     const bool short_texts = std::all_of(seen.strings.begin(), seen.strings.end(), [](const std::string& text) {
         return text.size() <= enum_bytes_max && text.find('\\') == std::string::npos && !text.empty();
     });
@@ -146,7 +148,7 @@ Kind kind_of(const Evidence& seen, std::string& comment) {
     const std::uint64_t whole = seen.of(Kind::integer), real = seen.of(Kind::number);
     if (different == 2 && whole > 0 && real > 0) return Kind::number;
     if (different == 1) {
-        if (found == Kind::integer && whole < samples_for_integer) {
+        if (found == Kind::integer && (seen.thinned ? seen.messages : whole) < samples_for_integer) {
             comment += ", so far whole numbers";
             return Kind::number;
         }
@@ -213,7 +215,16 @@ MemberGuess guess(std::string_view path, const MemberSeen& seen, Loosened loosen
     }
     if (loosened != Loosened::no) comment += "; LOOSENED, its own traffic breaks anything stricter";
     out.kind = must_be_metric ? MemberKind::metric : member_kind(path, seen, out.format, comment);
-    if (out.kind == MemberKind::metric && comes_regularly(evidence)) out.every = nice_duration(evidence.period_max_ms);
+    if (out.kind != MemberKind::metric || !comes_regularly(evidence)) return out;
+    if (!evidence.thinned) {
+        out.every = nice_duration(evidence.period_max_ms);
+    } else if (out.value.kind == ValueType::Kind::number || out.value.kind == ValueType::Kind::integer) {
+        out.every = nice_duration(evidence.period_max_ms);
+        comment += "; every is twice the mean period";
+    } else {
+        comment += ", every " + nice_duration(evidence.gap_sum_ms / static_cast<std::int64_t>(std::max<std::uint64_t>(evidence.gaps, 1))) +
+                   " on average";
+    }
     return out;
 }
 

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <functional>
-#include <optional>
 
 #include "namespace/model/text.h"
 #include "namespace/topic.h"
@@ -49,10 +48,10 @@ public:
         shape_.last_ms = std::max(shape_.last_ms, sample.at_ms);
         if (!level_) return;
         shape_.messages += sample.messages;
-        level_->evidence->take(sample, last_number_);
+        gathering_.take(sample);
     }
     void end() {
-        if (level_) level_->evidence->end_topic();
+        if (level_) level_->evidence->merge(gathering_.end());
         level_ = nullptr;
     }
 
@@ -60,7 +59,6 @@ private:
     void begin_topic(std::string_view topic) {
         end();
         topic_ = topic;
-        last_number_.reset();
         if (!is_utf8(topic)) return;
         if (topic.starts_with("spBv1.0/")) {
             shape_.exempt.emplace("spBv1.0/#", "Sparkplug B; place its groups with sparkplug:");
@@ -102,7 +100,7 @@ private:
     Shape& shape_;
     std::string topic_;
     Level* level_ = nullptr;
-    std::optional<double> last_number_;
+    TopicEvidence gathering_;
 };
 
 template <class Visit>
