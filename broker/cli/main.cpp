@@ -8,6 +8,7 @@
 #include <CLI/CLI.hpp>
 
 #include "broker/cli/commands.h"
+#include "broker/cli/model_commands.h"
 #include "broker/version.h"
 
 namespace {
@@ -39,6 +40,7 @@ struct CommandLine {
     std::uint64_t count = 0;
     bool stats = false, dry_run = false, moved = false, end = false;
     Publication publication;
+    ModelCommands model;
 
     void add_common(CLI::App& app);
     void add_namespace(CLI::App& app);
@@ -130,6 +132,7 @@ int main(int argc, char** argv) {
     line.add_namespace(app);
     line.add_clients(app);
     line.add_messages(app);
+    line.model.add(app, line.action);
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
