@@ -41,13 +41,13 @@ bench-smoke           120
 build-asan           1500
 asan-unit             900
 asan-e2e              900
+fuzz                 3600
 build-tsan           1500
 tsan-unit             900
 tsan-e2e              900
-build-fuzz            900
-fuzz                 3600
 '
-asan_targets=(trunkline trunkline_tests trunkline_net_tests trunkline_admin_tests trunkline_fault_tests)
+asan_targets=(trunkline trunkline_tests trunkline_net_tests trunkline_admin_tests trunkline_fault_tests
+              fuzzers fuzz_corpus)
 tsan_targets=(trunkline trunkline_tests trunkline_net_tests)
 export ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1
 export UBSAN_OPTIONS=print_stacktrace=1
@@ -156,16 +156,15 @@ step_tsan-e2e() {
         "$bench connect --count 500 --subscribe"
 }
 
-step_build-fuzz() { build fuzz fuzzers fuzz_corpus; }
 # One target for a while; prints what it did, or why it ended.
 fuzz_one() {
     local name seeds=()
     name=$(basename "$1")
-    [ "$name" != fuzz_decode ] || seeds=(build/fuzz/corpus/packets)
+    [ "$name" != fuzz_decode ] || seeds=(build/asan/corpus/packets)
     [ "$name" != fuzz_model ] || seeds=(deploy/examples tests/namespace)
-    mkdir -p "build/fuzz/found/$name"
+    mkdir -p "build/asan/found/$name"
     if "$1" -max_total_time="$TRUNKLINE_FUZZ_SECONDS" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
-        -artifact_prefix="$logs/$name-" "build/fuzz/found/$name" "${seeds[@]}" >"$logs/$name.log" 2>&1; then
+        -artifact_prefix="$logs/$name-" "build/asan/found/$name" "${seeds[@]}" >"$logs/$name.log" 2>&1; then
         echo "$name: $(grep '^Done' "$logs/$name.log")"
     else
         echo "$name found something:"
@@ -176,7 +175,7 @@ fuzz_one() {
 step_fuzz() {
     export logs
     export -f fuzz_one
-    printf '%s\n' build/fuzz/bin/fuzz_* | xargs -P "$(nproc)" -I{} bash -c 'fuzz_one {}'
+    printf '%s\n' build/asan/bin/fuzz_* | xargs -P "$(nproc)" -I{} bash -c 'fuzz_one {}'
 }
 
 free_ports() {

@@ -123,7 +123,7 @@ bool Shard::take_packet_id(Client& client, const mqtt::Publish& packet) {
         if (session.inbound.contains(packet.packet_id)) {  // a repetition [MQTT-4.3.3-10]
             if (client.pending_log > 0) {
                 await(&client, Wait::refusal) = {
-                    &client, Wait::refusal, 2, Reason::success, packet.packet_id, 0, nullptr};
+                    &client, Wait::refusal, 2, Reason::success, packet.packet_id, no_op, nullptr};
             } else {
                 send_answer(client, 2, packet.packet_id, Reason::success, {});
             }

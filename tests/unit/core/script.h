@@ -47,6 +47,7 @@ public:
                std::uint32_t bytes) override {
         fetches_.push_back({shard, session, owner, from_n, bytes});
     }
+    void inspect(std::function<void(const store::Store* store)> look) override { look(&store_); }
     [[nodiscard]] Health health() const override { return {}; }
 
     bool growth_allowed = true;          ///< false: what needs space is refused with no_space

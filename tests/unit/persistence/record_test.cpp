@@ -37,6 +37,26 @@ OpBatch every_kind() {
     batch.add(WillSentOp{4});
     batch.add(RestartOp{9});
     batch.add(DropRetainedOp{"a/b"});
+    QuarantineOp quarantine;
+    quarantine.qos = 1;
+    quarantine.retain = true;
+    quarantine.inbound_id = 7;
+    quarantine.publisher = 8;
+    quarantine.at_ms = 9;
+    quarantine.expires_at_ms = 10;
+    quarantine.topic = "a/B";
+    quarantine.properties = std::string_view("\x01\x01", 2);
+    quarantine.payload = "200";
+    quarantine.client_id = "edge";
+    quarantine.user = "anna";
+    quarantine.rule = "TL-3102";
+    quarantine.text = "value 200 is above max 120";
+    quarantine.at = "/value";
+    quarantine.expected = "at most 120";
+    quarantine.fix = "correct it";
+    batch.add(quarantine);
+    batch.add(DropQuarantinedOp{11, true});
+    batch.add(ModelOp{12, 13, "acme", "1.0.0", "0123", "plant.yaml", "anna", "because", "trunkline: 1\n"});
     return batch;
 }
 
@@ -56,6 +76,9 @@ bool readable(std::string_view bytes) {
         case OpKind::will_sent: return read_will_sent(bytes).has_value();
         case OpKind::restart: return read_restart(bytes).has_value();
         case OpKind::drop_retained: return read_drop_retained(bytes).has_value();
+        case OpKind::quarantine: return read_quarantine(bytes).has_value();
+        case OpKind::drop_quarantined: return read_drop_quarantined(bytes).has_value();
+        case OpKind::model: return read_model(bytes).has_value();
     }
     return false;
 }
@@ -77,7 +100,7 @@ TEST_CASE("every operation is read back as it was written", "[persistence][recor
     const OpBatch batch = every_kind();
     const auto ops = split(batch);
     REQUIRE(ops.size() == batch.count());
-    REQUIRE(ops.size() == 11);
+    REQUIRE(ops.size() == 14);
 
     const auto publish = read_publish(ops[0]);
     REQUIRE(publish);
@@ -122,6 +145,21 @@ TEST_CASE("every operation is read back as it was written", "[persistence][recor
     CHECK(read_will_sent(ops[8])->session == 4);
     CHECK(read_restart(ops[9])->epoch == 9);
     CHECK(read_drop_retained(ops[10])->topic == "a/b");
+    const auto quarantine = read_quarantine(ops[11]);
+    REQUIRE(quarantine);
+    CHECK((quarantine->qos == 1 && quarantine->retain && quarantine->inbound_id == 7 && quarantine->publisher == 8));
+    CHECK((quarantine->at_ms == 9 && quarantine->expires_at_ms == 10));
+    CHECK((quarantine->topic == "a/B" && quarantine->properties.size() == 2 && quarantine->payload == "200"));
+    CHECK((quarantine->client_id == "edge" && quarantine->user == "anna" && quarantine->rule == "TL-3102"));
+    CHECK((quarantine->text == "value 200 is above max 120" && quarantine->at == "/value"));
+    CHECK((quarantine->expected == "at most 120" && quarantine->fix == "correct it"));
+    const auto dropped = read_drop_quarantined(ops[12]);
+    CHECK((dropped && dropped->id == 11 && dropped->if_published));
+    const auto model = read_model(ops[13]);
+    REQUIRE(model);
+    CHECK((model->applied_ms == 12 && model->rolled_back_from == 13 && model->name == "acme"));
+    CHECK((model->version == "1.0.0" && model->hash == "0123" && model->file == "plant.yaml"));
+    CHECK((model->who == "anna" && model->why == "because" && model->source == "trunkline: 1\n"));
 }
 
 TEST_CASE("an operation cut off anywhere is refused", "[persistence][record]") {
