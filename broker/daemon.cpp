@@ -95,6 +95,9 @@ std::string Daemon::start() {
     log_ = std::make_unique<EmbeddedLog>(log_options, *state_, *store_, *broker_);
     broker_->attach(*log_);
     if (const auto status = log_->start(); !status.ok()) return "the log cannot be started: " + status.detail;
+    browse_ = std::make_unique<Browse>(*broker_, [this] { return broker_->governance().model(); });
+    broker_->attach(*browse_);
+    browse_->start();
     if (std::string wrong = start_admin(); !wrong.empty()) return wrong;
     std::vector<ShardApi*> apis;
     for (std::uint32_t shard = 0; shard < shards; ++shard) apis.push_back(&broker_->shard(shard));
@@ -149,6 +152,9 @@ std::string Daemon::start_admin() {
             return std::vector<admin::Alarm>{{"disk", resources_->disk_alarm()},
                                              {"memory", resources_->memory_alarm()}};
         },
+        .traffic = [this] { return browse_->traffic(); },
+        .explain_access = {},
+        .browse = browse_.get(),
         .config_json = [this] { return config_text(); },
         .version = version,
         .started_wall_ms = admin::wall_ms(),
@@ -252,6 +258,7 @@ void Daemon::begin_stop() {
 void Daemon::finish_stop() {
     readiness_.listening = false;
     admin_->stop();
+    browse_->stop();
     net_->stop();
     log_->stop();
     log(Level::info, "stopped");

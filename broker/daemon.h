@@ -8,6 +8,7 @@
 
 #include "broker/admin/server.h"
 #include "broker/core/broker.h"
+#include "broker/core/browse.h"
 #include "broker/core/config.h"
 #include "broker/core/embedded_log.h"
 #include "broker/core/state.h"
@@ -70,6 +71,7 @@ private:
     std::unique_ptr<ResourceWatch> resources_;
     std::unique_ptr<State> state_;
     std::unique_ptr<EmbeddedLog> log_;
+    std::unique_ptr<Browse> browse_;
     std::unique_ptr<admin::Sources> sources_;
     std::shared_ptr<const uns::Model> model_to_store_;
     admin::Readiness readiness_;

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "broker/admin/model_api.h"
+#include "broker/admin/namespace_api.h"
 #include "broker/admin/namespace_json.h"
 #include "broker/admin/process_stats.h"
 #include "namespace/topic.h"
@@ -177,33 +178,6 @@ void kick_client(const ApiContext& context, const Request& request, const Reply&
     });
 }
 
-void get_tree(const ApiContext& context, const Request& request, const Reply& reply) {
-    Response wrong;
-    const auto depth = number_parameter(request, "depth", 1, 1, 1'024, wrong);
-    const auto limit = depth ? number_parameter(request, "limit", page_default, 1, page_max, wrong) : std::nullopt;
-    if (!depth || !limit) return reply(wrong);
-    const auto path = request.get("path");
-    const auto cursor = request.get("cursor");
-    if (path && uns::has_wildcard(*path)) return reply(bad_parameter("path", "a path has no wildcard"));
-    const std::optional<std::string_view> root = path ? std::optional<std::string_view>(*path) : std::nullopt;
-    const std::optional<std::string_view> after = cursor ? std::optional<std::string_view>(*cursor) : std::nullopt;
-    TreePage page = tree_page(context.sources.broker.retained(), root, *depth, *limit, after, wall_ms());
-    Json json = {{"nodes", std::move(page.nodes)}};
-    if (page.cursor) json["cursor"] = *page.cursor;
-    reply(json_response(json));
-}
-
-void get_topic(const ApiContext& context, const Request& request, const Reply& reply) {
-    const auto topic = request.get("topic");
-    if (!topic || !uns::is_valid_topic_name(*topic)) return reply(bad_parameter("topic", "name a topic"));
-    const auto message = context.sources.broker.retained().get(*topic);
-    const std::int64_t expires = message ? message->fields().expires_at_ms : 0;
-    if (!message || (expires && expires <= wall_ms())) {
-        return reply(problem(404, "not-found", "No retained message", "\"" + *topic + "\" has no retained message"));
-    }
-    reply(json_response(retained_json(*topic, *message)));
-}
-
 void get_retained(const ApiContext& context, const Request& request, const Reply& reply) {
     Response wrong;
     const auto limit = number_parameter(request, "limit", page_default, 1, page_max, wrong);
@@ -350,14 +324,7 @@ Handler bind(const ApiContext& context, Function function) {
 }
 
 void add_namespace(Router& router, const ApiContext& context) {
-    router.add({"GET", "/api/v1/namespace/tree", "The tree of topics with their values, page by page",
-                Route::Access::token,
-                {{"path", "query", "string", false, "show what is below this topic; absent: everything"},
-                 {"depth", "query", "integer", false, "levels below the path, 1 unless told"},
-                 limit_parameter, cursor_parameter},
-                "application/json", bind(context, get_tree)});
-    router.add({"GET", "/api/v1/namespace/get", "The retained message of a topic", Route::Access::token,
-                {{"topic", "query", "string", true, "the topic"}}, "application/json", bind(context, get_topic)});
+    add_namespace_routes(router, context);
     Route watch{"GET", "/api/v1/namespace/watch", "Messages as they come, as server-sent events",
                 Route::Access::token, {{"filter", "query", "string", true, "an MQTT topic filter"}},
                 "text/event-stream"};

@@ -5,7 +5,7 @@
 #include "broker/admin/router.h"
 #include "broker/admin/sources.h"
 #include "broker/admin/totals.h"
-#include "broker/admin/worker.h"
+#include "broker/admin/long_jobs.h"
 
 namespace trunkline::admin {
 
@@ -14,7 +14,7 @@ struct ApiContext {
     Sources& sources;
     Readiness& readiness;
     Meter& meter;
-    Worker& worker;
+    LongJobs& long_jobs;
 };
 
 [[nodiscard]] Router make_router(ApiContext context);

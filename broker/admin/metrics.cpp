@@ -163,6 +163,32 @@ void add_store(Families& out, const Snapshot& now) {
     }
 }
 
+void add_namespace(Families& out, const Snapshot::Live& live) {
+    out.gauge("namespace_nodes", "Topics, and levels that the model has, by what they are.");
+    for (std::size_t kind = 0; kind < live.tree.kinds.size(); ++kind) {
+        const auto name = uns::to_string(static_cast<uns::Meaning::Kind>(kind));
+        out.value(live.tree.kinds[kind], {{"kind", std::string(name)}});
+    }
+    out.gauge("stale_metrics", "Metrics without a value for three periods.").value(live.tree.stale);
+    out.gauge("silent_metrics", "Metrics of the model without any value yet.").value(live.tree.silent);
+    out.gauge("live_topics", "Topics that browsing knows.").value(live.tree.topics);
+    out.gauge("live_values", "Topics whose last value is not retained.").value(live.tree.live_values);
+    out.gauge("live_bytes", "Memory of last values that are not retained.").value(live.tree.live_bytes);
+    out.gauge("live_index_bytes", "Memory of what finds topics and counts their messages.")
+        .value(live.tree.index_bytes);
+    out.counter("live_refused_total", "Messages whose topic browsing did not take for want of room.")
+        .value(live.tree.refused_topics);
+    out.counter("live_evicted_total", "Topics that made room for others in browsing.").value(live.tree.evicted_topics);
+    out.counter("live_left_out_total", "Messages browsing was not told of: too many topics at once.")
+        .value(live.left_out);
+    out.gauge("live_sample_bytes", "Memory of messages kept for learning and planning.").value(live.samples.bytes);
+    out.gauge("live_sampled_topics", "Topics with messages kept for learning and planning.")
+        .value(live.samples.topics);
+    out.gauge("live_unsampled_topics", "Topics without, since there was no room.").value(live.samples.topics_left_out);
+    out.counter("namespace_events_dropped_total", "Messages below $UNS that subscribers did not get: too many at once.")
+        .value(live.events_dropped);
+}
+
 void add_process(Families& out, const Snapshot& now) {
     const ProcessStats& process = now.process;
     out.unprefixed("process_cpu_seconds_total", "User and system time.", true).value(process.cpu_seconds);
@@ -189,6 +215,7 @@ public:
         add_traffic(out, now_.totals);
         add_clients(out, now_);
         add_store(out, now_);
+        if (now_.live) add_namespace(out, *now_.live);
         add_process(out, now_);
         return out.take();
     }

@@ -24,6 +24,12 @@ struct Snapshot {
     bool draining = false;
     std::optional<CommitNumbers> commits;
     std::optional<StoreNumbers> store;
+    struct Live {
+        uns::LiveTree::Numbers tree;
+        uns::SampleStore::Numbers samples;
+        std::uint64_t left_out = 0, events_dropped = 0;
+    };
+    std::optional<Live> live;
     ProcessStats process;
     std::int64_t started_wall_ms = 0;
 };

@@ -21,7 +21,7 @@ broker::Governance& governance(const ApiContext& context) { return context.sourc
 
 /// Runs on the worker; the caller hears at once when too much waits there.
 void post(const ApiContext& context, const Reply& reply, std::function<Response()> job) {
-    const bool taken = context.worker.post([job = std::move(job), reply] {
+    const bool taken = context.long_jobs.post([job = std::move(job), reply] {
         Response answer = problem(500, "internal", "The request failed", "see the log");
         try {
             answer = job();
@@ -152,7 +152,7 @@ void put_model(const ApiContext& context, const Request& request, const Reply& r
             reply(json_response(json));
         });
     };
-    if (!context.worker.post(std::move(job))) {
+    if (!context.long_jobs.post(std::move(job))) {
         reply(problem(503, "busy", "Too much is being worked out already", "try again in a moment"));
     }
 }
@@ -228,10 +228,10 @@ void post_rollback(const ApiContext& context, const Request& request, const Repl
 /// Recent traffic, which ends early when the broker stops.
 uns::Traffic traffic_of(const ApiContext& context) {
     const uns::Traffic traffic = context.sources.traffic ? context.sources.traffic() : uns::Traffic();
-    Worker& worker = context.worker;
-    return [traffic, &worker](const uns::TrafficVisit& visit) {
+    LongJobs& long_jobs = context.long_jobs;
+    return [traffic, &long_jobs](const uns::TrafficVisit& visit) {
         if (!traffic) return;
-        traffic([&](const uns::TrafficSample& sample) { return !worker.stopping() && visit(sample); });
+        traffic([&](const uns::TrafficSample& sample) { return !long_jobs.stopping() && visit(sample); });
     };
 }
 

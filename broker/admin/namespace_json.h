@@ -1,7 +1,6 @@
-// The namespace as JSON: messages, and the tree page by page.
+// Messages as JSON.
 #pragma once
 
-#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -18,17 +17,6 @@ void add_payload(Json& json, std::string_view payload, std::size_t most = std::s
 void add_properties(Json& json, std::string_view properties);
 /// A retained message with everything that is known of it.
 [[nodiscard]] Json retained_json(std::string_view topic, const uns::RetainedMessage& message);
-
-struct TreePage {
-    Json nodes = Json::array();             ///< in topic order, a parent before its children
-    std::optional<std::string> cursor;      ///< the next page's `after`; absent: this was the last
-};
-
-/// Nodes below `root` (nullopt: all), down to `depth` levels, at most `limit`, after the node `after` (a cursor of an
-/// earlier page; it need not exist any more). Values of `now_ms` or older are left out as expired.
-[[nodiscard]] TreePage tree_page(const uns::RetainedTree& tree, std::optional<std::string_view> root,
-                                 std::size_t depth, std::size_t limit, std::optional<std::string_view> after,
-                                 std::int64_t now_ms);
 
 [[nodiscard]] std::string base64(std::string_view bytes);
 /// nullopt when it is not base64.

@@ -78,7 +78,7 @@ http::response<http::string_body> to_beast(Response response, const HttpRequest&
 
 struct AdminServer::Impl : std::enable_shared_from_this<Impl> {
     Impl(Sources& from, Readiness& ready)
-        : sources(from), readiness(ready), sys(from), router(make_router({from, ready, meter, worker})) {}
+        : sources(from), readiness(ready), sys(from), router(make_router({from, ready, meter, long_jobs})) {}
 
     /// A reply that may come from any thread, waited for on ours.
     struct Pending {
@@ -103,7 +103,7 @@ struct AdminServer::Impl : std::enable_shared_from_this<Impl> {
     Readiness& readiness;
     Meter meter;
     SysTopics sys;
-    Worker worker;                       // before the router, whose handlers use it
+    LongJobs long_jobs;                    // before the router, whose handlers use it
     Router router;
     std::unique_ptr<asio::io_context> context_owner = std::make_unique<asio::io_context>(1);
     asio::io_context& context = *context_owner;
@@ -434,7 +434,7 @@ std::vector<Problem> AdminServer::reload(const broker::AdminConfig& config) {
 void AdminServer::stop() {
     Impl& impl = *impl_;
     if (impl.stopping.exchange(true)) return;
-    impl.worker.stop();
+    impl.long_jobs.stop();
     impl.context.stop();
     if (impl.thread.joinable()) impl.thread.join();
     impl.tcp.reset();

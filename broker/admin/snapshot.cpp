@@ -26,6 +26,10 @@ Snapshot take_snapshot(const Sources& sources, const Readiness& readiness) {
     now.draining = broker.draining().has_value();
     if (sources.commits) now.commits = sources.commits();
     if (sources.store) now.store = sources.store();
+    if (const broker::Browse* browse = sources.browse) {
+        now.live = Snapshot::Live{browse->tree().numbers(), browse->samples().numbers(),
+                                  broker.left_out_of_browsing(), browse->dropped()};
+    }
     now.process = process_stats();
     now.started_wall_ms = sources.started_wall_ms;
     return now;

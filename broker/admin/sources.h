@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "broker/core/broker.h"
+#include "broker/core/browse.h"
 #include "namespace/traffic.h"
 
 namespace trunkline::admin {
@@ -69,6 +70,7 @@ struct Sources {
     std::function<uns::Traffic()> traffic = {};
     /// What access control says; absent: it is not configured.
     std::function<AccessAnswer(const AccessQuestion& question)> explain_access = {};
+    broker::Browse* browse = nullptr;             ///< the live tree; null: there is none
     std::function<std::string()> config_json;     ///< the effective configuration, secrets masked
     std::string version;
     std::int64_t started_wall_ms = 0, started_steady_ms = 0;

@@ -1,56 +1,15 @@
 #include "broker/cli/commands.h"
 
 #include <algorithm>
-#include <chrono>
 #include <fstream>
 #include <functional>
 #include <iostream>
 #include <iterator>
-#include <map>
+
+#include "broker/cli/fields.h"
 
 namespace trunkline::cli {
 namespace {
-
-std::int64_t now_ms() {
-    using namespace std::chrono;
-    return duration_cast<milliseconds>(system_clock::now().time_since_epoch()).count();
-}
-
-std::string text_of(const Json& json, const char* key) {
-    const auto at = json.find(key);
-    if (at == json.end()) return {};
-    return at->is_string() ? at->get<std::string>() : at->dump();
-}
-
-std::uint64_t number_of(const Json& json, const char* key) {
-    const auto at = json.find(key);
-    return at != json.end() && at->is_number() ? at->get<std::uint64_t>() : 0;
-}
-
-std::string age_since(const Json& json, const char* key) {
-    return duration_text((now_ms() - static_cast<std::int64_t>(number_of(json, key))) / 1'000);
-}
-
-std::string payload_of(const Json& message) {
-    std::string text = text_of(message, "payload");
-    if (message.contains("encoding")) text = "base64:" + text;
-    if (message.contains("truncated")) text += "...";
-    return text;
-}
-
-/// All pages of a list; `target` already has a query.
-void for_each_page(const Server& server, const std::string& target, const char* list,
-                   const std::function<void(const Json&)>& visit) {
-    std::string cursor;
-    while (true) {
-        const std::string at = cursor.empty() ? target : target + "&cursor=" + percent_encode(cursor);
-        const Json page = request(server, "GET", at);
-        if (!page.contains(list)) throw Failure(exit_no_connection, "the broker's answer has no " + std::string(list));
-        for (const Json& entry : page[list]) visit(entry);
-        if (!page.contains("cursor")) return;
-        cursor = page["cursor"].get<std::string>();
-    }
-}
 
 void status_line(const char* name, const std::string& text) {
     std::cout << "  " << name << std::string(14 - std::char_traits<char>::length(name), ' ') << printable(text) << '\n';
@@ -110,57 +69,6 @@ void print_status(const Tool& tool, const Json& json) {
     }
 }
 
-std::size_t level_of(const std::string& topic) {
-    return static_cast<std::size_t>(std::count(topic.begin(), topic.end(), '/'));
-}
-
-void print_tree_stats(const Tool& tool, const std::vector<Json>& nodes, std::size_t first_level) {
-    struct Level {
-        std::uint64_t nodes = 0, values = 0, bytes = 0;
-    };
-    std::map<std::size_t, Level> levels;
-    for (const Json& node : nodes) {
-        Level& level = levels[level_of(text_of(node, "topic")) - first_level + 1];
-        ++level.nodes;
-        if (!node.contains("value")) continue;
-        ++level.values;
-        level.bytes += number_of(node["value"], "bytes");
-    }
-    if (tool.out.format() != Format::table) {
-        Json list = Json::array();
-        for (const auto& [depth, level] : levels) {
-            list.push_back({{"level", depth}, {"nodes", level.nodes}, {"values", level.values},
-                            {"bytes", level.bytes}});
-        }
-        return tool.out.value(list);
-    }
-    std::vector<std::vector<std::string>> rows;
-    for (const auto& [depth, level] : levels) {
-        rows.push_back({std::to_string(depth), std::to_string(level.nodes), std::to_string(level.values),
-                        bytes_text(level.bytes)});
-    }
-    tool.out.table({"LEVEL", "NODES", "VALUES", "BYTES"}, std::move(rows));
-}
-
-void print_tree(const Tool& tool, const std::vector<Json>& nodes, std::size_t first_level) {
-    for (const Json& node : nodes) {
-        const std::size_t depth = level_of(text_of(node, "topic")) - first_level;
-        const std::string name = printable(text_of(node, "name"));
-        std::string line = std::string(2 * depth, ' ') + (name.empty() ? "(empty)" : name);
-        std::string value;
-        if (node.contains("value")) {
-            value = "  " + printable(payload_of(node["value"]));
-            const std::string age = "  " + age_since(node["value"], "stored_at_ms");
-            const std::size_t used = columns_of(line) + columns_of(age);
-            if (tool.out.width() != 0) value = tool.out.width() > used + 8 ? cut(value, tool.out.width() - used) : "";
-            value += age;
-        } else if (node.value("has_children", false)) {
-            line += "/";
-        }
-        std::cout << line << tool.out.colour("36", value) << '\n';
-    }
-}
-
 Json message_of(const Publication& publication) {
     std::string payload = publication.message;
     if (!publication.file.empty()) {
@@ -199,33 +107,6 @@ int status(const Tool& tool) {
         tool.out.value(json);
     }
     return json.value("healthy", false) ? exit_ok : exit_findings;
-}
-
-int tree(const Tool& tool, const std::string& path, std::uint32_t depth, bool stats) {
-    std::string target = "/api/v1/namespace/tree?limit=5000&depth=" + std::to_string(depth);
-    if (!path.empty()) target += "&path=" + percent_encode(path);
-    std::vector<Json> nodes;
-    for_each_page(tool.server, target, "nodes", [&](const Json& node) { nodes.push_back(node); });
-    const std::size_t first_level = path.empty() ? 0 : level_of(path) + 1;
-    if (stats) {
-        print_tree_stats(tool, nodes, first_level);
-    } else if (tool.out.format() == Format::table) {
-        print_tree(tool, nodes, first_level);
-    } else {
-        tool.out.value(Json(nodes));
-    }
-    return nodes.empty() ? exit_findings : exit_ok;
-}
-
-int get(const Tool& tool, const std::string& topic) {
-    const Json json = request(tool.server, "GET", "/api/v1/namespace/get?topic=" + percent_encode(topic));
-    if (tool.out.format() != Format::table) {
-        tool.out.value(json);
-    } else {
-        const std::string payload = payload_of(json);
-        std::cout << (tool.out.terminal() ? printable(payload, true) : payload) << '\n';
-    }
-    return exit_ok;
 }
 
 int watch(const Tool& tool, const std::string& filter, std::uint64_t count) {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "broker/cli/http_client.h"
 #include "broker/cli/output.h"
@@ -17,7 +18,17 @@ struct Tool {
 
 int status(const Tool& tool);
 int tree(const Tool& tool, const std::string& path, std::uint32_t depth, bool stats);
+/// One level: what is right below `path`, "" for the first.
+int list(const Tool& tool, const std::string& path);
 int get(const Tool& tool, const std::string& topic);
+struct Search {
+    std::vector<std::string> words;
+    std::string type, unit, owner, kind;
+    bool stale = false;
+    std::uint32_t most = 100;                 // topics to show
+};
+int find(const Tool& tool, const Search& search);
+int meta(const Tool& tool, const std::string& topic);
 /// Ends after `count` messages; 0: never.
 int watch(const Tool& tool, const std::string& filter, std::uint64_t count);
 int clients_list(const Tool& tool);

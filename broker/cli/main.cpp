@@ -41,6 +41,7 @@ struct CommandLine {
     bool stats = false, dry_run = false, moved = false, end = false;
     Publication publication;
     ModelCommands model;
+    Search search;
 
     void add_common(CLI::App& app);
     void add_namespace(CLI::App& app);
@@ -65,12 +66,30 @@ void CommandLine::add_common(CLI::App& app) {
 
 void CommandLine::add_namespace(CLI::App& app) {
     on(app.add_subcommand("status", "health, rates, backlog and disk, in one screen"), status);
-    auto* tree_command = app.add_subcommand("tree", "the namespace with its last values");
+    auto* tree_command = app.add_subcommand("tree", "the namespace with kinds, types, last values and their age");
     tree_command->add_option("PATH", path, "show what is below this topic");
     tree_command->add_option("-L,--levels", depth, "levels to show")->check(CLI::Range(1U, 1'024U))->type_name("N");
-    tree_command->add_flag("--stats", stats, "counts per level instead");
+    tree_command->add_flag("--stats", stats, "figures per level instead");
     on(tree_command, [this](const Tool& tool) { return tree(tool, path, depth, stats); });
-    auto* get_command = app.add_subcommand("get", "the retained message of a topic");
+    auto* list_command = app.add_subcommand("ls", "one level of the namespace");
+    list_command->add_option("PATH", path, "show what is right below this topic");
+    on(list_command, [this](const Tool& tool) { return list(tool, path); });
+    auto* find_command = app.add_subcommand("find", "topics by words, type, unit, owner, kind or staleness");
+    find_command->add_option("WORDS", search.words, "all of them are in the topic or its description");
+    find_command->add_option("--type", search.type, "of the value, or of the asset: number, filler, filler@2")
+        ->type_name("T");
+    find_command->add_option("--unit", search.unit, "UCUM code")->type_name("U");
+    find_command->add_option("--owner", search.owner, "a part of the owner")->type_name("O");
+    find_command->add_option("--kind", search.kind, "asset, metric, event, command, structure, part, open, unknown")
+        ->type_name("K");
+    find_command->add_flag("--stale", search.stale, "only what is stale or silent");
+    find_command->add_option("-n,--limit", search.most, "topics to show")->check(CLI::Range(1U, 1'000'000U))
+        ->type_name("N");
+    on(find_command, [this](const Tool& tool) { return find(tool, search); });
+    auto* meta_command = app.add_subcommand("meta", "what the model says of a topic or level, and how it lives");
+    meta_command->add_option("TOPIC", topic, "topic")->required();
+    on(meta_command, [this](const Tool& tool) { return meta(tool, topic); });
+    auto* get_command = app.add_subcommand("get", "the last value of a topic");
     get_command->add_option("TOPIC", topic, "topic")->required();
     on(get_command, [this](const Tool& tool) { return get(tool, topic); });
     auto* watch_command = app.add_subcommand("watch", "messages as they come");

@@ -75,15 +75,26 @@ std::string about(const Json& model) {
            counted(count_in(model, "members"), "member");
 }
 
+/// The broker knows a model by the name of its file alone: where it lay says nothing to others.
+std::string base_name(const std::string& file) {
+    const std::size_t slash = file.rfind('/');
+    return slash == std::string::npos || slash + 1 == file.size() ? file : file.substr(slash + 1);
+}
+
 /// As request(), with the problems of a model told one by one. nullopt: they were.
 std::optional<Json> send_model(const Tool& tool, const char* method, const std::string& target, const std::string& file,
                                const std::string& yaml) {
-    const std::string query = (target.find('?') == std::string::npos ? "?file=" : "&file=") + percent_encode(file);
+    const std::string query = (target.find('?') == std::string::npos ? "?file=" : "&file=") + percent_encode(base_name(file));
     try {
         return request(tool.server, method, target + query, yaml);
     } catch (const Failure& failure) {
         if (!failure.problem.contains("problems")) throw;
-        tell_problems(tool, file, failure.problem["problems"]);
+        Json problems = failure.problem["problems"];
+        for (Json& problem : problems) {   // here people want to go to the line
+            const std::string place = text_in(problem, "place");
+            if (place.starts_with(base_name(file) + ":")) problem["place"] = file + place.substr(base_name(file).size());
+        }
+        tell_problems(tool, file, problems);
         return std::nullopt;
     }
 }

@@ -35,6 +35,10 @@ Broker::~Broker() = default;
 void Broker::attach(CommitLog& log) { log_ = &log; }
 void Broker::attach(std::unique_ptr<auth::Authenticator> authenticator) { authenticator_ = std::move(authenticator); }
 
+void Broker::attach(LiveSink& sink) {
+    for (const auto& shard : shards_) shard->feed.attach(sink);
+}
+
 ShardApi& Broker::shard(std::uint32_t index) { return *shards_.at(index); }
 const Counters& Broker::counters(std::uint32_t shard) const { return shards_.at(shard)->counters; }
 
@@ -43,6 +47,14 @@ std::uint64_t Broker::subscription_count() const {
     for (const auto& shard : shards_) count += shard->counters.subscriptions.get();
     return count;
 }
+
+std::uint64_t Broker::left_out_of_browsing() const {
+    std::uint64_t count = 0;
+    for (const auto& shard : shards_) count += shard->feed.left_out.get();
+    return count;
+}
+
+bool Broker::wants_news(std::string_view topic) const { return filters_->wants_news(topic); }
 
 std::uint64_t Broker::durable_session_count() const { return registry_->durable_count(); }
 

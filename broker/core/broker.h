@@ -27,6 +27,7 @@ class Registry;
 class FilterIndex;
 struct Refused;
 class Shard;
+class LiveSink;
 struct MailBody;
 
 /// A connected client or an offline session, as `clients ls` and `sessions ls` show it.
@@ -73,6 +74,8 @@ public:
     void attach(CommitLog& log);
     /// Before any shard runs: who may connect. Without a call clients may be anonymous as the configuration says.
     void attach(std::unique_ptr<auth::Authenticator> authenticator);
+    /// Before any shard runs: who gets to know what is published. The sink must outlive the shards' work.
+    void attach(LiveSink& sink);
     /// Before any shard runs: `failed(peer)` is called, on any shard's thread, for each connection that ends before its
     /// CONNECT is accepted through the peer's own fault.
     void on_connect_failure(std::function<void(const PeerAddress& peer)> failed) {
@@ -87,6 +90,10 @@ public:
     [[nodiscard]] const Counters& counters(std::uint32_t shard) const;
     [[nodiscard]] std::uint64_t subscription_count() const;
     [[nodiscard]] std::uint64_t durable_session_count() const;
+    /// Messages that browsing was not told of: too many topics at once.
+    [[nodiscard]] std::uint64_t left_out_of_browsing() const;
+    /// Thread safe. Somebody may get a message on `topic`, which is below $UNS.
+    [[nodiscard]] bool wants_news(std::string_view topic) const;
 
     /// Thread safe. Runs `visit` once for every connected client, on the shards' threads, then `done` on the last of
     /// them. For administration: the shards do nothing else meanwhile.

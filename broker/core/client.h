@@ -16,6 +16,7 @@
 
 #include "auth/authenticator.h"
 #include "broker/core/commit_log.h"
+#include "broker/core/live_note.h"
 #include "broker/core/message.h"
 #include "broker/core/out_window.h"
 #include "broker/core/transport.h"
@@ -175,6 +176,7 @@ public:
     std::uint64_t last_route_epoch = 0;
     std::unique_ptr<Aliases> aliases;
     std::unique_ptr<ClientExtra> extra;
+    LivePublisherPtr live_publisher;          // made with the first PUBLISH
     std::string user;
     PeerAddress peer;
     ClientState state = ClientState::fresh;

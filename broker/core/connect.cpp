@@ -528,7 +528,7 @@ void Shard::publish_will(const Sender& sender, std::uint64_t publisher, const st
         }
         move_on(route, message);
     }
-    publish_internal(message, session);
+    publish_internal(message, session, sender.client_id);
 }
 
 }  // namespace trunkline::broker

@@ -19,7 +19,14 @@ void FilterIndex::changed(std::string_view filter) {
     }
 }
 
+bool FilterIndex::wants_news(std::string_view topic) const {
+    if (shards_ == 1 && news_filters_.load(std::memory_order_acquire) > 0) return true;
+    const Match found = match(topic);
+    return found.shards != 0 || found.durable || !found.groups.empty();
+}
+
 void FilterIndex::add(std::uint32_t shard, std::string_view filter) {
+    if (filter.starts_with("$UNS")) news_filters_.fetch_add(1, std::memory_order_release);
     if (shards_ > 1) {  // a lone shard has all there is to know in its own tree
         const std::unique_lock lock(mutex_);
         auto& by_shard = tree_.insert(filter).value.by_shard;
@@ -30,6 +37,7 @@ void FilterIndex::add(std::uint32_t shard, std::string_view filter) {
 }
 
 void FilterIndex::remove(std::uint32_t shard, std::string_view filter) {
+    if (filter.starts_with("$UNS")) news_filters_.fetch_sub(1, std::memory_order_release);
     if (shards_ > 1) {
         const std::unique_lock lock(mutex_);
         auto* node = tree_.find(filter);

@@ -63,6 +63,9 @@ public:
     void crowd(std::string_view filter, const std::shared_ptr<const QueueLevel>& queue);
     void uncrowd(std::string_view filter, const QueueLevel* queue);
 
+    /// Somebody may get a message on `topic`, which is below $UNS.
+    [[nodiscard]] bool wants_news(std::string_view topic) const;
+
     struct Match {
         bool durable = false;            // QoS 1 and 2 go through the log
         std::uint64_t shards = 0;        // bit per shard that has subscribers
@@ -98,6 +101,7 @@ private:
     void change_group(std::string_view as_sent, Change&& change);
 
     const std::uint32_t shards_;
+    std::atomic<std::uint32_t> news_filters_{0};   // filters of sessions that begin with $UNS
     mutable std::shared_mutex mutex_;
     uns::TopicTree<Value> tree_;
     std::atomic<std::uint64_t> wildcards_{1};

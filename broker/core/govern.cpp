@@ -187,6 +187,7 @@ void Shard::note_verdict(const uns::Verdict& verdict, const Sender& sender, cons
     counters.verdicts[static_cast<std::size_t>(verdict.outcome)][stage_of(verdict)].add();
     if (!verdict.finding) return;
     const uns::Finding& finding = *verdict.finding;
+    feed.note_violation(sender.client_id, sender.user, message, verdict.outcome == uns::Outcome::observe, now_.wall_ms);
     std::string event;
     const auto fill = [&](ViolationRecord& record) {
         record.user = sender.user;
@@ -269,6 +270,7 @@ void Shard::publish_for(const Publication& publication, const std::function<void
         }
         move_on(route, message);
     }
+    feed.note(*route, publication.client_id, message, now_.wall_ms);
     if (message.retain || (message.qos > 0 && route->durable)) {
         store::PublishOp op;
         op.qos = message.qos;
@@ -296,6 +298,7 @@ void Shard::submit_request(const std::function<void(store::OpBatch&)>& add, std:
 }
 
 void Shard::release_from_quarantine(std::uint64_t id, const MessageView& message, std::function<void(Refusal)> done) {
+    feed.note(router_.find(message.topic), std::string_view(), message, now_.wall_ms);
     store::PublishOp op;
     op.qos = std::max<std::uint8_t>(message.qos, 1);  // it was kept so far, and is until it is somewhere else
     op.retain = message.retain;

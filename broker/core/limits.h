@@ -40,6 +40,9 @@ struct Limits {
     std::uint64_t queue_bytes = 4ULL << 30;
     std::uint64_t retained_messages = 2'000'000;       // more topics: PUBACK 0x97
     std::uint64_t retained_bytes = 4ULL << 30;
+    std::uint64_t live_topics = 2'000'000;             // that browsing knows; more: counted, the oldest make room
+    std::uint64_t live_bytes = 1ULL << 30;             // of last values that are not retained; the same
+    std::uint64_t live_sample_bytes = 64ULL << 20;     // of messages kept for learning and planning; more: counted
     std::uint64_t quarantine_messages = 100'000;       // more: PUBACK 0x97, v3 closed unacknowledged
     std::uint64_t quarantine_bytes = 1ULL << 30;
     std::uint64_t log_backlog_bytes = 32ULL << 20;     // submitted, not yet safe, in all: reading of publishers pauses

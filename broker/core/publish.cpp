@@ -91,6 +91,7 @@ void Shard::on_publish(Client& client, const mqtt::Frame& frame) {
             return;
         }
     }
+    feed.note(*route, client, message, now_.wall_ms);
     publish(client, packet, *route, message);
 }
 
@@ -318,8 +319,9 @@ void Shard::send_answer(Client& client, std::uint8_t qos, std::uint16_t packet_i
     want_flush(client);
 }
 
-void Shard::publish_internal(const MessageView& message, SessionId will_of) {
+void Shard::publish_internal(const MessageView& message, SessionId will_of, std::string_view client_id) {
     Route& route = router_.find(message.topic);
+    feed.note(route, client_id, message, now_.wall_ms);
     const bool durable = message.retain || (message.qos > 0 && route.durable);
     if (will_of != 0 && !durable) submission().ops->add(store::WillSentOp{will_of});
     if (!durable) {
@@ -337,7 +339,7 @@ void Shard::publish_own(std::string_view topic, std::string_view payload, bool r
     message.retain = retain;
     message.topic = topic;
     message.payload = payload;
-    if (topic.starts_with("$SYS/")) {  // owes nobody a sync
+    if (topic.starts_with("$SYS/") || topic.starts_with("$UNS/")) {  // owes nobody a sync
         if (retain) {
             const uns::CommitTime now = uns::commit_time(now_.wall_ms);
             broker_.retained_.set(topic, uns::RetainedMessage::make({0, 0, now, {}, payload}));

@@ -6,6 +6,8 @@
 #include <cstring>
 #include <new>
 
+#include "broker/core/live_feed.h"
+
 namespace trunkline::broker {
 
 Route::Route(std::string_view topic, std::uint64_t topic_hash)
@@ -55,6 +57,7 @@ Route& Router::find(std::string_view topic) {
     auto at = routes_.find(hash);
     if (at == routes_.end() || at->second->topic() != topic) {
         if (routes_.size() >= max_routes) {
+            feed_.drop_routes();
             routes_.clear();
             ++epoch_;
         }

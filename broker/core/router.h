@@ -12,6 +12,7 @@
 
 #include "broker/core/client.h"
 #include "broker/core/filter_index.h"
+#include "broker/core/live_note.h"
 #include "namespace/model/model.h"
 #include "namespace/topic_tree.h"
 
@@ -43,18 +44,24 @@ enum class Standing : std::uint8_t {
     judged,    ///< all of it: Model::judge()
 };
 
+class LiveFeed;
+
 /// One allocation with its topic: a shard keeps tens of thousands.
 class Route {
 public:
     struct Free { void operator()(Route* route) const; };
     using Ptr = std::unique_ptr<Route, Free>;
     static Ptr make(std::string_view topic, std::uint64_t hash);
+    ~Route() {
+        if (live) live->route = nullptr;
+    }
 
     [[nodiscard]] std::string_view topic() const { return {reinterpret_cast<const char*>(this + 1), topic_size_}; }
 
     const std::uint64_t hash;
     FilterIndex::Generation generation;
     std::uint64_t other_shards = 0;
+    LiveNote* live = nullptr;             ///< what browsing gets to know of it next; null: nothing new
     std::unique_ptr<Audience> audience;   ///< null: nobody here, nothing shared, nothing crowded
     bool durable = false;
     bool look_for_room = false;           ///< before a QoS 1 or 2 message: there are crowded queues or groups
@@ -71,7 +78,7 @@ private:
 /// Owned by a shard, used on its thread alone.
 class Router {
 public:
-    Router(FilterIndex& index, std::uint32_t shard) : index_(index), shard_(shard) {}
+    Router(FilterIndex& index, std::uint32_t shard, LiveFeed& feed) : index_(index), shard_(shard), feed_(feed) {}
 
     /// Plain filters only; shared ones live in the index.
     void subscribe(Session& session, const ClientSubscription& subscription);
@@ -101,6 +108,7 @@ private:
     static constexpr std::size_t max_routes = 65'536;
     FilterIndex& index_;
     const std::uint32_t shard_;
+    LiveFeed& feed_;                       // told before routes go
     uns::TopicTree<Locals> tree_;
     boost::unordered_flat_map<std::uint64_t, Route::Ptr> routes_;  // by hash of the topic
     std::vector<Local> found_;

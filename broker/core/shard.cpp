@@ -22,7 +22,7 @@ constexpr std::uint64_t ahead_bytes = 32ULL << 20;
 
 Shard::Shard(Broker& broker, std::uint32_t index)
     : broker_(broker), index_(index), limits_(broker.config_.limits), registry_(*broker.registry_),
-      filters_(*broker.filters_), router_(*broker.filters_, index), governance_(*broker.governance_),
+      filters_(*broker.filters_), router_(*broker.filters_, index, feed), governance_(*broker.governance_),
       model_(uns::Model::empty()),
       next_number_(broker.first_number_ + (std::uint64_t{index} << 40)), outbox_(64), wheel_(wheel_slots) {}
 
@@ -249,6 +249,7 @@ void Shard::on_tick() {
     if (wheel_s_ < second) retry_refused();
     look_who_caught_up();
     resume_publishers();
+    feed.on_tick(now_.wall_ms);
     while (wheel_s_ < second) {
         ++wheel_s_;
         Slot due;
@@ -327,6 +328,7 @@ void Shard::end_turn() {
     }
     dirty_.clear();
     graveyard_.clear();
+    feed.end_turn();
 }
 
 void Shard::post(std::uint32_t shard, Mail&& mail) { broker_.mail(shard, MailBody{std::move(mail)}); }

@@ -19,6 +19,7 @@
 #include "broker/core/broker.h"
 #include "broker/core/client.h"
 #include "broker/core/governance.h"
+#include "broker/core/live_feed.h"
 #include "broker/core/mailbox.h"
 #include "broker/core/router.h"
 #include "broker/core/shard_api.h"
@@ -43,6 +44,7 @@ public:
 
     Mailbox mailbox;
     Counters counters;
+    LiveFeed feed;
 
     /// Messages that other shards have posted to this one and that it has not come to yet: those shards add, it takes
     /// away, so that who publishes knows what else is coming to a queue, and does not run ahead without bound.
@@ -162,7 +164,7 @@ private:
                         std::string_view what = {}, std::shared_ptr<const uns::Finding> finding = nullptr);
     void send_answer(Client& client, std::uint8_t qos, std::uint16_t packet_id, mqtt::Reason reason,
                      std::string_view what, const uns::Finding* finding = nullptr);
-    void publish_internal(const MessageView& message, SessionId will_of);
+    void publish_internal(const MessageView& message, SessionId will_of, std::string_view client_id = {});
     void on_pubrel(Client& client, const mqtt::Ack& ack);
     /// What is under way to the queue's shard counts as if it were all for this queue.
     [[nodiscard]] bool is_full(const QueueLevel& queue) const;

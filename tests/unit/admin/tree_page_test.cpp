@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "broker/admin/namespace_json.h"
+#include "broker/admin/namespace_tree.h"
 #include "broker/mqtt/encode.h"
 
 using namespace trunkline;
@@ -62,7 +63,7 @@ TEST_CASE("pages of the tree put together are the whole tree, whatever their siz
     }
     const auto everything = topics_of(tree_page(tree, std::nullopt, 64, 100'000, std::nullopt, 0));
     const std::set<std::string> set(everything.begin(), everything.end());
-    for (const char* topic : {"/leading/slash", "trailing/", "a//b", "$SYS/broker/version", "acme/line-3/cell-4"}) {
+    for (const char* topic : {"/leading/slash", "trailing/", "a//b", "acme/line-3/cell-4"}) {
         CHECK(set.count(topic) == 1);
     }
 }
@@ -118,4 +119,84 @@ TEST_CASE("properties of a message are shown by name", "[admin]") {
     Json json;
     add_properties(json, properties);
     CHECK(json["user_properties"] == Json::parse(R"([["unit","Cel"],["unit","K"]])"));
+}
+
+TEST_CASE("topics of the broker itself are shown when they are asked for", "[admin]") {
+    uns::RetainedTree tree;
+    put(tree, "$SYS/broker/version", "1");
+    put(tree, "$UNS/model", "2");
+    put(tree, "$other/x", "3");
+    CHECK(topics_of(tree_page(tree, std::nullopt, 9, 10, std::nullopt, 0)) ==
+          std::vector<std::string>{"$other", "$other/x"});
+    CHECK(topics_of(tree_page(tree, "$UNS", 9, 10, std::nullopt, 0)) == std::vector<std::string>{"$UNS/model"});
+}
+
+TEST_CASE("retained values, live ones and the model are one tree, in order, page by page", "[admin]") {
+    constexpr const char* plant = R"(
+trunkline: 1
+namespace: acme
+version: 1.0.0
+levels: [enterprise, cell]
+types:
+  filler: {version: 2, metrics: {temperature: {type: number, unit: Cel, every: 1s}, level: {type: number}}}
+tree:
+  acme:
+    filler-1: {$type: filler@2}
+    "{cell}": {$match: "packer-[0-9]+", $type: filler}
+)";
+    uns::RetainedTree retained;
+    uns::LiveTree live(retained, {});
+    live.set_model(uns::Model::compile(plant, "plant.yaml").model, 1'700'000'000'000);
+    const std::int64_t now = 1'700'000'001'000;
+    const auto publish = [&](std::string_view topic, std::string_view payload, bool retain) {
+        uns::LiveUpdate update;
+        update.topic = topic;
+        update.payload = payload;
+        update.client_id = "plc";
+        update.at_ms = now;
+        update.messages = 3;
+        update.retain = retain;
+        if (retain) put(retained, topic, payload);
+        live.update(&update, 1);
+    };
+    publish("acme/filler-1/temperature", R"({"value":23.5,"timestamp":1700000000000})", false);
+    publish("acme/packer-2/level", "7", true);
+    publish("acme/zebra", "8", false);
+    while (live.learn(100, [](const std::string&, const std::string&) {})) {
+    }
+    const TreeView view(retained, &live);
+    const TreePage whole = tree_page(view, std::nullopt, 9, 100, std::nullopt, now);
+    const std::vector<std::string> expected{
+        "acme", "acme/filler-1", "acme/filler-1/level", "acme/filler-1/temperature", "acme/packer-2",
+        "acme/packer-2/level", "acme/packer-2/temperature", "acme/zebra", "acme/{cell}", "acme/{cell}/level",
+        "acme/{cell}/temperature"};
+    CHECK(topics_of(whole) == expected);
+    std::vector<std::string> paged;
+    std::optional<std::string> cursor;
+    do {
+        std::optional<std::string_view> after;
+        if (cursor) after = *cursor;
+        const TreePage page = tree_page(view, std::nullopt, 9, 2, after, now);
+        for (const std::string& topic : topics_of(page)) paged.push_back(topic);
+        cursor = page.cursor;
+    } while (cursor && paged.size() < 100);
+    CHECK(paged == expected);
+
+    const Json& metric = whole.nodes[3];
+    CHECK(metric["kind"] == "metric");
+    CHECK(metric["type"] == "number");
+    CHECK(metric["unit"] == "Cel");
+    CHECK(metric["asset_type"] == "filler@2");
+    CHECK(metric["publisher"] == "plc");
+    CHECK(metric["messages"] == 3);
+    CHECK(metric["state"] == "fresh");
+    CHECK(metric["value"]["read"]["number"] == 23.5);
+    CHECK(metric["value"]["retain"] == false);
+    CHECK(whole.nodes[1]["type"] == "filler@2");
+    CHECK(whole.nodes[2]["state"] == "silent");
+    CHECK_FALSE(whole.nodes[2].contains("value"));
+    CHECK(whole.nodes[5]["value"]["retain"] == true);
+    CHECK(whole.nodes[8]["pattern"] == "packer-[0-9]+");
+    CHECK(value_json(view, "acme/filler-1/temperature", now)["messages"] == 3);
+    CHECK(value_json(view, "acme/filler-1/level", now).is_null());
 }

@@ -10,14 +10,14 @@
 
 namespace trunkline::admin {
 
-class Worker {
+class LongJobs {
 public:
     static constexpr std::size_t jobs_max = 8;   ///< that wait
 
-    Worker() = default;
-    ~Worker() { stop(); }
-    Worker(const Worker&) = delete;
-    Worker& operator=(const Worker&) = delete;
+    LongJobs() = default;
+    ~LongJobs() { stop(); }
+    LongJobs(const LongJobs&) = delete;
+    LongJobs& operator=(const LongJobs&) = delete;
 
     /// Thread safe. False: too many wait already, or it was stopped.
     [[nodiscard]] bool post(std::function<void()> job);

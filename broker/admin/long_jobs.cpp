@@ -1,4 +1,4 @@
-#include "broker/admin/worker.h"
+#include "broker/admin/long_jobs.h"
 
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -15,7 +15,7 @@ constexpr int niceness = 10;
 
 }  // namespace
 
-bool Worker::post(std::function<void()> job) {
+bool LongJobs::post(std::function<void()> job) {
     const std::lock_guard lock(mutex_);
     if (stopping_ || jobs_.size() >= jobs_max) return false;
     jobs_.push_back(std::move(job));
@@ -24,7 +24,7 @@ bool Worker::post(std::function<void()> job) {
     return true;
 }
 
-void Worker::stop() {
+void LongJobs::stop() {
     std::deque<std::function<void()>> dropped;
     {
         const std::lock_guard lock(mutex_);
@@ -35,7 +35,7 @@ void Worker::stop() {
     if (thread_.joinable()) thread_.join();
 }
 
-void Worker::run() {
+void LongJobs::run() {
     ::setpriority(PRIO_PROCESS, static_cast<id_t>(::syscall(SYS_gettid)), niceness);   // of this thread, on Linux
     while (true) {
         std::function<void()> job;

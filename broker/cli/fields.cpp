@@ -1,0 +1,50 @@
+#include "broker/cli/fields.h"
+
+#include <chrono>
+
+#include "broker/cli/output.h"
+
+namespace trunkline::cli {
+
+std::int64_t now_ms() {
+    using namespace std::chrono;
+    return duration_cast<milliseconds>(system_clock::now().time_since_epoch()).count();
+}
+
+std::string text_of(const Json& json, const char* key) {
+    const auto at = json.find(key);
+    if (at == json.end()) return {};
+    return at->is_string() ? at->get<std::string>() : at->dump();
+}
+
+std::uint64_t number_of(const Json& json, const char* key) {
+    const auto at = json.find(key);
+    return at != json.end() && at->is_number() ? at->get<std::uint64_t>() : 0;
+}
+
+std::string age_since(const Json& json, const char* key) {
+    return duration_text((now_ms() - static_cast<std::int64_t>(number_of(json, key))) / 1'000);
+}
+
+std::string payload_of(const Json& message) {
+    std::string text = text_of(message, "payload");
+    if (message.contains("encoding")) text = "base64:" + text;
+    if (message.contains("truncated")) text += "...";
+    return text;
+}
+
+/// All pages of a list; `target` already has a query.
+void for_each_page(const Server& server, const std::string& target, const char* list,
+                   const std::function<void(const Json&)>& visit) {
+    std::string cursor;
+    while (true) {
+        const std::string at = cursor.empty() ? target : target + "&cursor=" + percent_encode(cursor);
+        const Json page = request(server, "GET", at);
+        if (!page.contains(list)) throw Failure(exit_no_connection, "the broker's answer has no " + std::string(list));
+        for (const Json& entry : page[list]) visit(entry);
+        if (!page.contains("cursor")) return;
+        cursor = page["cursor"].get<std::string>();
+    }
+}
+
+}  // namespace trunkline::cli

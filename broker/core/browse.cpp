@@ -1,0 +1,242 @@
+#include "broker/core/browse.h"
+
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include <nlohmann/json.hpp>
+
+#include "broker/core/broker.h"
+#include "broker/core/shard.h"
+
+namespace trunkline::broker {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr auto round_time = std::chrono::milliseconds(100);
+constexpr auto outbox_time = std::chrono::milliseconds(2);   // while a shard sends what is in the outbox
+constexpr std::size_t retained_per_step = 5'000;
+constexpr std::size_t learnt_per_step = 2'000;
+constexpr std::size_t swept_per_step = 2'000;
+constexpr int niceness = 10;
+constexpr std::string_view meta_prefix = "$UNS/meta/";
+
+uns::LiveTree::Limits limits_of(const Limits& limits) { return {limits.live_topics, limits.live_bytes}; }
+
+std::int64_t wall_ms() {
+    using namespace std::chrono;
+    return duration_cast<milliseconds>(system_clock::now().time_since_epoch()).count();
+}
+
+uns::LiveUpdate update_of(const LiveNote& note) {
+    uns::LiveUpdate update;
+    update.topic = note.topic();
+    update.payload = note.payload();
+    if (note.publisher) {
+        update.client_id = note.publisher->client_id;
+        update.user = note.publisher->user;
+    }
+    update.at_ms = note.at_ms;
+    update.messages = note.messages;
+    update.qos = note.qos;
+    update.retain = note.retain;
+    update.truncated = note.truncated;
+    return update;
+}
+
+uns::Observation observation_of(const LiveNote& note) {
+    const uns::LiveUpdate update = update_of(note);
+    uns::Observation seen;
+    seen.topic = update.topic;
+    seen.payload = update.payload;
+    seen.client_id = update.client_id;
+    seen.user = update.user;
+    seen.at_ms = update.at_ms;
+    seen.violation = note.violations > 0;
+    seen.messages = note.violations == 0 ? note.messages : note.delivered ? 0 : note.violations;
+    seen.qos = update.qos;
+    seen.retain = update.retain;
+    seen.truncated = update.truncated;
+    return seen;
+}
+
+}  // namespace
+
+Browse::Browse(Broker& broker, ModelSource model)
+    : broker_(broker), source_(std::move(model)), tree_(broker.retained(), limits_of(broker.config().limits)),
+      samples_(broker.config().limits.live_sample_bytes) {}
+
+Browse::~Browse() { stop(); }
+
+void Browse::start() { thread_ = std::thread([this] { run(); }); }
+
+void Browse::stop() {
+    {
+        const std::lock_guard lock(mutex_);
+        stopping_ = true;
+    }
+    wake_.notify_one();
+    if (thread_.joinable()) thread_.join();
+}
+
+void Browse::run() {
+    const auto id = static_cast<id_t>(::syscall(SYS_gettid));
+    (void)::setpriority(PRIO_PROCESS, id, niceness);   // Linux: of the thread alone
+    while (true) {
+        const bool more = step(wall_ms());
+        std::unique_lock lock(mutex_);
+        if (!more) wake_.wait_for(lock, outbox_.empty() ? round_time : outbox_time, [this] { return stopping_; });
+        if (stopping_) return;
+    }
+}
+
+void Browse::put(LiveNotes&& notes) {
+    std::uint64_t bytes = 0;
+    for (const auto& note : notes) bytes += note->memory_bytes();
+    inbox_bytes_.fetch_add(bytes, std::memory_order_relaxed);
+    const std::lock_guard lock(mutex_);   // nobody is woken: the thread looks by itself
+    inbox_.push_back(std::move(notes));
+}
+
+bool Browse::step(std::int64_t now_ms) {
+    bool more = take_notes();
+    more |= know_retained();
+    follow_model(now_ms);
+    more |= learn(now_ms);
+    if (!learning_ && now_ms >= next_health_ms_) {
+        next_health_ms_ = now_ms + health_interval_ms;
+        tree_.look_at_health(now_ms, [&](const uns::AssetHealth& health) { publish_health(health, now_ms); });
+    }
+    if (now_ms >= next_tidy_ms_) {
+        next_tidy_ms_ = now_ms + tidy_interval_ms;
+        tree_.tidy();
+    }
+    send_some();
+    return more;
+}
+
+bool Browse::take_notes() {
+    std::vector<LiveNotes> taken;
+    {
+        const std::lock_guard lock(mutex_);
+        taken.swap(inbox_);
+    }
+    std::vector<uns::LiveUpdate> updates;
+    for (LiveNotes& notes : taken) {
+        updates.clear();
+        std::uint64_t bytes = 0;
+        for (const auto& note : notes) {
+            bytes += note->memory_bytes();
+            samples_.add(observation_of(*note));
+            if (note->messages > 0) updates.push_back(update_of(*note));
+            if (note->violations > 0) tree_.note_violations(note->topic(), note->violations);
+        }
+        tree_.update(updates.data(), updates.size());
+        notes.clear();
+        inbox_bytes_.fetch_sub(bytes, std::memory_order_relaxed);
+    }
+    return false;
+}
+
+bool Browse::know_retained() {
+    if (knows_retained_) return false;
+    std::vector<std::pair<std::string, std::int64_t>> found;
+    const bool more = broker_.retained().scan(
+        "#", retained_after_, retained_per_step, [&](std::string_view topic, const uns::RetainedPtr& value) {
+            found.emplace_back(topic, uns::commit_time_ms(value->fields().stored_at));
+        });
+    for (const auto& [topic, at_ms] : found) tree_.know_retained(topic, at_ms);
+    if (!found.empty()) retained_after_ = found.back().first;
+    knows_retained_ = !more;
+    return more;
+}
+
+void Browse::follow_model(std::int64_t now_ms) {
+    if (!knows_retained_) return;   // a retained value must not look like none
+    auto model = source_ ? source_() : nullptr;
+    if (!model) model = uns::Model::empty();
+    if (model == model_) return;
+    model_ = model;
+    tree_.set_model(model, now_ms);
+    learning_ = true;
+    sweeping_ = true;
+    swept_after_.clear();
+    const bool none = model->node_count() == 0;
+    const Json json = {{"name", model->name()}, {"version", model->version()}, {"hash", model->hash()}};
+    publish("$UNS/model", none ? std::string() : json.dump(), now_ms);
+}
+
+bool Browse::learn(std::int64_t now_ms) {
+    if (!model_ || outbox_.size() > outbox_max / 2) return false;   // what is described goes there
+    const bool more = tree_.learn(learnt_per_step, [&](const std::string& topic, const std::string& json) {
+        publish(std::string(meta_prefix) + topic, json, now_ms);
+    });
+    if (!more) learning_ = false;
+    if (more || !sweeping_) return more;
+    sweeping_ = remove_old_meta(now_ms);
+    return sweeping_;
+}
+
+bool Browse::remove_old_meta(std::int64_t now_ms) {
+    std::vector<std::string> gone;
+    std::string last;
+    const bool more = broker_.retained().scan(
+        std::string(meta_prefix) + "#", swept_after_, swept_per_step,
+        [&](std::string_view topic, const uns::RetainedPtr&) { gone.emplace_back(last = topic); });
+    swept_after_ = last;
+    for (std::string& topic : gone) {
+        const std::string_view described = std::string_view(topic).substr(meta_prefix.size());
+        if (!model_->describe(described)) publish(std::move(topic), {}, now_ms);
+    }
+    return more;
+}
+
+void Browse::publish_health(const uns::AssetHealth& health, std::int64_t now_ms) {
+    std::string topic = "$UNS/health/" + health.topic;
+    if (health.state == uns::Liveness::none) return publish(std::move(topic), {}, now_ms);
+    Json json = {{"state", uns::to_string(health.state)}, {"since_ms", health.since_ms},
+                 {"metrics", health.members}, {"stale", health.stale}, {"silent", health.silent}};
+    if (health.stale_count > health.stale.size()) json["stale_count"] = health.stale_count;
+    if (health.silent_count > health.silent.size()) json["silent_count"] = health.silent_count;
+    publish(std::move(topic), json.dump(-1, ' ', false, Json::error_handler_t::replace), now_ms);
+}
+
+void Browse::publish(std::string topic, std::string payload, std::int64_t now_ms) {
+    const Limits& limits = broker_.config().limits;
+    if (topic.size() > limits.max_topic_bytes || topic.size() > UINT16_MAX) return;
+    const uns::RetainedPtr held = broker_.retained().get(topic);
+    if (held ? held->fields().payload == payload : payload.empty()) return;
+    broker_.retained().set(topic, payload.empty() ? nullptr
+                                                  : uns::RetainedMessage::make({0, 0, uns::commit_time(now_ms), {},
+                                                                                payload}));
+    if (!broker_.wants_news(topic)) return;
+    if (outbox_.size() >= outbox_max) {
+        dropped_.fetch_add(1, std::memory_order_relaxed);
+        return;
+    }
+    outbox_.emplace_back(std::move(topic), std::move(payload));
+}
+
+void Browse::send_some() {
+    if (outbox_.empty() || sending_->load()) return;   // one portion under way at a time
+    const std::size_t count = std::min(outbox_.size(), publishes_per_turn);
+    std::vector<std::pair<std::string, std::string>> portion;
+    for (std::size_t i = 0; i < count; ++i) {
+        portion.push_back(std::move(outbox_.front()));
+        outbox_.pop_front();
+    }
+    sending_->store(true);
+    broker_.run_on_shard(0, [portion = std::move(portion), sending = sending_](ShardApi& shard) {
+        for (const auto& [topic, payload] : portion) {
+            static_cast<Shard&>(shard).publish_own(topic, payload, false, 0);
+        }
+        sending->store(false);
+    });
+}
+
+}  // namespace trunkline::broker

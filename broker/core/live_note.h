@@ -1,0 +1,94 @@
+// What a publish leaves for browsing: the shard keeps the last one of each topic and hands it over about once a second.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <new>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <boost/smart_ptr/intrusive_ptr.hpp>
+
+namespace trunkline::broker {
+
+class Route;
+
+/// Who published. Made once a connection, shared with what it left; never changed.
+class LivePublisher {
+public:
+    LivePublisher(std::string_view id, std::string_view name) : client_id(id), user(name) {}
+    const std::string client_id, user;
+
+    friend void intrusive_ptr_add_ref(const LivePublisher* publisher) {
+        publisher->references_.fetch_add(1, std::memory_order_relaxed);
+    }
+    friend void intrusive_ptr_release(const LivePublisher* publisher) {
+        if (publisher->references_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete publisher;
+    }
+
+private:
+    mutable std::atomic<std::uint32_t> references_{0};
+};
+using LivePublisherPtr = boost::intrusive_ptr<const LivePublisher>;
+
+/// The last message of a topic and how many there were, in one allocation. Belongs to the shard while it is open, then
+/// to whom it was handed over.
+class LiveNote {
+public:
+    static constexpr std::size_t payload_bytes_max = 4'096;   // a longer payload is cut, and says so
+    struct Free { void operator()(LiveNote* note) const; };
+    using Ptr = std::unique_ptr<LiveNote, Free>;
+    static Ptr make(std::string_view topic, std::size_t capacity);
+
+    [[nodiscard]] std::string_view topic() const { return {text(), topic_size_}; }
+    [[nodiscard]] std::string_view payload() const { return {text() + topic_size_, payload_size_}; }
+    [[nodiscard]] bool takes(std::size_t payload_bytes) const {
+        return std::min(payload_bytes, payload_bytes_max) <= capacity_;
+    }
+    [[nodiscard]] std::size_t memory_bytes() const { return sizeof(LiveNote) + topic_size_ + capacity_; }
+    /// Only what takes().
+    void set(std::string_view payload, std::uint8_t message_qos, bool message_retain, std::int64_t now_ms) {
+        ++messages;
+        at_ms = now_ms;
+        qos = message_qos;
+        retain = message_retain;
+        truncated = payload.size() > payload_bytes_max;
+        payload_size_ = static_cast<std::uint16_t>(std::min(payload.size(), payload_bytes_max));
+        if (payload_size_) std::memcpy(text() + topic_size_, payload.data(), payload_size_);
+    }
+
+    Route* route = nullptr;             ///< whose note this is; null: the route is gone, or has a newer one
+    LivePublisherPtr publisher;         ///< null: the broker itself
+    std::int64_t at_ms = 0;             ///< of the last message, since 1970
+    std::uint64_t messages = 0;         ///< 0: a note of violations
+    std::uint64_t violations = 0;       ///< messages that broke the model
+    bool delivered = false;             ///< those have notes of their own, too
+    std::uint8_t qos = 0;
+    bool retain = false;
+    bool truncated = false;
+
+private:
+    LiveNote(std::string_view topic, std::size_t capacity);
+    [[nodiscard]] const char* text() const { return reinterpret_cast<const char*>(this + 1); }
+    [[nodiscard]] char* text() { return reinterpret_cast<char*>(this + 1); }
+    std::uint16_t capacity_, topic_size_, payload_size_ = 0;
+};
+
+/// Notes on their way from a shard to the browsing thread.
+using LiveNotes = std::vector<LiveNote::Ptr>;
+
+/// Who takes them. Any thread.
+class LiveSink {
+public:
+    virtual ~LiveSink() = default;
+    /// False: it is so far behind that new notes are not to be begun.
+    [[nodiscard]] virtual bool has_room() const = 0;
+    virtual void put(LiveNotes&& notes) = 0;
+};
+
+}  // namespace trunkline::broker

@@ -1,0 +1,223 @@
+// What the model makes of the live tree: meanings, members that are expected, freshness and health.
+#include <algorithm>
+#include <mutex>
+
+#include <nlohmann/json.hpp>
+
+#include "namespace/live/live_tree.h"
+
+namespace trunkline::uns {
+
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr std::size_t listed_max = 32;    // members by name in a report of health
+constexpr std::size_t parts_deep = 16;    // parts of parts
+
+std::string text_in(const Json& json, const char* key) {
+    const auto at = json.find(key);
+    return at != json.end() && at->is_string() ? at->get<std::string>() : std::string();
+}
+
+Meaning meaning_in(const std::string& text) {
+    const Json json = Json::parse(text, nullptr, false);
+    Meaning meaning;
+    if (!json.is_object()) return meaning;
+    meaning.kind = meaning_kind(text_in(json, "kind")).value_or(Meaning::Kind::unknown);
+    meaning.value_type = text_in(json, "type");
+    meaning.asset_type = text_in(json, "asset_type");
+    meaning.level = text_in(json, "level");
+    meaning.unit = text_in(json, "unit");
+    meaning.owner = text_in(json, "owner");
+    meaning.description = text_in(json, "description");
+    if (const auto every = json.find("every_ms"); every != json.end() && every->is_number_unsigned()) {
+        meaning.every_ms = every->get<std::uint64_t>();
+    }
+    return meaning;
+}
+
+/// Of a topic that the model describes nowhere: below "#", exempt, or not in the namespace.
+Meaning meaning_of_other(const Model& model, std::string_view topic) {
+    const Resolution resolution = model.resolve(topic);
+    Meaning meaning;
+    if (resolution.status == Resolution::Status::exempt) meaning.kind = Meaning::Kind::exempt;
+    if (resolution.status == Resolution::Status::member) {
+        meaning.kind = resolution.kind == MemberKind::open ? Meaning::Kind::open : Meaning::Kind::metric;
+        meaning.owner = resolution.owner;
+    }
+    return meaning;
+}
+
+}  // namespace
+
+void LiveTree::set_model(std::shared_ptr<const Model> model, std::int64_t now_ms) {
+    {
+        const std::unique_lock lock(mutex_);
+        model_ = model ? std::move(model) : Model::empty();
+        model_since_ms_ = now_ms;
+        meanings_.assign(1, {});
+        meaning_ids_.clear();
+        learnt_ = 0;
+        for (std::uint32_t id = 1; id < index_->size(); ++id) {
+            TopicNode& node = (*index_)[id];
+            node.meaning = 0;
+            node.set(TopicNode::resolved, false);
+            set_flag(node, TopicNode::expected, false);
+        }
+    }
+    expect_model();
+}
+
+void LiveTree::expect(std::string_view topic) {
+    const std::unique_lock lock(mutex_);
+    const std::uint32_t id = enter(topic);
+    if (id == TopicIndex::none) {
+        ++refused_topics_;
+        return;
+    }
+    set_flag((*index_)[id], TopicNode::expected, true);
+}
+
+void LiveTree::expect_model() {
+    if (model_->node_count() == 0) return;
+    model_->walk([this](const Model::Entry& entry) {
+        const bool concrete = entry.topic.find('{') == std::string_view::npos && !entry.topic.ends_with('#');
+        const bool member = entry.kind == MemberKind::metric || entry.kind == MemberKind::event ||
+                            entry.kind == MemberKind::command;
+        if (concrete && member) expect(entry.topic);
+        if (concrete && !member) {   // a level: it has a meaning, but is no topic
+            const std::unique_lock lock(mutex_);
+            (void)enter(entry.topic);
+        }
+        return true;
+    });
+}
+
+void LiveTree::expect_members(const std::string& asset, std::size_t depth) {
+    for (const ModelChild& child : model_->children(asset, "", 100'000)) {
+        if (child.name.starts_with('{') || child.name == "#") continue;
+        const std::string topic = asset + "/" + child.name;
+        const bool member = child.kind == MemberKind::metric || child.kind == MemberKind::event ||
+                            child.kind == MemberKind::command;
+        if (member) expect(topic);
+        // Parts; assets below are levels of their own and come when something of them does, or are in the walk.
+        if (child.kind == MemberKind::structure && child.has_children && depth > 0) expect_members(topic, depth - 1);
+    }
+}
+
+std::uint32_t LiveTree::meaning_of(Meaning&& meaning) {
+    std::string key;
+    for (const std::string* part : {&meaning.value_type, &meaning.asset_type, &meaning.level, &meaning.unit,
+                                    &meaning.owner, &meaning.description}) {
+        key.append(*part).append(1, '\0');
+    }
+    key.append(std::to_string(meaning.every_ms)).append(1, static_cast<char>(meaning.kind));
+    const auto at = meaning_ids_.find(key);
+    if (at != meaning_ids_.end()) return at->second;
+    const auto id = static_cast<std::uint32_t>(meanings_.size());
+    meanings_.push_back(std::move(meaning));
+    meaning_ids_.emplace(std::move(key), id);
+    return id;
+}
+
+void LiveTree::learn_one(std::uint32_t id, const Described& described) {
+    const std::string topic = index_->path_of(id);
+    Meaning meaning;
+    if (const auto text = model_->describe(topic)) {
+        meaning = meaning_in(*text);
+        described(topic, *text);
+    } else if ((*index_)[id].is_topic()) {
+        meaning = meaning_of_other(*model_, topic);
+    }
+    const bool asset = meaning.kind == Meaning::Kind::asset;
+    {
+        const std::unique_lock lock(mutex_);
+        const bool nothing = meaning.kind == Meaning::Kind::unknown && meaning.owner.empty();
+        (*index_)[id].meaning = nothing ? 0 : meaning_of(std::move(meaning));
+    }
+    if (asset) expect_members(topic, parts_deep);   // of an instance that a pattern placed nothing was expected before
+}
+
+bool LiveTree::learn(std::size_t most, const Described& described) {
+    if (model_->node_count() == 0) return false;
+    for (; learnt_ < index_->size() && most > 0; ++learnt_) {
+        TopicNode& node = (*index_)[learnt_];
+        if (learnt_ == TopicIndex::root || node.has(TopicNode::resolved)) continue;
+        --most;
+        node.set(TopicNode::resolved);
+        learn_one(learnt_, described);
+    }
+    return learnt_ < index_->size();
+}
+
+void LiveTree::look_at_health(std::int64_t now_ms, const std::function<void(const AssetHealth&)>& changed) {
+    struct Sum {
+        AssetHealth health;
+        std::uint64_t seen = 0, overdue = 0;   // overdue: promised a value by `every`
+    };
+    std::uint64_t stale = 0, silent = 0;
+    std::array<std::uint64_t, 9> kinds{};
+    std::vector<std::uint32_t> asset_of(index_->size());
+    boost::unordered_flat_map<std::uint32_t, Sum> sums;   // by node of the asset
+    for (std::uint32_t id = 1; id < index_->size(); ++id) {
+        const TopicNode& node = (*index_)[id];
+        const Meaning& meaning = meanings_[node.meaning];
+        asset_of[id] = meaning.kind == Meaning::Kind::asset ? id : asset_of[node.parent];
+        if (node.is_topic() || node.meaning != 0) ++kinds[static_cast<std::size_t>(meaning.kind)];
+        if (meaning.kind != Meaning::Kind::metric) continue;
+        const Liveness state = liveness(node, now_ms);
+        stale += state == Liveness::stale;
+        silent += state == Liveness::silent;
+        const std::uint32_t asset = asset_of[id];
+        if (asset == 0) continue;
+        Sum& sum = sums[asset];
+        ++sum.health.members;
+        sum.seen += node.last_quarter_s != 0;
+        if (state != Liveness::stale && state != Liveness::silent) continue;
+        sum.overdue += state == Liveness::stale || meaning.every_ms != 0;
+        auto& list = state == Liveness::stale ? sum.health.stale : sum.health.silent;
+        ++(state == Liveness::stale ? sum.health.stale_count : sum.health.silent_count);
+        if (list.size() < listed_max) {
+            list.push_back(index_->path_of(id).substr(index_->path_of(asset).size() + 1));
+        }
+    }
+    boost::unordered_flat_map<std::string, AssetHealth> fresh;
+    std::vector<AssetHealth> news;
+    for (auto& [asset, sum] : sums) {
+        AssetHealth& health = sum.health;
+        health.topic = index_->path_of(asset);
+        health.state = sum.seen == 0 ? Liveness::silent : sum.overdue ? Liveness::stale : Liveness::fresh;
+        const auto before = health_.find(health.topic);
+        const bool same_state = before != health_.end() && before->second.state == health.state;
+        health.since_ms = same_state ? before->second.since_ms : now_ms;
+        if (!same_state || before->second.stale_count != health.stale_count ||
+            before->second.silent_count != health.silent_count || before->second.stale != health.stale ||
+            before->second.silent != health.silent || before->second.members != health.members) {
+            news.push_back(health);
+        }
+        fresh.emplace(health.topic, health);
+    }
+    for (const auto& [topic, health] : health_) {
+        if (fresh.contains(topic)) continue;
+        AssetHealth& gone = news.emplace_back();
+        gone.topic = topic;
+        gone.state = Liveness::none;
+    }
+    {
+        const std::unique_lock lock(mutex_);
+        health_.swap(fresh);
+        stale_ = stale;
+        silent_ = silent;
+        kinds_ = kinds;
+    }
+    for (const AssetHealth& health : news) changed(health);
+}
+
+std::optional<AssetHealth> LiveTree::health(std::string_view asset) const {
+    const std::shared_lock lock(mutex_);
+    const auto at = health_.find(std::string(asset));
+    return at == health_.end() ? std::nullopt : std::optional(at->second);
+}
+
+}  // namespace trunkline::uns
