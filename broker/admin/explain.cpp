@@ -1,6 +1,5 @@
 #include "broker/admin/explain.h"
 
-
 #include "broker/admin/namespace_json.h"
 #include "broker/core/governance.h"
 #include "broker/core/name_book.h"
@@ -22,12 +21,18 @@ std::string_view result_text(uns::Check::Result result) {
 
 std::string_view reason_text(uns::VerdictReason reason) {
     switch (reason) {
-    case uns::VerdictReason::success: return "Success";
-    case uns::VerdictReason::implementation_specific: return "Implementation specific error";
-    case uns::VerdictReason::not_authorized: return "Not authorized";
-    case uns::VerdictReason::topic_name_invalid: return "Topic Name invalid";
-    case uns::VerdictReason::quota_exceeded: return "Quota exceeded";
-    case uns::VerdictReason::payload_format_invalid: return "Payload format invalid";
+        case uns::VerdictReason::success:
+            return "Success";
+        case uns::VerdictReason::implementation_specific:
+            return "Implementation specific error";
+        case uns::VerdictReason::not_authorized:
+            return "Not authorized";
+        case uns::VerdictReason::topic_name_invalid:
+            return "Topic Name invalid";
+        case uns::VerdictReason::quota_exceeded:
+            return "Quota exceeded";
+        case uns::VerdictReason::payload_format_invalid:
+            return "Payload format invalid";
     }
     return "";
 }
@@ -93,7 +98,10 @@ class Report {
 public:
     void step(std::string_view stage, std::string_view result, std::string text, std::string place = {},
               const uns::Finding* finding = nullptr, std::string fix = {}) {
-        Json check = {{"step", ++count_}, {"stage", stage}, {"result", result}, {"text", std::move(text)},
+        Json check = {{"step", ++count_},
+                      {"stage", stage},
+                      {"result", result},
+                      {"text", std::move(text)},
                       {"place", std::move(place)}};
         if (finding) {
             check["rule"] = finding->rule;
@@ -107,9 +115,10 @@ public:
     }
 
     Json finish(const Asked& asked, std::string_view outcome, unsigned reason, std::string text) {
-        Json json = {{"topic", asked.who.topic}, {"client_id", asked.who.client_id}, {"user", asked.who.user},
-                     {"subscribe", asked.who.subscribe}, {"checks", checks_}, {"outcome", outcome},
-                     {"reason_code", reason}, {"verdict", std::move(text)}};
+        Json json = {{"topic", asked.who.topic}, {"client_id", asked.who.client_id},
+                     {"user", asked.who.user},   {"subscribe", asked.who.subscribe},
+                     {"checks", checks_},        {"outcome", outcome},
+                     {"reason_code", reason},    {"verdict", std::move(text)}};
         if (!fix_.empty()) json["fix"] = fix_;
         return json;
     }
@@ -123,8 +132,9 @@ private:
 AccessAnswer ask_access(const ApiContext& context, const AccessQuestion& question) {
     if (context.sources.explain_access) return context.sources.explain_access(question);
     AccessAnswer answer;
-    answer.steps = {{AccessStep::Result::skipped, "authenticate", "not configured: whoever connects is who he says", "", "", ""},
-                    {AccessStep::Result::skipped, "authorise", "not configured: the model alone decides", "", "", ""}};
+    answer.steps = {
+        {AccessStep::Result::skipped, "authenticate", "not configured: whoever connects is who he says", "", "", ""},
+        {AccessStep::Result::skipped, "authorise", "not configured: the model alone decides", "", "", ""}};
     return answer;
 }
 
@@ -132,10 +142,14 @@ std::string verdict_text(const uns::Verdict& verdict) {
     const auto code = static_cast<unsigned>(verdict.reason);
     const std::string answer = "PUBACK " + hex(code) + " " + std::string(reason_text(verdict.reason));
     switch (verdict.outcome) {
-    case uns::Outcome::accept: return "accept, " + answer;
-    case uns::Outcome::observe: return "deliver, as the branch only observes; counted as a violation, " + answer;
-    case uns::Outcome::quarantine: return "quarantine: acknowledged and not delivered, " + answer + ", uns-verdict: quarantined";
-    case uns::Outcome::reject: return "reject, " + answer;
+        case uns::Outcome::accept:
+            return "accept, " + answer;
+        case uns::Outcome::observe:
+            return "deliver, as the branch only observes; counted as a violation, " + answer;
+        case uns::Outcome::quarantine:
+            return "quarantine: acknowledged and not delivered, " + answer + ", uns-verdict: quarantined";
+        case uns::Outcome::reject:
+            return "reject, " + answer;
     }
     return answer;
 }
@@ -196,16 +210,19 @@ Json explain_subscribe(const ApiContext& context, const Asked& asked, const Acce
     if (!governance.current()) {
         report.step("model", "skipped", "no model is applied");
     } else if (found > 0) {
-        report.step("name", "ok", "the filter matches " + std::to_string(found) + (found == topics_counted_max ? " or more" : "") +
-                                      (found == 1 ? " topic" : " topics") + " of the model, those of a pattern counted once");
+        report.step("name", "ok",
+                    "the filter matches " + std::to_string(found) + (found == topics_counted_max ? " or more" : "") +
+                        (found == 1 ? " topic" : " topics") + " of the model, those of a pattern counted once");
     } else {
         const uns::Resolution resolution = model->resolve(uns::has_wildcard(filter) ? std::string_view("-") : filter);
         const bool helps = !uns::has_wildcard(filter) && resolution.failure;
-        report.step("name", "skipped", "no topic of the model matches the filter: nothing will come" +
-                                           (helps ? "; " + resolution.failure->text : std::string()),
+        report.step("name", "skipped",
+                    "no topic of the model matches the filter: nothing will come" +
+                        (helps ? "; " + resolution.failure->text : std::string()),
                     helps ? model->place_text(resolution.failure->place) : "");
     }
-    return report.finish(asked, "accept", 0, "accept, SUBACK with the granted QoS; the model says nothing about who reads");
+    return report.finish(asked, "accept", 0,
+                         "accept, SUBACK with the granted QoS; the model says nothing about who reads");
 }
 
 }  // namespace

@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::uint64_t model_bytes_max = 16ULL << 20;
 constexpr std::uint32_t long_seconds_max = 120;
-constexpr std::size_t subscriptions_max = 200'000;   // that a plan looks at
+constexpr std::size_t subscriptions_max = 200'000;  // that a plan looks at
 constexpr std::size_t file_bytes_max = 256;
 
 broker::Governance& governance(const ApiContext& context) { return context.sources.broker.governance(); }
@@ -25,7 +25,7 @@ void post(const ApiContext& context, const Reply& reply, std::function<Response(
         Response answer = problem(500, "internal", "The request failed", "see the log");
         try {
             answer = job();
-        } catch (const std::exception& error) {   // out of memory
+        } catch (const std::exception& error) {  // out of memory
             broker::log(broker::Level::error, "admin_request_failed", {{"what", error.what()}});
         }
         reply(std::move(answer));
@@ -42,7 +42,8 @@ Response json_text(std::string text) {
 Response not_accepted(const std::vector<Problem>& problems) {
     const std::string detail =
         std::to_string(problems.size()) + (problems.size() == 1 ? " problem" : " problems") +
-        (problems.empty() ? std::string() : ", the first at " + problems.front().place + ": " + problems.front().message);
+        (problems.empty() ? std::string()
+                          : ", the first at " + problems.front().place + ": " + problems.front().message);
     Response response = problem(422, "model-invalid", "The model is not accepted", detail);
     Json body = Json::parse(response.body);
     body["problems"] = Json::parse(uns::to_json(problems));
@@ -54,27 +55,33 @@ Response refused(const broker::Refused& why) {
     using Kind = broker::Refused::Kind;
     const std::string detail = why.what + (why.fix.empty() ? "" : "; " + why.fix);
     switch (why.kind) {
-    case Kind::conflict: return problem(409, "conflict", "This version exists with another content", detail);
-    case Kind::not_found: return problem(404, "not-found", "There is no such version", detail);
-    case Kind::unavailable: return problem(503, "unavailable", "It cannot be stored now", detail);
-    case Kind::judged: return problem(422, "judged", "The model does not take it", detail);
-    case Kind::none: break;
+        case Kind::conflict:
+            return problem(409, "conflict", "This version exists with another content", detail);
+        case Kind::not_found:
+            return problem(404, "not-found", "There is no such version", detail);
+        case Kind::unavailable:
+            return problem(503, "unavailable", "It cannot be stored now", detail);
+        case Kind::judged:
+            return problem(422, "judged", "The model does not take it", detail);
+        case Kind::none:
+            break;
     }
     return problem(500, "internal", "The request failed", detail);
 }
 
 Json version_json(const broker::ModelVersion& version, std::uint64_t in_force) {
-    Json json = {{"sequence", version.sequence}, {"name", version.name}, {"version", version.version},
-                 {"hash", version.hash}, {"file", version.file}, {"who", version.who}, {"why", version.why},
-                 {"applied_ms", version.applied_ms}, {"bytes", version.bytes},
-                 {"in_force", version.sequence == in_force}};
+    Json json = {{"sequence", version.sequence}, {"name", version.name},
+                 {"version", version.version},   {"hash", version.hash},
+                 {"file", version.file},         {"who", version.who},
+                 {"why", version.why},           {"applied_ms", version.applied_ms},
+                 {"bytes", version.bytes},       {"in_force", version.sequence == in_force}};
     if (version.rolled_back_from != 0) json["rolled_back_from"] = version.rolled_back_from;
     return json;
 }
 
 Json model_json(const uns::Model& model) {
-    return {{"name", model.name()}, {"version", model.version()}, {"hash", model.hash()}, {"file", model.file()},
-            {"nodes", model.node_count()}, {"members", model.member_count()}};
+    return {{"name", model.name()}, {"version", model.version()},  {"hash", model.hash()},
+            {"file", model.file()}, {"nodes", model.node_count()}, {"members", model.member_count()}};
 }
 
 broker::Change change_of(const Request& request, std::string why) {
@@ -123,8 +130,10 @@ void get_model(const ApiContext& context, const Request& request, const Reply& r
     if (as != "yaml" && as != "json" && as != "none") return reply(bad_parameter("as", "yaml, json or none"));
     if (as == "none" || !current) return reply(json_response(json));
     post(context, reply, [model, as, json = std::move(json)]() mutable {
-        if (as == "yaml") json["yaml"] = model->source();
-        else json["model"] = Json::parse(model->json(), nullptr, false);
+        if (as == "yaml")
+            json["yaml"] = model->source();
+        else
+            json["model"] = Json::parse(model->json(), nullptr, false);
         return json_response(json);
     });
 }
@@ -147,8 +156,8 @@ void put_model(const ApiContext& context, const Request& request, const Reply& r
             if (why.kind != broker::Refused::Kind::none) return reply(refused(why));
             const auto current = governance(context).current();
             if (current) json["current"] = version_json(*current, current->sequence);
-            broker::log(broker::Level::info, "model_applied", {{"version", json["version"].get<std::string>()},
-                                                               {"who", change.who}, {"why", change.why}});
+            broker::log(broker::Level::info, "model_applied",
+                        {{"version", json["version"].get<std::string>()}, {"who", change.who}, {"why", change.why}});
             reply(json_response(json));
         });
     };
@@ -177,7 +186,8 @@ std::optional<broker::ModelVersion> find_version(const ApiContext& context, cons
 }
 
 Response no_version(const std::string& which) {
-    return problem(404, "not-found", "There is no such version", "\"" + which + "\": see model/versions for what there is");
+    return problem(404, "not-found", "There is no such version",
+                   "\"" + which + "\": see model/versions for what there is");
 }
 
 void get_version(const ApiContext& context, const Request& request, const Reply& reply) {
@@ -202,12 +212,15 @@ void post_rollback(const ApiContext& context, const Request& request, const Repl
     const Json version = body.value("version", Json());
     const Json reason = body.value("reason", Json(""));
     if (!reason.is_string()) return reply(bad_parameter("reason", "a text"));
-    std::string which = version.is_string() ? version.get<std::string>() : version.is_number_unsigned() ? version.dump() : "";
+    std::string which = version.is_string()            ? version.get<std::string>()
+                        : version.is_number_unsigned() ? version.dump()
+                                                       : "";
     if (which.empty() && !version.is_null()) return reply(bad_parameter("version", "a version, or its sequence"));
-    if (which.empty()) {   // the one before the one in force
+    if (which.empty()) {  // the one before the one in force
         const auto all = governance(context).versions();
         if (all.size() < 2) {
-            return reply(problem(409, "conflict", "There is nothing to roll back to", "only one version was applied so far"));
+            return reply(
+                problem(409, "conflict", "There is nothing to roll back to", "only one version was applied so far"));
         }
         which = std::to_string(all[all.size() - 2].sequence);
     }
@@ -246,8 +259,8 @@ Response plan(const ApiContext& context, const ModelBody& body, Subscriptions su
     options.subscriptions = std::move(subscriptions);
     const uns::PlanReport report = uns::replay(traffic_of(context), *before, *compiled.model, options);
     const bool any = governance(context).current().has_value();
-    return json_text(uns::to_json(report, {any ? before->version() : "", compiled.model->name(),
-                                           compiled.model->version()}));
+    return json_text(
+        uns::to_json(report, {any ? before->version() : "", compiled.model->name(), compiled.model->version()}));
 }
 
 void post_plan(const ApiContext& context, const Request& request, const Reply& reply) {
@@ -273,7 +286,7 @@ void post_learn(const ApiContext& context, const Request& request, const Reply& 
     }
     uns::LearnOptions options;
     const Json name = body.value("name", Json("")), version = body.value("version", Json(options.version));
-    const Json patterns = body.value("patterns_from", Json(0)), mode = body.value("mode", Json("observe"));
+    const Json patterns = body.value("patterns_from", Json(0U)), mode = body.value("mode", Json("observe"));
     if (!name.is_string()) return reply(bad_parameter("name", "a text"));
     if (!version.is_string() || version.get<std::string>().empty()) return reply(bad_parameter("version", "a text"));
     if (!patterns.is_number_unsigned()) return reply(bad_parameter("patterns_from", "a number; 0: no patterns"));
@@ -286,7 +299,8 @@ void post_learn(const ApiContext& context, const Request& request, const Reply& 
     options.mode = mode == "observe"      ? uns::Mode::observe
                    : mode == "quarantine" ? uns::Mode::quarantine
                                           : uns::Mode::enforce;
-    post(context, reply, [context, options] { return json_text(uns::to_json(uns::learn(traffic_of(context), options))); });
+    post(context, reply,
+         [context, options] { return json_text(uns::to_json(uns::learn(traffic_of(context), options))); });
 }
 
 void get_drift(const ApiContext& context, const Request& request, const Reply& reply) {
@@ -306,7 +320,8 @@ void get_sheet(const ApiContext& context, const Request& request, const Reply& r
     if (!asset || !uns::is_valid_topic_name(*asset)) return reply(bad_parameter("asset", "the topic of an asset"));
     const auto sheet = uns::publisher_sheet(*governance(context).model(), *asset, wall_ms());
     if (sheet.empty()) {
-        return reply(problem(404, "not-found", "No such asset", "\"" + *asset + "\" is no asset of the model in force"));
+        return reply(
+            problem(404, "not-found", "No such asset", "\"" + *asset + "\" is no asset of the model in force"));
     }
     reply(json_text("{\"asset\":" + Json(*asset).dump(-1, ' ', false, Json::error_handler_t::replace) +
                     ",\"topics\":" + uns::to_json(sheet) + "}"));
@@ -333,33 +348,81 @@ void add_model_routes(Router& router, const ApiContext& context) {
         route.seconds_max = long_seconds_max;
         router.add(std::move(route));
     };
-    add_long({"GET", "/api/v1/model", "The model in force", token,
-              {{"as", "query", "string", false, "yaml (unless told), json, or none: without its text"}}, json,
+    add_long({"GET",
+              "/api/v1/model",
+              "The model in force",
+              token,
+              {{"as", "query", "string", false, "yaml (unless told), json, or none: without its text"}},
+              json,
               bind(context, get_model)});
-    add_long(with_body({"PUT", "/api/v1/model", "Checks, stores and applies a model", token,
-                        {file, {"reason", "query", "string", false, "for the record"},
+    add_long(with_body({"PUT",
+                        "/api/v1/model",
+                        "Checks, stores and applies a model",
+                        token,
+                        {file,
+                         {"reason", "query", "string", false, "for the record"},
                          {"dry_run", "query", "boolean", false, "true: only checks, and tells what would change"}},
-                        json, bind(context, put_model)},
+                        json,
+                        bind(context, put_model)},
                        "the model as YAML, or JSON with yaml, file and reason", model_bytes_max));
-    router.add({"GET", "/api/v1/model/versions", "Every version that was applied, oldest first", token, {}, json,
+    router.add({"GET",
+                "/api/v1/model/versions",
+                "Every version that was applied, oldest first",
+                token,
+                {},
+                json,
                 bind(context, get_versions)});
-    router.add({"GET", "/api/v1/model/versions/{n}", "One version with its YAML", token,
-                {{"n", "path", "string", true, "its sequence, or the version"}}, json, bind(context, get_version)});
-    add_long(with_body({"POST", "/api/v1/model/plan", "What applying a model would change and break", token, {file}, json,
+    router.add({"GET",
+                "/api/v1/model/versions/{n}",
+                "One version with its YAML",
+                token,
+                {{"n", "path", "string", true, "its sequence, or the version"}},
+                json,
+                bind(context, get_version)});
+    add_long(with_body({"POST",
+                        "/api/v1/model/plan",
+                        "What applying a model would change and break",
+                        token,
+                        {file},
+                        json,
                         bind(context, post_plan)},
                        "the model as YAML, or JSON with yaml and file", model_bytes_max));
-    router.add(with_body({"POST", "/api/v1/model/rollback", "Puts an earlier version in force again", token, {}, json,
+    router.add(with_body({"POST",
+                          "/api/v1/model/rollback",
+                          "Puts an earlier version in force again",
+                          token,
+                          {},
+                          json,
                           bind(context, post_rollback)},
                          "version (a version or its sequence; the one before unless told), reason"));
-    add_long(with_body({"POST", "/api/v1/model/learn", "Proposes a model from recent traffic", token, {}, json,
+    add_long(with_body({"POST",
+                        "/api/v1/model/learn",
+                        "Proposes a model from recent traffic",
+                        token,
+                        {},
+                        json,
                         bind(context, post_learn)},
                        "name, version, patterns_from (0: each instance by name), mode (observe)"));
-    add_long({"GET", "/api/v1/model/drift", "What the traffic does that the model does not say", token,
-              {{"limit", "query", "integer", false, "items, 1 to 10000, 500 unless told"}}, json,
+    add_long({"GET",
+              "/api/v1/model/drift",
+              "What the traffic does that the model does not say",
+              token,
+              {{"limit", "query", "integer", false, "items, 1 to 10000, 500 unless told"}},
+              json,
               bind(context, get_drift)});
-    router.add({"GET", "/api/v1/model/sheet", "What the publisher of an asset has to send", token,
-                {{"asset", "query", "string", true, "the asset's topic"}}, json, bind(context, get_sheet)});
-    router.add(with_body({"POST", "/api/v1/explain", "Every check of a publish or subscription, in order", token, {}, json,
+    router.add({"GET",
+                "/api/v1/model/sheet",
+                "What the publisher of an asset has to send",
+                token,
+                {{"asset", "query", "string", true, "the asset's topic"}},
+                json,
+                bind(context, get_sheet)});
+    router.add(with_body({"POST",
+                          "/api/v1/explain",
+                          "Every check of a publish or subscription, in order",
+                          token,
+                          {},
+                          json,
                           bind(context, post_explain)},
                          "topic, payload (text), encoding (utf-8 or base64), client_id, user, retain, subscribe"));
 }

@@ -19,7 +19,7 @@
 namespace trunkline::cli {
 namespace {
 
-constexpr std::size_t file_bytes_max = 17UL << 20;   // a little more than a model may have, so that its check says so
+constexpr std::size_t file_bytes_max = 17UL << 20;  // a little more than a model may have, so that its check says so
 
 std::int64_t now_ms() {
     using namespace std::chrono;
@@ -71,8 +71,8 @@ std::shared_ptr<const uns::Model> compile(const Tool& tool, const std::string& f
 }
 
 std::string about(const Json& model) {
-    return text_in(model, "name") + " " + text_in(model, "version") + ", " + counted(count_in(model, "nodes"), "node") + ", " +
-           counted(count_in(model, "members"), "member");
+    return text_in(model, "name") + " " + text_in(model, "version") + ", " + counted(count_in(model, "nodes"), "node") +
+           ", " + counted(count_in(model, "members"), "member");
 }
 
 /// The broker knows a model by the name of its file alone: where it lay says nothing to others.
@@ -84,15 +84,17 @@ std::string base_name(const std::string& file) {
 /// As request(), with the problems of a model told one by one. nullopt: they were.
 std::optional<Json> send_model(const Tool& tool, const char* method, const std::string& target, const std::string& file,
                                const std::string& yaml) {
-    const std::string query = (target.find('?') == std::string::npos ? "?file=" : "&file=") + percent_encode(base_name(file));
+    const std::string query =
+        (target.find('?') == std::string::npos ? "?file=" : "&file=") + percent_encode(base_name(file));
     try {
         return request(tool.server, method, target + query, yaml);
     } catch (const Failure& failure) {
         if (!failure.problem.contains("problems")) throw;
         Json problems = failure.problem["problems"];
-        for (Json& problem : problems) {   // here people want to go to the line
+        for (Json& problem : problems) {  // here people want to go to the line
             const std::string place = text_in(problem, "place");
-            if (place.starts_with(base_name(file) + ":")) problem["place"] = file + place.substr(base_name(file).size());
+            if (place.starts_with(base_name(file) + ":"))
+                problem["place"] = file + place.substr(base_name(file).size());
         }
         tell_problems(tool, file, problems);
         return std::nullopt;
@@ -105,14 +107,17 @@ void tell_notes(const std::vector<std::string>& notes) {
 
 /// To a file, or to standard output.
 void put_text(const std::string& out_file, const std::string& text) {
-    if (out_file.empty()) std::cout << text;
-    else write_file(out_file, text);
+    if (out_file.empty())
+        std::cout << text;
+    else
+        write_file(out_file, text);
 }
 
 void print_version(const Json& version) {
     const std::string why = text_in(version, "why");
-    std::cout << "applied  " << duration_text((now_ms() - static_cast<std::int64_t>(count_in(version, "applied_ms"))) / 1'000) << " ago by "
-              << printable(text_in(version, "who")) << (why.empty() ? "" : ": " + printable(why)) << '\n';
+    std::cout << "applied  "
+              << duration_text((now_ms() - static_cast<std::int64_t>(count_in(version, "applied_ms"))) / 1'000)
+              << " ago by " << printable(text_in(version, "who")) << (why.empty() ? "" : ": " + printable(why)) << '\n';
 }
 
 /// "60s" in milliseconds.
@@ -158,20 +163,29 @@ int model_check(const Tool& tool, const std::string& file) {
     int code = exit_ok;
     const auto model = compile(tool, file, code);
     if (!model) return code;
-    const Json json = {{"file", file}, {"accepted", true}, {"name", model->name()}, {"version", model->version()},
-                       {"hash", model->hash()}, {"nodes", model->node_count()}, {"members", model->member_count()}};
-    if (tool.out.format() == Format::table) std::cout << printable(file) << " is good: " << printable(about(json)) << '\n';
-    else tool.out.value(json);
+    const Json json = {{"file", file},
+                       {"accepted", true},
+                       {"name", model->name()},
+                       {"version", model->version()},
+                       {"hash", model->hash()},
+                       {"nodes", model->node_count()},
+                       {"members", model->member_count()}};
+    if (tool.out.format() == Format::table)
+        std::cout << printable(file) << " is good: " << printable(about(json)) << '\n';
+    else
+        tool.out.value(json);
     return exit_ok;
 }
 
 int model_diff(const Tool& tool, const std::string& before, const std::string& after) {
     int code = exit_ok;
     std::shared_ptr<const uns::Model> old;
-    if (after.empty()) {   // one file: against the model in force
+    if (after.empty()) {  // one file: against the model in force
         const Json json = request(tool.server, "GET", "/api/v1/model");
-        old = json.contains("yaml") ? uns::Model::compile(text_in(json, "yaml"), text_in(json, "file")).model : uns::Model::empty();
-        if (!old) throw Failure(exit_findings, "the model in force can't be read by this trunkctl; use that of its release");
+        old = json.contains("yaml") ? uns::Model::compile(text_in(json, "yaml"), text_in(json, "file")).model
+                                    : uns::Model::empty();
+        if (!old)
+            throw Failure(exit_findings, "the model in force can't be read by this trunkctl; use that of its release");
     } else {
         old = compile(tool, before, code);
     }
@@ -211,7 +225,8 @@ int model_show(const Tool& tool) {
     } else {
         std::cout << "model    " << printable(about(json)) << '\n';
         print_version(json.at("current"));
-        std::cout << "file     " << printable(text_in(json, "file")) << "\nhash     " << printable(text_in(json, "hash")) << '\n';
+        std::cout << "file     " << printable(text_in(json, "file")) << "\nhash     "
+                  << printable(text_in(json, "hash")) << '\n';
     }
     return applied ? exit_ok : exit_findings;
 }
@@ -224,14 +239,17 @@ int model_export(const Tool& tool, const std::string& version, bool as_json) {
             return exit_ok;
         }
         const auto model = uns::Model::compile(text_in(json, "yaml"), text_in(json, "file")).model;
-        if (!model) throw Failure(exit_findings, "this version can't be read by this trunkctl; use that of its release");
+        if (!model)
+            throw Failure(exit_findings, "this version can't be read by this trunkctl; use that of its release");
         std::cout << model->json() << '\n';
         return exit_ok;
     }
     const Json json = request(tool.server, "GET", as_json ? "/api/v1/model?as=json" : "/api/v1/model");
     if (!json.value("applied", false)) throw Failure(exit_findings, "no model is applied");
-    if (as_json) std::cout << json.at("model").dump(2, ' ', false, Json::error_handler_t::replace) << '\n';
-    else std::cout << text_in(json, "yaml");
+    if (as_json)
+        std::cout << json.at("model").dump(2, ' ', false, Json::error_handler_t::replace) << '\n';
+    else
+        std::cout << text_in(json, "yaml");
     return exit_ok;
 }
 
@@ -273,17 +291,22 @@ int model_apply(const Tool& tool, const ModelCommands& what) {
 int model_rollback(const Tool& tool, const ModelCommands& what) {
     Json body = {{"reason", what.reason}};
     if (!what.version.empty()) body["version"] = what.version;
-    const Json json = request(tool.server, "POST", "/api/v1/model/rollback", body.dump(-1, ' ', false, Json::error_handler_t::replace));
-    if (tool.out.format() == Format::table) std::cout << "in force again: " << printable(text_in(json, "rolled_back_to")) << '\n';
-    else tool.out.value(json);
+    const Json json = request(tool.server, "POST", "/api/v1/model/rollback",
+                              body.dump(-1, ' ', false, Json::error_handler_t::replace));
+    if (tool.out.format() == Format::table)
+        std::cout << "in force again: " << printable(text_in(json, "rolled_back_to")) << '\n';
+    else
+        tool.out.value(json);
     return exit_ok;
 }
 
 int model_plan(const Tool& tool, const std::string& file) {
     const auto json = send_model(tool, "POST", "/api/v1/model/plan", file, read_file(file));
     if (!json) return exit_findings;
-    if (tool.out.format() == Format::table) print_plan(tool, *json);
-    else tool.out.value(*json);
+    if (tool.out.format() == Format::table)
+        print_plan(tool, *json);
+    else
+        tool.out.value(*json);
     return json->value("breaks_nothing", false) ? exit_ok : exit_findings;
 }
 
@@ -291,7 +314,8 @@ int model_learn(const Tool& tool, const ModelCommands& what) {
     Json body = {{"patterns_from", what.patterns_from}, {"mode", what.mode}};
     if (!what.name.empty()) body["name"] = what.name;
     if (!what.version.empty()) body["version"] = what.version;
-    const Json json = request(tool.server, "POST", "/api/v1/model/learn", body.dump(-1, ' ', false, Json::error_handler_t::replace));
+    const Json json =
+        request(tool.server, "POST", "/api/v1/model/learn", body.dump(-1, ' ', false, Json::error_handler_t::replace));
     if (tool.out.format() != Format::table) {
         tool.out.value(json);
     } else {
@@ -299,8 +323,9 @@ int model_learn(const Tool& tool, const ModelCommands& what) {
         for (const Json& note : json.at("notes")) std::cerr << "note: " << printable(note.get<std::string>()) << '\n';
         if (!text_in(json, "yaml").empty()) {
             std::cerr << "learned from " << counted(count_in(json, "messages"), "message") << ": "
-                      << counted(count_in(json, "topics"), "topic") << ", " << counted(count_in(json, "assets"), "asset") << ", "
-                      << counted(count_in(json, "types"), "type") << '\n';
+                      << counted(count_in(json, "topics"), "topic") << ", "
+                      << counted(count_in(json, "assets"), "asset") << ", " << counted(count_in(json, "types"), "type")
+                      << '\n';
         }
     }
     return text_in(json, "yaml").empty() ? exit_findings : exit_ok;
@@ -308,8 +333,10 @@ int model_learn(const Tool& tool, const ModelCommands& what) {
 
 int model_drift(const Tool& tool) {
     const Json json = request(tool.server, "GET", "/api/v1/model/drift");
-    if (tool.out.format() == Format::table) print_drift(tool, json);
-    else tool.out.value(json);
+    if (tool.out.format() == Format::table)
+        print_drift(tool, json);
+    else
+        tool.out.value(json);
     return count_in(json, "items_total") == 0 ? exit_ok : exit_findings;
 }
 
@@ -355,7 +382,11 @@ int model_new_asset(const Tool& tool, const ModelCommands& what) {
         if (people && missing.empty()) std::cout << "all of it was heard\n";
     }
     if (!people) {
-        Json json = {{"text", result.text}, {"was_there", result.was_there}, {"file", file}, {"line", result.line}, {"topics", sheet}};
+        Json json = {{"text", result.text},
+                     {"was_there", result.was_there},
+                     {"file", file},
+                     {"line", result.line},
+                     {"topics", sheet}};
         if (!has_file) json["yaml"] = result.yaml;
         if (wait_ms > 0) json["missing"] = missing;
         tool.out.value(json);
@@ -364,16 +395,22 @@ int model_new_asset(const Tool& tool, const ModelCommands& what) {
 }
 
 int explain(const Tool& tool, const ModelCommands& what) {
-    Json body = {{"topic", what.topic}, {"client_id", what.client}, {"user", what.user}, {"retain", what.retain},
+    Json body = {{"topic", what.topic},
+                 {"client_id", what.client},
+                 {"user", what.user},
+                 {"retain", what.retain},
                  {"subscribe", what.subscribe}};
     const std::string payload = what.payload_file.empty() ? what.payload : read_file(what.payload_file);
     body["payload"] = payload;
     if (!uns::is_utf8(payload)) {
         throw Failure(exit_usage, "the payload is no UTF-8 text; send it as base64 to POST /api/v1/explain");
     }
-    const Json json = request(tool.server, "POST", "/api/v1/explain", body.dump(-1, ' ', false, Json::error_handler_t::replace));
-    if (tool.out.format() == Format::table) print_explain(tool, json);
-    else tool.out.value(json);
+    const Json json =
+        request(tool.server, "POST", "/api/v1/explain", body.dump(-1, ' ', false, Json::error_handler_t::replace));
+    if (tool.out.format() == Format::table)
+        print_explain(tool, json);
+    else
+        tool.out.value(json);
     const std::string outcome = text_in(json, "outcome");
     return outcome == "reject" || outcome == "quarantine" ? exit_findings : exit_ok;
 }
@@ -391,7 +428,8 @@ void ModelCommands::add_offline(CLI::App& model, std::function<int(const Tool&)>
     auto* check = model.add_subcommand("check", "every fault of a model file, with its mend; needs no broker");
     check->add_option("FILE", file, "model, - for standard input")->required();
     on(check, action, [this](const Tool& tool) { return model_check(tool, file); });
-    auto* diff = model.add_subcommand("diff", "what two models differ in, by meaning; one file: from the model in force");
+    auto* diff =
+        model.add_subcommand("diff", "what two models differ in, by meaning; one file: from the model in force");
     diff->add_option("BEFORE", file, "model")->required();
     diff->add_option("AFTER", other_file, "model");
     on(diff, action, [this](const Tool& tool) { return model_diff(tool, file, other_file); });
@@ -428,8 +466,10 @@ void ModelCommands::add_traffic(CLI::App& model, std::function<int(const Tool&)>
     auto* learn = model.add_subcommand("learn", "propose a model from what is published");
     learn->add_option("--name", name, "of the namespace, its first level unless told");
     learn->add_option("--model-version", version, "of the model, 0.1.0 unless told");
-    learn->add_option("--patterns", patterns_from, "one pattern for so many instances side by side; 0: each by name")->type_name("N");
-    learn->add_option("--mode", mode, "observe, quarantine or enforce")->check(CLI::IsMember({"observe", "quarantine", "enforce"}));
+    learn->add_option("--patterns", patterns_from, "one pattern for so many instances side by side; 0: each by name")
+        ->type_name("N");
+    learn->add_option("--mode", mode, "observe, quarantine or enforce")
+        ->check(CLI::IsMember({"observe", "quarantine", "enforce"}));
     learn->add_option("-O,--out", out_file, "write here instead of to standard output")->type_name("FILE");
     on(learn, action, [this](const Tool& tool) { return model_learn(tool, *this); });
     on(model.add_subcommand("drift", "what the traffic does that the model does not say"), action, model_drift);
@@ -451,12 +491,15 @@ void ModelCommands::add_new_asset(CLI::App& model, std::function<int(const Tool&
 }
 
 void ModelCommands::add_explain(CLI::App& app, std::function<int(const Tool&)>& action) {
-    auto* command = app.add_subcommand("explain", "every check of a publish or subscription, with the rule and the fix");
+    auto* command =
+        app.add_subcommand("explain", "every check of a publish or subscription, with the rule and the fix");
     command->add_option("--client", client, "client identifier")->type_name("ID");
     command->add_option("--user", user, "user name");
     command->add_option("-t,--topic", topic, "topic, or filter with --subscribe")->required();
     auto* message = command->add_option("-m,--message", payload, "payload")->type_name("TEXT");
-    command->add_option("-f,--file", payload_file, "payload from a file, - for standard input")->type_name("FILE")->excludes(message);
+    command->add_option("-f,--file", payload_file, "payload from a file, - for standard input")
+        ->type_name("FILE")
+        ->excludes(message);
     command->add_flag("-r,--retain", retain, "with RETAIN");
     command->add_flag("--subscribe", subscribe, "a subscription instead of a publish");
     on(command, action, [this](const Tool& tool) { return explain(tool, *this); });

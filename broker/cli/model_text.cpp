@@ -60,11 +60,11 @@ void print_findings(const Tool& tool, const Json& plan, const std::string& clien
         if (topic != last_topic) std::cout << "    " << printable(topic) << '\n';
         last_topic = topic;
         const std::string place = text_in(finding, "place");
-        std::cout << "      " << tool.out.colour(finding.value("new", false) ? red : yellow, text_in(finding, "rule")) << " "
-                  << printable(text_in(finding, "text")) << "  (" << count_in(finding, "messages") << " of "
+        std::cout << "      " << tool.out.colour(finding.value("new", false) ? red : yellow, text_in(finding, "rule"))
+                  << " " << printable(text_in(finding, "text")) << "  (" << count_in(finding, "messages") << " of "
                   << count_in(finding, "of") << ", " << printable(text_in(finding, "after"))
-                  << (finding.value("new", false) ? "" : ", as today") << ")" << (place.empty() ? "" : "  " + printable(place))
-                  << '\n';
+                  << (finding.value("new", false) ? "" : ", as today") << ")"
+                  << (place.empty() ? "" : "  " + printable(place)) << '\n';
         const std::string fix = text_in(finding, "fix");
         if (!fix.empty()) std::cout << "        fix: " << printable(fix) << '\n';
     }
@@ -89,8 +89,8 @@ std::string counted(std::uint64_t count, const std::string& noun) {
 
 void print_problems(const Tool& tool, const Json& problems) {
     for (const Json& problem : problems) {
-        std::cout << printable(text_in(problem, "place")) << ": " << tool.out.colour(red, text_in(problem, "rule")) << " "
-                  << printable(text_in(problem, "message")) << '\n';
+        std::cout << printable(text_in(problem, "place")) << ": " << tool.out.colour(red, text_in(problem, "rule"))
+                  << " " << printable(text_in(problem, "message")) << '\n';
         const std::string fix = text_in(problem, "fix");
         if (!fix.empty()) std::cout << "    fix: " << printable(fix) << '\n';
     }
@@ -99,21 +99,26 @@ void print_problems(const Tool& tool, const Json& problems) {
 void print_changes(const Tool& tool, const Json& changes) {
     for (const Json& change : changes) {
         const bool breaking = change.value("breaking", false);
-        std::cout << "  " << (breaking ? tool.out.colour(red, printable(text_in(change, "text"))) : printable(text_in(change, "text")))
+        std::cout << "  "
+                  << (breaking ? tool.out.colour(red, printable(text_in(change, "text")))
+                               : printable(text_in(change, "text")))
                   << '\n';
     }
 }
 
 void print_plan(const Tool& tool, const Json& plan) {
     const std::string from = text_in(plan, "from");
-    std::cout << label("plan") << printable(text_in(plan, "name")) << " " << (from.empty() ? "(no model)" : printable(from))
-              << " -> " << printable(text_in(plan, "to")) << '\n';
+    std::cout << label("plan") << printable(text_in(plan, "name")) << " "
+              << (from.empty() ? "(no model)" : printable(from)) << " -> " << printable(text_in(plan, "to")) << '\n';
     const std::int64_t age_s = (now_ms() - static_cast<std::int64_t>(count_in(plan, "first_ms"))) / 1'000;
     std::cout << label("traffic");
-    if (count_in(plan, "messages") == 0) std::cout << "none was kept: only the models are compared\n";
-    else std::cout << counted(count_in(plan, "messages"), "message") << " on " << counted(count_in(plan, "topics"), "topic")
-                   << " of the last " << duration_text(age_s) << '\n';
-    std::cout << label("today") << outcome_counts(plan.at("before")) << '\n' << label("then") << outcome_counts(plan.at("after")) << '\n';
+    if (count_in(plan, "messages") == 0)
+        std::cout << "none was kept: only the models are compared\n";
+    else
+        std::cout << counted(count_in(plan, "messages"), "message") << " on "
+                  << counted(count_in(plan, "topics"), "topic") << " of the last " << duration_text(age_s) << '\n';
+    std::cout << label("today") << outcome_counts(plan.at("before")) << '\n'
+              << label("then") << outcome_counts(plan.at("after")) << '\n';
     const Json& changes = array_in(plan, "changes");
     if (changes.empty()) {
         std::cout << label("changes") << "none: the models mean the same\n";
@@ -124,8 +129,9 @@ void print_plan(const Tool& tool, const Json& plan) {
     if (!array_in(plan, "publishers").empty()) heading(tool, "publishers that break the model");
     for (const Json& publisher : array_in(plan, "publishers")) {
         const std::string user = text_in(publisher, "user");
-        std::cout << "  " << printable(text_in(publisher, "client_id")) << (user.empty() ? "" : " (" + printable(user) + ")") << "  "
-                  << count_in(publisher, "breaking") << " of " << counted(count_in(publisher, "messages"), "message") << '\n';
+        std::cout << "  " << printable(text_in(publisher, "client_id"))
+                  << (user.empty() ? "" : " (" + printable(user) + ")") << "  " << count_in(publisher, "breaking")
+                  << " of " << counted(count_in(publisher, "messages"), "message") << '\n';
         print_findings(tool, plan, text_in(publisher, "client_id"));
     }
     if (!array_in(plan, "silenced").empty()) heading(tool, "subscribers that would get nothing any more");
@@ -139,15 +145,17 @@ void print_plan(const Tool& tool, const Json& plan) {
         std::cout << "  " << printable(text_in(asset, "topic")) << "  " << printable(text_in(asset, "type")) << "  "
                   << printable(text_in(asset, "place")) << (owner.empty() ? "" : "  owner " + printable(owner)) << '\n';
     }
-    for (const Json& note : array_in(plan, "notes")) std::cout << "\nnote: " << printable(note.get<std::string>()) << '\n';
+    for (const Json& note : array_in(plan, "notes"))
+        std::cout << "\nnote: " << printable(note.get<std::string>()) << '\n';
     std::cout << '\n';
     const std::uint64_t breaks = count_in(plan, "newly_breaking");
     const std::uint64_t silenced = count_in(plan, "silenced_total");
     if (breaks == 0 && silenced == 0) {
         std::cout << tool.out.colour(green, "nothing that works today would break") << '\n';
     } else {
-        std::cout << tool.out.colour(red, counted(breaks, "message") + " would break that " + (breaks == 1 ? "does" : "do") +
-                                              " not today, " + counted(silenced, "subscription") + " would fall silent")
+        std::cout << tool.out.colour(red, counted(breaks, "message") + " would break that " +
+                                              (breaks == 1 ? "does" : "do") + " not today, " +
+                                              counted(silenced, "subscription") + " would fall silent")
                   << '\n';
     }
 }
@@ -161,24 +169,31 @@ void print_drift(const Tool& tool, const Json& drift) {
         if (kind != last) heading(tool, kind);
         last = kind;
         const std::string place = text_in(item, "place"), rule = text_in(item, "rule");
-        std::cout << "  " << printable(text_in(item, "subject")) << (place.empty() ? "" : "  " + printable(place)) << '\n'
-                  << "    " << (rule.empty() ? "" : tool.out.colour(yellow, rule) + " ") << printable(text_in(item, "text"));
-        if (const std::uint64_t messages = count_in(item, "messages")) std::cout << "  (" << counted(messages, "message") << ")";
+        std::cout << "  " << printable(text_in(item, "subject")) << (place.empty() ? "" : "  " + printable(place))
+                  << '\n'
+                  << "    " << (rule.empty() ? "" : tool.out.colour(yellow, rule) + " ")
+                  << printable(text_in(item, "text"));
+        if (const std::uint64_t messages = count_in(item, "messages"))
+            std::cout << "  (" << counted(messages, "message") << ")";
         std::cout << '\n';
         const std::string topics = list_of(array_in(item, "topics"));
         const std::uint64_t total = count_in(item, "topics_total"), shown = array_in(item, "topics").size();
         if (!topics.empty() && topics != text_in(item, "subject")) {
-            std::cout << "    on " << printable(topics) << (total > shown ? " and " + std::to_string(total - shown) + " more" : "") << '\n';
+            std::cout << "    on " << printable(topics)
+                      << (total > shown ? " and " + std::to_string(total - shown) + " more" : "") << '\n';
         }
         const std::string clients = list_of(array_in(item, "clients"));
         if (!clients.empty() && !rule.empty()) std::cout << "    by " << printable(clients) << '\n';
         std::cout << "    change: " << printable(text_in(item, "change")) << '\n';
     }
-    for (const Json& note : array_in(drift, "notes")) std::cout << "\nnote: " << printable(note.get<std::string>()) << '\n';
+    for (const Json& note : array_in(drift, "notes"))
+        std::cout << "\nnote: " << printable(note.get<std::string>()) << '\n';
     std::cout << '\n';
     const std::uint64_t total = count_in(drift, "items_total");
-    if (total == 0) std::cout << tool.out.colour(green, "the traffic does what the model says") << '\n';
-    else std::cout << counted(total, "difference") << " between model and traffic\n";
+    if (total == 0)
+        std::cout << tool.out.colour(green, "the traffic does what the model says") << '\n';
+    else
+        std::cout << counted(total, "difference") << " between model and traffic\n";
 }
 
 void print_explain(const Tool& tool, const Json& report) {
@@ -214,8 +229,10 @@ void print_sheet(const Tool& tool, const Json& topics) {
     std::vector<std::vector<std::string>> rows;
     for (const Json& line : topics) {
         const std::uint64_t every = count_in(line, "every_ms");
-        rows.push_back({text_in(line, "topic"), text_in(line, "kind"), text_in(line, "type").empty() ? text_in(line, "payload") : text_in(line, "type"),
-                        text_in(line, "unit"), text_in(line, "range"), every == 0 ? "" : duration_of(every), text_in(line, "example")});
+        rows.push_back({text_in(line, "topic"), text_in(line, "kind"),
+                        text_in(line, "type").empty() ? text_in(line, "payload") : text_in(line, "type"),
+                        text_in(line, "unit"), text_in(line, "range"), every == 0 ? "" : duration_of(every),
+                        text_in(line, "example")});
     }
     tool.out.table({"TOPIC", "KIND", "TYPE", "UNIT", "RANGE", "EVERY", "EXAMPLE"}, std::move(rows));
 }

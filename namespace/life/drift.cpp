@@ -18,7 +18,7 @@ using Kind = DriftItem::Kind;
 
 constexpr std::size_t examples_max = 3;
 constexpr std::uint64_t samples_for_loose = 50, samples_for_unused = 30;
-constexpr double loose_share = 0.1;       // of the range that the values use
+constexpr double loose_share = 0.1;        // of the range that the values use
 constexpr std::int64_t stale_periods = 3;  // as `every` has it
 
 void add_example(std::vector<std::string>& list, std::string_view text) {
@@ -94,10 +94,10 @@ private:
             findings_.try_emplace({finding.rule, model_.place_text(finding.place), unknown ? what : std::string()});
         DriftItem& item = at->second;
         if (fresh) {
-            item.kind = unknown                        ? Kind::unknown_topic
-                        : finding.rule == "TL-3103"    ? Kind::new_value
-                        : finding.rule == "TL-3303"    ? Kind::unit
-                                                       : Kind::breaks_contract;
+            item.kind = unknown                     ? Kind::unknown_topic
+                        : finding.rule == "TL-3103" ? Kind::new_value
+                        : finding.rule == "TL-3303" ? Kind::unit
+                                                    : Kind::breaks_contract;
             item.rule = finding.rule;
             item.text = finding.text;
             item.place = model_.place_text(finding.place);
@@ -136,12 +136,15 @@ private:
         if (finding.rule == "TL-3102" && gathering_.so_far().min && resolution.member) {
             const auto& value = resolution.member->value;
             if (value.max && *gathering_.so_far().max > *value.max) {
-                return "if " + number_text(*gathering_.so_far().max) + " is right, raise max; else check the sensor or its scaling";
+                return "if " + number_text(*gathering_.so_far().max) +
+                       " is right, raise max; else check the sensor or its scaling";
             }
-            return "if " + number_text(*gathering_.so_far().min) + " is right, lower min; else check the sensor or its scaling";
+            return "if " + number_text(*gathering_.so_far().min) +
+                   " is right, lower min; else check the sensor or its scaling";
         }
         if (finding.rule == "TL-3103") return "if the value is meant, add it to enum" + publisher;
-        return finding.fix.empty() ? "correct the publisher, or the contract" : finding.fix + ", or change the contract";
+        return finding.fix.empty() ? "correct the publisher, or the contract"
+                                   : finding.fix + ", or change the contract";
     }
 
     [[nodiscard]] std::string type_of(const std::string& topic) const {
@@ -155,7 +158,8 @@ private:
         if (known != types_.end()) return known->second;
         const auto parent = topic.substr(0, end).rfind('/');
         const std::string above = parent == std::string::npos ? "" : topic.substr(0, parent);
-        const std::string name = parent == std::string::npos ? topic.substr(0, end) : topic.substr(parent + 1, end - parent - 1);
+        const std::string name =
+            parent == std::string::npos ? topic.substr(0, end) : topic.substr(parent + 1, end - parent - 1);
         std::string type;
         for (const ModelChild& child : model_.children(above, "", 10'000)) {
             const bool named = child.name == name;
@@ -246,8 +250,8 @@ private:
             DriftItem item = item_of(seen, Kind::late);
             item.topics = seen.late;
             item.topics_total = seen.late_topics;
-            item.text = "every " + nice_duration(static_cast<std::int64_t>(seen.member->every_ms)) + " is not kept: up to " +
-                        duration(seen.gap_max_ms) + " without a value";
+            item.text = "every " + nice_duration(static_cast<std::int64_t>(seen.member->every_ms)) +
+                        " is not kept: up to " + duration(seen.gap_max_ms) + " without a value";
             item.change = "look at the publisher, or write every: " + nice_duration(seen.gap_max_ms);
             add(std::move(item));
         }
@@ -267,7 +271,8 @@ private:
         if (!seen.member->value.unit.empty() || units.empty()) return;  // what differs breaks the contract
         DriftItem item = item_of(seen, Kind::unit);
         item.text = "payloads name a unit that the model does not:";
-        for (const auto& [unit, count] : units) item.text += " " + comment_text(unit, 24) + " (" + count_text(count) + ")";
+        for (const auto& [unit, count] : units)
+            item.text += " " + comment_text(unit, 24) + " (" + count_text(count) + ")";
         item.change = units.size() == 1 ? "write unit: " + comment_text(units.begin()->first, 24)
                                         : "decide for one unit, and write it";
         add(std::move(item));
@@ -275,7 +280,8 @@ private:
 
     static std::string duration(std::int64_t ms) {
         if (ms < 10'000) return number_text(static_cast<double>(ms / 100) / 10) + " s";
-        if (ms < 7'200'000) return ms < 600'000 ? std::to_string(ms / 1000) + " s" : std::to_string(ms / 60'000) + " min";
+        if (ms < 7'200'000)
+            return ms < 600'000 ? std::to_string(ms / 1000) + " s" : std::to_string(ms / 60'000) + " min";
         return std::to_string(ms / 3'600'000) + " h";
     }
 
@@ -339,8 +345,9 @@ private:
 }  // namespace
 
 std::string_view to_string(DriftItem::Kind kind) {
-    constexpr std::string_view names[]{"unknown topic", "silent asset", "silent member", "breaks contract", "new value",
-                                       "unit",          "unused value", "loose range",   "late"};
+    constexpr std::string_view names[]{"unknown topic",   "silent asset", "silent member",
+                                       "breaks contract", "new value",    "unit",
+                                       "unused value",    "loose range",  "late"};
     return names[static_cast<std::size_t>(kind)];
 }
 

@@ -17,8 +17,8 @@
 namespace trunkline::uns {
 namespace {
 
-using emqx::Node;
 using emqx::Json;
+using emqx::Node;
 
 constexpr std::size_t bytes_max = 16UL << 20;
 constexpr std::size_t pairs_max = 2'000'000;  // of nodes that are compared for overlaps
@@ -56,7 +56,8 @@ private:
                 path.push_back(any_name(*x) ? y->sample() : x->sample());
                 const bool ends = x->children.empty() && y->children.empty();
                 const bool ends_open = (x->children.empty() && has_rest(*y)) || (y->children.empty() && has_rest(*x));
-                if (ends || ends_open || (!x->children.empty() && !y->children.empty() && search(*x, *y, path))) return true;
+                if (ends || ends_open || (!x->children.empty() && !y->children.empty() && search(*x, *y, path)))
+                    return true;
                 path.pop_back();
             }
         }
@@ -77,7 +78,8 @@ public:
         std::size_t bytes = 0;
         for (const EmqxFile& file : files_) bytes += file.text.size();
         if (bytes > bytes_max) {
-            add("TL-9102", "", "the files have " + std::to_string(bytes) + " bytes together", "at most 16 MiB are read");
+            add("TL-9102", "", "the files have " + std::to_string(bytes) + " bytes together",
+                "at most 16 MiB are read");
             return std::move(result_);
         }
         for (const EmqxFile& file : files_) emqx::read_models(file, models_, result_.problems, result_.notes);
@@ -119,10 +121,10 @@ private:
                 const auto topic = search.run(a.root, b.root);
                 if (!topic) continue;
                 add("TL-9143", b.file,
-                    search.gave_up() ? "the models " + quote(a.id) + " and " + quote(b.id) + " are too large to be compared"
-                                     : "the models " + quote(a.id) + " and " + quote(b.id) +
-                                           " both match topics such as " + quote(*topic) + "; EMQX asks the first by id, " +
-                                           quote(a.id) + ", alone",
+                    search.gave_up()
+                        ? "the models " + quote(a.id) + " and " + quote(b.id) + " are too large to be compared"
+                        : "the models " + quote(a.id) + " and " + quote(b.id) + " both match topics such as " +
+                              quote(*topic) + "; EMQX asks the first by id, " + quote(a.id) + ", alone",
                     "import them one by one, or take what overlaps out of " + quote(b.id));
             }
         }
@@ -162,7 +164,8 @@ private:
             if (!model.name.empty() && model.name != model.id) out += " (" + comment_text(model.name, 64) + ")";
         }
         std::string name = options_.name.empty() ? models_.front().id : options_.name;
-        if (!((name[0] >= 'a' && name[0] <= 'z') || (name[0] >= 'A' && name[0] <= 'Z') || name[0] == '_')) name = "emqx-" + name;
+        if (!((name[0] >= 'a' && name[0] <= 'z') || (name[0] >= 'A' && name[0] <= 'Z') || name[0] == '_'))
+            name = "emqx-" + name;
         name = name.substr(0, 64);
         out += "\n# What it accepts and refuses is the same; types, units and owners are for you to add.\n";
         out += "trunkline: 1\nnamespace: " + yaml_text(name) + "\nversion: " + options_.version +
@@ -195,7 +198,8 @@ private:
         if (node.kind != Node::Kind::variable && node.match.empty()) return yaml_text(node.name);
         std::string name;
         for (const char c : node.name) {
-            const bool good = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+            const bool good =
+                (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
             name += good ? c : '_';
         }
         if (name.empty() || name[0] == '-' || (name[0] >= '0' && name[0] <= '9')) name = "v" + name;
@@ -242,7 +246,8 @@ private:
         for (const Problem& problem : compiled.problems) {
             std::size_t line = 0;
             const std::size_t colon = problem.place.find(':');
-            if (colon != std::string::npos) line = static_cast<std::size_t>(std::atol(problem.place.c_str() + colon + 1));
+            if (colon != std::string::npos)
+                line = static_cast<std::size_t>(std::atol(problem.place.c_str() + colon + 1));
             std::string near = line > 0 && line <= lines.size() ? std::string(lines[line - 1]) : std::string();
             near.erase(0, near.find_first_not_of(' ') == std::string::npos ? near.size() : near.find_first_not_of(' '));
             std::string message = problem.message;

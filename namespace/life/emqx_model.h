@@ -17,10 +17,10 @@ using Json = nlohmann::ordered_json;
 struct Node {
     enum class Kind { literal, variable, rest };
     Kind kind = Kind::literal;
-    std::string name;      ///< the level, or the variable within {}; of "+" it is "any"
-    std::string match;     ///< of a variable: expression for the whole level; empty: any name
-    std::string payload;   ///< as our model names it; empty: no endpoint
-    std::string place;     ///< JSON pointer
+    std::string name;     ///< the level, or the variable within {}; of "+" it is "any"
+    std::string match;    ///< of a variable: expression for the whole level; empty: any name
+    std::string payload;  ///< as our model names it; empty: no endpoint
+    std::string place;    ///< JSON pointer
     std::vector<std::unique_ptr<Node>> children;
 
     /// A name that may stand here, for messages.

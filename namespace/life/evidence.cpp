@@ -12,9 +12,9 @@ using Format = PayloadSpec::Format;
 using Kind = ValueType::Kind;
 
 constexpr std::size_t key_bytes_max = 48, keys_shown_max = 12;
-constexpr std::uint64_t gaps_needed = 6;      // before a topic is called regular
+constexpr std::uint64_t gaps_needed = 6;  // before a topic is called regular
 constexpr std::uint64_t thinned_messages_needed = 20;
-constexpr double steady_factor = 2.0;         // a gap that is longer than so many usual ones is none of a regular topic
+constexpr double steady_factor = 2.0;  // a gap that is longer than so many usual ones is none of a regular topic
 
 std::int64_t mean_gap(const Evidence& of) {
     return of.gaps == 0 ? 0 : of.gap_sum_ms / static_cast<std::int64_t>(of.gaps);
@@ -69,11 +69,15 @@ void TopicEvidence::take(const TrafficSample& sample) {
         if (numbers_.size() < series_max) numbers_.emplace_back(sample.at_ms, *value->number);
     }
     if (value->kind == Kind::string) {
-        if (e.strings.size() < Evidence::strings_max || e.strings.contains(value->text)) e.strings.insert(value->text);
-        else e.more_strings = true;
+        if (e.strings.size() < Evidence::strings_max || e.strings.contains(value->text))
+            e.strings.insert(value->text);
+        else
+            e.more_strings = true;
     }
-    if (value->unit.empty()) ++e.without_unit;
-    else if (e.units.size() < Evidence::units_max || e.units.contains(value->unit)) ++e.units[value->unit];
+    if (value->unit.empty())
+        ++e.without_unit;
+    else if (e.units.size() < Evidence::units_max || e.units.contains(value->unit))
+        ++e.units[value->unit];
 }
 
 void TopicEvidence::judge_numbers() {
@@ -144,8 +148,10 @@ void Evidence::merge(const Evidence& other) {
     if (other.min) min = min ? std::min(*min, *other.min) : *other.min;
     if (other.max) max = max ? std::max(*max, *other.max) : *other.max;
     for (const std::string& text : other.strings) {
-        if (strings.size() < strings_max) strings.insert(text);
-        else if (!strings.contains(text)) more_strings = true;
+        if (strings.size() < strings_max)
+            strings.insert(text);
+        else if (!strings.contains(text))
+            more_strings = true;
     }
     more_strings = more_strings || other.more_strings;
     for (const auto& [unit, count] : other.units) {
@@ -172,11 +178,11 @@ void Evidence::merge(const Evidence& other) {
 
 std::string nice_duration(std::int64_t ms) {
     constexpr std::array<std::pair<std::int64_t, const char*>, 24> steps{
-        {{10, "10ms"},       {20, "20ms"},      {50, "50ms"},      {100, "100ms"},    {200, "200ms"},
-         {500, "500ms"},     {1'000, "1s"},     {2'000, "2s"},     {5'000, "5s"},     {10'000, "10s"},
-         {15'000, "15s"},    {30'000, "30s"},   {60'000, "1min"},  {120'000, "2min"}, {300'000, "5min"},
-         {600'000, "10min"}, {900'000, "15min"}, {1'800'000, "30min"}, {3'600'000, "1h"}, {7'200'000, "2h"},
-         {21'600'000, "6h"}, {43'200'000, "12h"}, {86'400'000, "1d"}, {604'800'000, "7d"}}};
+        {{10, "10ms"},       {20, "20ms"},        {50, "50ms"},         {100, "100ms"},     {200, "200ms"},
+         {500, "500ms"},     {1'000, "1s"},       {2'000, "2s"},        {5'000, "5s"},      {10'000, "10s"},
+         {15'000, "15s"},    {30'000, "30s"},     {60'000, "1min"},     {120'000, "2min"},  {300'000, "5min"},
+         {600'000, "10min"}, {900'000, "15min"},  {1'800'000, "30min"}, {3'600'000, "1h"},  {7'200'000, "2h"},
+         {21'600'000, "6h"}, {43'200'000, "12h"}, {86'400'000, "1d"},   {604'800'000, "7d"}}};
     for (const auto& [limit, text] : steps) {
         if (ms <= limit + limit / 20) return text;  // a twentieth is jitter
     }

@@ -18,7 +18,7 @@ namespace trunkline::uns {
 struct Evidence {
     static constexpr std::size_t strings_max = 32;  ///< different texts that are kept
     static constexpr std::size_t units_max = 8;
-    static constexpr std::size_t shapes_max = 8;    ///< different sets of keys of a JSON object
+    static constexpr std::size_t shapes_max = 8;  ///< different sets of keys of a JSON object
     static constexpr std::size_t clients_max = 16;
 
     std::uint64_t messages = 0, samples = 0, topics = 0;
@@ -30,7 +30,7 @@ struct Evidence {
     bool more_strings = false;
     std::map<std::string, std::uint64_t> units;
     std::uint64_t without_unit = 0;
-    std::set<std::string> shapes;            ///< "batch, state, timestamp"
+    std::set<std::string> shapes;  ///< "batch, state, timestamp"
     std::map<std::string, std::uint64_t> clients;
     bool falls = false, rises = false;       ///< some number was below, above the one before it on its topic
     std::int64_t first_ms = 0, last_ms = 0;  ///< since 1970
@@ -38,7 +38,7 @@ struct Evidence {
     std::uint64_t gaps = 0;                  ///< between messages of one topic
     std::int64_t gap_max_ms = 0, gap_sum_ms = 0;
     std::uint64_t steady_topics = 0, unsteady_topics = 0, unknown_topics = 0;  ///< by how regular they come
-    std::int64_t period_max_ms = 0;          ///< the longest gap on a topic that comes regularly
+    std::int64_t period_max_ms = 0;  ///< the longest gap on a topic that comes regularly
 
     void merge(const Evidence& other);
 

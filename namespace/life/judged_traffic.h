@@ -11,8 +11,8 @@
 
 namespace trunkline::uns {
 
-/// The topic that counts as the right one where several differ only in case: the one with most messages. By folded name,
-/// only where there are several.
+/// The topic that counts as the right one where several differ only in case: the one with most messages. By folded
+/// name, only where there are several.
 using CaseTwins = std::map<std::string, std::string>;
 [[nodiscard]] CaseTwins find_case_twins(const Traffic& traffic);
 

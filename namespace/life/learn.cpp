@@ -86,9 +86,12 @@ LearnResult learn(const Traffic& traffic, const LearnOptions& options) {
     Proposal proposal = propose(traffic, options, tuning);
     for (int round = 0; round < rounds_max; ++round) {
         if (!proposal.model) {  // what was joined too boldly is taken apart, step by step
-            if (tuning.unique_names) tuning.unique_names = false;
-            else if (!tuning.exact_types) tuning.exact_types = true;
-            else tuning.open = true;
+            if (tuning.unique_names)
+                tuning.unique_names = false;
+            else if (!tuning.exact_types)
+                tuning.exact_types = true;
+            else
+                tuning.open = true;
         } else if (keeps(traffic, proposal, options, tuning)) {
             break;
         }

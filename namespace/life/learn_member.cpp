@@ -85,7 +85,8 @@ void set_unit(const Evidence& seen, ValueType& value, std::string& comment) {
     if (seen.units.empty()) return;
     if (seen.units.size() > 1) {
         comment += ", SEVERAL UNITS:";
-        for (const auto& [unit, count] : seen.units) comment += " " + comment_text(unit, 24) + " (" + count_text(count) + ")";
+        for (const auto& [unit, count] : seen.units)
+            comment += " " + comment_text(unit, 24) + " (" + count_text(count) + ")";
         return;
     }
     const std::string& unit = seen.units.begin()->first;
@@ -104,8 +105,10 @@ void set_enumeration(const Evidence& seen, ValueType& value, std::string& commen
         return text.size() <= enum_bytes_max && text.find('\\') == std::string::npos && !text.empty();
     });
     if (seen.more_strings || seen.strings.size() > enum_values_max || !short_texts) {
-        comment += ", " + (seen.more_strings ? "more than " + std::to_string(Evidence::strings_max)
-                                             : std::to_string(seen.strings.size())) + " different texts";
+        comment += ", " +
+                   (seen.more_strings ? "more than " + std::to_string(Evidence::strings_max)
+                                      : std::to_string(seen.strings.size())) +
+                   " different texts";
         return;
     }
     if (seen.strings.size() == 1) {
@@ -177,8 +180,7 @@ MemberKind member_kind(std::string_view path, const MemberSeen& seen, Format for
                    " sends nothing else of this asset. Make it a metric if it is state";
         return MemberKind::command;
     }
-    if (format == Format::json && seen.never_retained && !comes_regularly(seen.evidence) &&
-        seen.evidence.samples > 1) {
+    if (format == Format::json && seen.never_retained && !comes_regularly(seen.evidence) && seen.evidence.samples > 1) {
         comment += "; an event, it seems: never retained, no period. Make it a metric if it is state";
         return MemberKind::event;
     }
@@ -200,8 +202,10 @@ MemberGuess guess(std::string_view path, const MemberSeen& seen, Loosened loosen
         out.value.kind = kind_of(evidence, comment);
         // As plain text anything is a string; in JSON nothing but the form of the payload is left to say.
         if (out.value.kind == Kind::any) {
-            if (out.format == Format::plain) out.value.kind = Kind::string;
-            else out.format = Format::json;
+            if (out.format == Format::plain)
+                out.value.kind = Kind::string;
+            else
+                out.format = Format::json;
         } else if (loosened == Loosened::no) {
             const bool numeric = out.value.kind == Kind::number || out.value.kind == Kind::integer;
             if (numeric) set_unit(evidence, out.value, comment);
@@ -222,8 +226,10 @@ MemberGuess guess(std::string_view path, const MemberSeen& seen, Loosened loosen
         out.every = nice_duration(evidence.period_max_ms);
         comment += "; every is twice the mean period";
     } else {
-        comment += ", every " + nice_duration(evidence.gap_sum_ms / static_cast<std::int64_t>(std::max<std::uint64_t>(evidence.gaps, 1))) +
-                   " on average";
+        comment +=
+            ", every " +
+            nice_duration(evidence.gap_sum_ms / static_cast<std::int64_t>(std::max<std::uint64_t>(evidence.gaps, 1))) +
+            " on average";
     }
     return out;
 }

@@ -126,8 +126,10 @@ void find_parts(Level& root) {
         if (depth == 0 || level.is_leaf()) return;
         Family& family = families[key_of(level, depth)];
         for (const auto& [name, child] : level.children) {
-            if (child->is_leaf()) family.topics.insert(name);
-            else family.levels.insert(std::string(stem_of(name)));
+            if (child->is_leaf())
+                family.topics.insert(name);
+            else
+                family.levels.insert(std::string(stem_of(name)));
         }
     });
     const std::function<bool(Level&, std::size_t)> decide = [&](Level& level, std::size_t depth) {
@@ -265,8 +267,7 @@ void find_commands(const std::vector<Asset>& assets, std::vector<TypeSeen>& type
     for (TypeSeen& type : types) {
         for (auto& [path, member] : type.members) {
             const auto& clients = member.evidence.clients;
-            member.commanded = member.never_retained && !clients.empty() &&
-                               clients.size() < Evidence::clients_max &&
+            member.commanded = member.never_retained && !clients.empty() && clients.size() < Evidence::clients_max &&
                                std::all_of(clients.begin(), clients.end(), [&](const auto& client) {
                                    return commanders.contains(client.first) && !owners.contains(client.first);
                                });
@@ -333,8 +334,9 @@ Shape observe(const Traffic& traffic, const LearnOptions& options, const Tuning&
     std::vector<Asset> assets = find_assets(*shape.root);
     shape.assets = assets.size();
     group(assets, tuning.exact_types, shape.types);
-    std::sort(shape.types.begin(), shape.types.end(),
-              [](const TypeSeen& a, const TypeSeen& b) { return a.assets.front()->topic() < b.assets.front()->topic(); });
+    std::sort(shape.types.begin(), shape.types.end(), [](const TypeSeen& a, const TypeSeen& b) {
+        return a.assets.front()->topic() < b.assets.front()->topic();
+    });
     name_types(shape.types);
     std::sort(shape.types.begin(), shape.types.end(),
               [](const TypeSeen& a, const TypeSeen& b) { return a.name < b.name; });

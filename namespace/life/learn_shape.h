@@ -35,8 +35,8 @@ struct MemberGuess {
     MemberKind kind = MemberKind::metric;
     PayloadSpec::Format format = PayloadSpec::Format::any;
     ValueType value;
-    std::string every;   ///< "5s"; empty: no promise
-    std::string comment; ///< what it rests on, and doubts
+    std::string every;    ///< "5s"; empty: no promise
+    std::string comment;  ///< what it rests on, and doubts
 };
 
 struct MemberSeen {
@@ -65,9 +65,9 @@ struct Shape {
 
 /// Stricter first: what to do when the proposal does not compile or its own traffic breaks it.
 struct Tuning {
-    bool exact_types = false;   ///< only assets with the very same members are of one type
-    bool unique_names = true;   ///< naming.unique_ignoring_case
-    bool open = false;          ///< give up: everything is let through
+    bool exact_types = false;  ///< only assets with the very same members are of one type
+    bool unique_names = true;  ///< naming.unique_ignoring_case
+    bool open = false;         ///< give up: everything is let through
     std::map<std::pair<std::string, std::string>, Loosened> loosened;  ///< by type and member
     std::set<std::pair<std::string, std::string>> state;               ///< members that must be metrics
     std::set<std::string> exempt;                                      ///< topics

@@ -80,8 +80,9 @@ private:
             for (const auto& [path, seen] : type.members) {
                 const std::pair key(type.name, path);
                 const auto loosened = tuning_.loosened.find(key);
-                MemberGuess found = guess(path, seen, loosened == tuning_.loosened.end() ? Loosened::no : loosened->second,
-                                          tuning_.state.contains(key));
+                MemberGuess found =
+                    guess(path, seen, loosened == tuning_.loosened.end() ? Loosened::no : loosened->second,
+                          tuning_.state.contains(key));
                 if (found.kind == MemberKind::metric) ++formats[static_cast<std::size_t>(found.format)];
                 guesses.emplace(path, std::move(found));
             }
@@ -105,17 +106,21 @@ private:
     void head() {
         line(0, "# Proposed from " + counted(shape_.messages, "message") + " on " + counted(shape_.topics, "topic") +
                     " between " + date_text(shape_.first_ms) + " and " + date_text(shape_.last_ms) + ".");
-        line(0, "# Nobody has read it yet: correct names, ranges and kinds, fill in owners and units, and look at what is in");
+        line(0,
+             "# Nobody has read it yet: correct names, ranges and kinds, fill in owners and units, and look at what is "
+             "in");
         line(0, "# capitals. Then: trunkctl model check FILE, trunkctl model plan FILE, trunkctl model apply FILE.");
         line(0, "trunkline: 1");
         line(0, "namespace: " + yaml_text(namespace_name()));
-        const bool dotted = std::count(options_.version.begin(), options_.version.end(), '.') == 2;  // else a number, to some
+        const bool dotted =
+            std::count(options_.version.begin(), options_.version.end(), '.') == 2;  // else a number, to some
         line(0, "version: " + (dotted ? options_.version : yaml_text(options_.version)));
         line(0, "");
         line(0, "defaults:");
         line(2, "mode: " + std::string(to_string(options_.mode)),
-             options_.mode == Mode::observe ? "refuses nothing; make it quarantine or enforce when plan finds nothing more"
-                                            : "");
+             options_.mode == Mode::observe
+                 ? "refuses nothing; make it quarantine or enforce when plan finds nothing more"
+                 : "");
         if (!tuning_.open) line(2, "payload: " + std::string(name_of(default_format_)));
         line(0, "");
     }
@@ -130,7 +135,8 @@ private:
             constexpr std::array<std::string_view, 5> names{"enterprise", "site", "area", "line", "cell"};
             std::string list;
             for (std::size_t i = 0; i < depth; ++i) {
-                list += (i > 0 ? ", " : "") + (i < names.size() ? std::string(names[i]) : "level_" + std::to_string(i + 1));
+                list +=
+                    (i > 0 ? ", " : "") + (i < names.size() ? std::string(names[i]) : "level_" + std::to_string(i + 1));
             }
             line(0, "levels: [" + list + "]", "by depth; call them what you call them");
             line(0, "");
@@ -140,8 +146,9 @@ private:
             line(2, "unique_ignoring_case: true");
             line(0, "");
         } else {
-            notes_.push_back("somewhere two names differ only in case, so naming.unique_ignoring_case is not proposed: "
-                             "decide which is right, and set it");
+            notes_.push_back(
+                "somewhere two names differ only in case, so naming.unique_ignoring_case is not proposed: "
+                "decide which is right, and set it");
         }
     }
 
@@ -167,7 +174,8 @@ private:
     }
 
     void type(const TypeSeen& type, const Guesses& guesses) {
-        std::string of = counted(type.assets.size(), "asset") + ", such as " + comment_text(type.assets.front()->topic());
+        std::string of =
+            counted(type.assets.size(), "asset") + ", such as " + comment_text(type.assets.front()->topic());
         if (type.stems.size() > 1) {
             of += "; several names with the same members:";
             std::size_t shown = 0;
@@ -177,8 +185,9 @@ private:
         }
         line(2, yaml_text(type.name) + ":", of);
         line(4, "version: 1");
-        for (const auto& [kind, word] : {std::pair(MemberKind::metric, "metrics"), std::pair(MemberKind::event, "events"),
-                                         std::pair(MemberKind::command, "commands")}) {
+        for (const auto& [kind, word] :
+             {std::pair(MemberKind::metric, "metrics"), std::pair(MemberKind::event, "events"),
+              std::pair(MemberKind::command, "commands")}) {
             bool first = true;
             for (const auto& [path, member] : guesses) {
                 if (member.kind != kind) continue;
@@ -187,7 +196,8 @@ private:
                 const auto topics = type.members.at(path).evidence.topics;
                 std::string comment = member.comment;
                 if (topics < type.assets.size() && kind == MemberKind::metric) {
-                    comment += "; only " + count_text(topics) + " of " + count_text(type.assets.size()) + " assets send it";
+                    comment +=
+                        "; only " + count_text(topics) + " of " + count_text(type.assets.size()) + " assets send it";
                 }
                 line(6, yaml_text(path) + ": {" + member_text(member) + "}", comment);
                 if (member.comment.find("SEVERAL") != std::string::npos ||
@@ -278,15 +288,18 @@ private:
             const auto family = families.find({child->type, std::string(stem_of(name))});
             const bool joined = !tuning_.exact_types && options_.patterns_from > 0 && may_be_pattern(*child) &&
                                 family->second.size() >= options_.patterns_from;
-            if (!joined) node(*child, depth);
-            else if (family->second.front() == child.get()) pattern(family->second, depth, taken);
+            if (!joined)
+                node(*child, depth);
+            else if (family->second.front() == child.get())
+                pattern(family->second, depth, taken);
         }
     }
 
     static bool may_be_pattern(const Level& level) {
         return level.type >= 0 && !level.evidence && level.name.back() >= '0' && level.name.back() <= '9' &&
-               stem_of(level.name) != level.name && std::all_of(level.children.begin(), level.children.end(),
-                                                                [](const auto& child) { return is_member(*child.second); });
+               stem_of(level.name) != level.name &&
+               std::all_of(level.children.begin(), level.children.end(),
+                           [](const auto& child) { return is_member(*child.second); });
     }
 
     void pattern(const std::vector<const Level*>& family, std::size_t depth, std::set<std::string>& taken) {
@@ -305,10 +318,12 @@ private:
         }
         std::string expression;
         for (const char c : prefix) {
-            const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+            const bool plain =
+                (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
             expression += (plain || static_cast<unsigned char>(c) >= 0x80 ? "" : "\\") + std::string(1, c);
         }
-        expression += "[0-9]{" + std::to_string(shortest) + (longest > shortest ? "," + std::to_string(longest) : "") + "}";
+        expression +=
+            "[0-9]{" + std::to_string(shortest) + (longest > shortest ? "," + std::to_string(longest) : "") + "}";
         const std::string type = shape_.types[static_cast<std::size_t>(family.front()->type)].name;
         std::string name = type;
         for (int n = 2; !taken.insert(name).second; ++n) name = type + "_" + std::to_string(n);

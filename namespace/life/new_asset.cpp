@@ -45,7 +45,8 @@ public:
     }
     [[nodiscard]] std::string text() const {
         std::string out;
-        for (std::size_t i = 0; i < list_.size(); ++i) out += list_[i] + (i + 1 < list_.size() || ends_with_newline_ ? "\n" : "");
+        for (std::size_t i = 0; i < list_.size(); ++i)
+            out += list_[i] + (i + 1 < list_.size() || ends_with_newline_ ? "\n" : "");
         return out;
     }
 
@@ -69,7 +70,8 @@ public:
     NewAsset run() {
         if (yaml_.starts_with("\xEF\xBB\xBF") || !is_valid_topic_name(path_) || path_.starts_with('/') ||
             path_.ends_with('/') || path_.find("//") != std::string_view::npos) {
-            return refuse({}, quote(path_) + " can't be the topic of an asset", "write one such as acme/munich/line-1/filler-2");
+            return refuse({}, quote(path_) + " can't be the topic of an asset",
+                          "write one such as acme/munich/line-1/filler-2");
         }
         Model::Result before = Model::compile(yaml_, file_);
         if (!before.model) {
@@ -103,19 +105,22 @@ private:
     bool is_there(const Model& model) {
         const auto described = model.describe(path_);
         const Resolution resolution = model.resolve(path_);
-        const bool is_asset = described && resolution.asset_levels == level_count(path_) &&
-                              resolution.kind != MemberKind::open;
+        const bool is_asset =
+            described && resolution.asset_levels == level_count(path_) && resolution.kind != MemberKind::open;
         if (!is_asset) return false;
         const std::string needle = "\"asset_type\":\"";
         const std::size_t at = described->find(needle);
-        const std::string type = at == std::string::npos ? std::string()
-                                 : described->substr(at + needle.size(), described->find('"', at + needle.size()) - at - needle.size());
+        const std::string type =
+            at == std::string::npos
+                ? std::string()
+                : described->substr(at + needle.size(), described->find('"', at + needle.size()) - at - needle.size());
         const bool same = type == type_ || type.substr(0, type.find('@')) == type_;
         const std::string where = model.place_text(resolution.place);
         if (!same) {
             // A name beside the pattern is more special than the pattern, so it may be of another type.
             if (!is_named(model)) return false;
-            fail({}, quote(path_) + " is there already, of type " + type + " (" + where + ")", "change its $type by hand");
+            fail({}, quote(path_) + " is there already, of type " + type + " (" + where + ")",
+                 "change its $type by hand");
             return false;
         }
         result_.was_there = true;
@@ -129,11 +134,12 @@ private:
         const std::string_view above = slash == std::string_view::npos ? std::string_view() : path_.substr(0, slash);
         const std::string_view name = slash == std::string_view::npos ? path_ : path_.substr(slash + 1);
         const auto children = model.children(above, "", 300'000);
-        return std::any_of(children.begin(), children.end(), [&](const ModelChild& child) { return child.name == name; });
+        return std::any_of(children.begin(), children.end(),
+                           [&](const ModelChild& child) { return child.name == name; });
     }
 
-    // The deepest level of the path that the text has, by name; patterns are not gone into, as what is added there would
-    // hold for all of their names.
+    // The deepest level of the path that the text has, by name; patterns are not gone into, as what is added there
+    // would hold for all of their names.
     bool edit() {
         Spot spot = find(tree_->root(), "tree");
         if (!spot.key) {
@@ -179,16 +185,18 @@ private:
         at = line.find_first_not_of(" \t", at + 1);
         if (at == std::string::npos) return true;
         if (line[at] == '*') {
-            return fail(spot.key->place, quote(spot.key->text) + " is written as the alias " + line.substr(at, 40) +
-                                             ": what is added there would be added everywhere it is used",
+            return fail(spot.key->place,
+                        quote(spot.key->text) + " is written as the alias " + line.substr(at, 40) +
+                            ": what is added there would be added everywhere it is used",
                         "write this branch out, then add the asset");
         }
         if (line[at] == '&') {
             const std::size_t end = line.find_first_of(" \t\r,]}{", at + 1);
             const std::string anchor = line.substr(at + 1, end == std::string::npos ? std::string::npos : end - at - 1);
             if (yaml_.find("*" + anchor) != std::string_view::npos) {
-                return fail(spot.key->place, quote(spot.key->text) + " is the anchor &" + anchor +
-                                                 ", which is used elsewhere too: the asset would be added there as well",
+                return fail(spot.key->place,
+                            quote(spot.key->text) + " is the anchor &" + anchor +
+                                ", which is used elsewhere too: the asset would be added there as well",
                             "write the branches out that differ, then add the asset");
             }
         }
@@ -249,11 +257,13 @@ private:
 
     [[nodiscard]] bool is_flow(const YamlNode& node) const {
         const std::string& line = lines_.at(node.place.line);
-        return node.kind == YamlNode::Kind::mapping && node.place.column <= line.size() && line[node.place.column - 1] == '{';
+        return node.kind == YamlNode::Kind::mapping && node.place.column <= line.size() &&
+               line[node.place.column - 1] == '{';
     }
 
     bool flow_refused(const YamlNode& node) {
-        return fail(node.place, "this layout can't be edited without touching the rest", "add the asset by hand: " + node_text());
+        return fail(node.place, "this layout can't be edited without touching the rest",
+                    "add the asset by hand: " + node_text());
     }
 
     // Puts `text` before the bracket that closes the mapping at `node`.
@@ -266,13 +276,18 @@ private:
             for (; at < here.size(); ++at) {
                 const char c = here[at];
                 if (quoted != 0) {
-                    if (quoted == '"' && c == '\\') ++at;
-                    else if (c == quoted) quoted = 0;
+                    if (quoted == '"' && c == '\\')
+                        ++at;
+                    else if (c == quoted)
+                        quoted = 0;
                     continue;
                 }
-                if (c == '"' || c == '\'') quoted = c;
-                else if (c == '#' && (at == 0 || here[at - 1] == ' ' || here[at - 1] == '\t')) break;
-                else if (c == '{' || c == '[') ++depth;
+                if (c == '"' || c == '\'')
+                    quoted = c;
+                else if (c == '#' && (at == 0 || here[at - 1] == ' ' || here[at - 1] == '\t'))
+                    break;
+                else if (c == '{' || c == '[')
+                    ++depth;
                 else if ((c == '}' || c == ']') && --depth == 0) {
                     std::size_t end = at;
                     while (end > 0 && here[end - 1] == ' ') --end;
@@ -306,7 +321,8 @@ private:
             return insert_in_flow(*spot.value, inner.substr(1, inner.size() - 2));
         }
         const YamlNode& first = tree_->child(*spot.value, 0);
-        lines_.insert_after(spot.key->place.line, std::string(first.place.column - 1, ' ') + "$type: " + yaml_text(type_));
+        lines_.insert_after(spot.key->place.line,
+                            std::string(first.place.column - 1, ' ') + "$type: " + yaml_text(type_));
         result_.line = spot.key->place.line + 1;
         return true;
     }
@@ -316,7 +332,8 @@ private:
         const Spot spot = find(tree_->root(), "version");
         if (version_.empty() || !spot.value) {
             return fail(spot.value ? spot.value->place : Place{},
-                        "the version " + quote(before.version()) + " does not end in a number", "say the new one: --version 1.0.1");
+                        "the version " + quote(before.version()) + " does not end in a number",
+                        "say the new one: --version 1.0.1");
         }
         // Lines were only added below the tree, which may stand above.
         for (std::size_t line = 1; line <= lines_.size(); ++line) {
@@ -327,7 +344,8 @@ private:
             text.replace(at, before.version().size(), version_);
             return true;
         }
-        return fail(spot.value->place, "the version can't be edited here", "write version: " + version_ + " by hand, and try again");
+        return fail(spot.value->place, "the version can't be edited here",
+                    "write version: " + version_ + " by hand, and try again");
     }
 
     // The new text must say the same as the old one, and this asset.

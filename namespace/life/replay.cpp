@@ -12,7 +12,8 @@
 namespace trunkline::uns {
 namespace {
 
-/// Which subscriptions still get something. Filters are kept in a tree of levels, so that a topic costs what matches it.
+/// Which subscriptions still get something. Filters are kept in a tree of levels, so that a topic costs what matches
+/// it.
 class Subscribers {
 public:
     explicit Subscribers(const std::vector<std::pair<std::string, std::string>>& list) {
@@ -89,7 +90,10 @@ bool is_delivered(Outcome outcome) { return outcome == Outcome::accept || outcom
 class Replay {
 public:
     Replay(const Model& before, const Model& after, const ReplayOptions& options, const CaseTwins& twins)
-        : after_model_(after), options_(options), before_(before, options, twins), after_(after, options, twins),
+        : after_model_(after),
+          options_(options),
+          before_(before, options, twins),
+          after_(after, options, twins),
           subscribers_(options.subscriptions) {}
 
     void take(const TrafficSample& sample) {
@@ -142,7 +146,8 @@ public:
         subscribers_.report(report_, options_.silent_max);
         find_silent(after_model_, after_.assets(), options_.silent_max, report_.silent, report_.silent_total);
         if (const std::uint64_t count = after_.unjudged_writers()) {
-            report_.notes.push_back(counted(count, "message") + " on branches whose writers are roles: who may write was "
+            report_.notes.push_back(counted(count, "message") +
+                                    " on branches whose writers are roles: who may write was "
                                     "not judged, as roles of publishers are not known here");
         }
         if (const std::uint64_t count = after_.unjudged_payloads()) {

@@ -34,9 +34,12 @@ std::string type_of(const ValueType& value) {
 std::string number_example(const ValueType& value) {
     if (!value.enumeration.empty()) return value.enumeration.front();
     double number = 1;
-    if (value.min && value.max) number = (*value.min + *value.max) / 2;
-    else if (value.min) number = *value.min;
-    else if (value.max) number = *value.max;
+    if (value.min && value.max)
+        number = (*value.min + *value.max) / 2;
+    else if (value.min)
+        number = *value.min;
+    else if (value.max)
+        number = *value.max;
     if (value.kind == Kind::integer) {
         number = static_cast<double>(static_cast<std::int64_t>(number));
         if (value.min && number < *value.min) number += 1;
@@ -48,12 +51,17 @@ std::string number_example(const ValueType& value) {
 std::string value_example(const ValueType& value, bool json) {
     switch (value.kind) {
         case Kind::number:
-        case Kind::integer: return number_example(value);
-        case Kind::boolean: return value.enumeration.empty() ? "true" : value.enumeration.front();
-        case Kind::object: return "{}";
-        case Kind::array: return "[]";
+        case Kind::integer:
+            return number_example(value);
+        case Kind::boolean:
+            return value.enumeration.empty() ? "true" : value.enumeration.front();
+        case Kind::object:
+            return "{}";
+        case Kind::array:
+            return "[]";
         case Kind::string:
-        case Kind::any: break;
+        case Kind::any:
+            break;
     }
     const std::string text = value.enumeration.empty() ? "text" : value.enumeration.front();
     if (!json) return text;
@@ -66,11 +74,20 @@ std::string example_of(const Member& member, std::int64_t now_ms) {
     const std::string time = std::to_string(now_ms);
     std::string out;
     switch (member.format) {
-        case Format::reading: out = "{\"value\":" + value_example(member.value, true) + ",\"timestamp\":" + time + "}"; break;
-        case Format::umh: out = "{\"timestamp_ms\":" + time + ",\"value\":" + value_example(member.value, true) + "}"; break;
-        case Format::plain: out = value_example(member.value, false); break;
-        case Format::json: out = "{}"; break;
-        default: return {};
+        case Format::reading:
+            out = "{\"value\":" + value_example(member.value, true) + ",\"timestamp\":" + time + "}";
+            break;
+        case Format::umh:
+            out = "{\"timestamp_ms\":" + time + ",\"value\":" + value_example(member.value, true) + "}";
+            break;
+        case Format::plain:
+            out = value_example(member.value, false);
+            break;
+        case Format::json:
+            out = "{}";
+            break;
+        default:
+            return {};
     }
     // An example that breaks the contract (a pattern, say) is worse than none.
     return member.contract && member.contract->check(out) ? std::string() : out;
@@ -87,7 +104,8 @@ std::vector<SheetLine> publisher_sheet(const Model& model, std::string_view asse
         for (const ModelChild& child : model.children(topic, "", 100'000)) {
             const std::string at = topic + "/" + child.name;
             const Resolution resolution = model.resolve(at);
-            if (child.name == "#" || child.name.starts_with("{") || resolution.asset_levels != itself.asset_levels) continue;
+            if (child.name == "#" || child.name.starts_with("{") || resolution.asset_levels != itself.asset_levels)
+                continue;
             if (!child.level_kind.empty() || child.kind == MemberKind::asset) continue;
             if (resolution.member && resolution.status == Resolution::Status::member) {
                 const Member& member = *resolution.member;

@@ -99,16 +99,16 @@ TEST_CASE("an EMQX model gives the verdicts that its documentation describes", "
         {"plant/Munich/Lines/Line1/Free", "anything \xFF", "accept"},
         {"plant/Munich/Lines/Line1/Free", "", "accept"},
         {"plant/Munich/Lines/Line1/Free/more", "1", "TL-2"},
-        {"plant/Munich/Lines/Line1", "1", "TL-2"},               // no endpoint
+        {"plant/Munich/Lines/Line1", "1", "TL-2"},  // no endpoint
         {"plant/Munich/Lines", "1", "TL-2"},
         {"plant", "1", "TL-2"},
         {"plant/Munich/Lines/Line1/early/Count", "1", "accept"},
         {"plant/Munich/Lines/Line1/a.b/Count", "1", "accept"},
-        {"plant/Munich/Lines/Line1/axb/Count", "1", "TL-2"},     // an enum is no pattern
+        {"plant/Munich/Lines/Line1/axb/Count", "1", "TL-2"},  // an enum is no pattern
         {"plant/Munich/Lines/Line1/night/Count", "1", "TL-2"},
         {"plant/Munich/stream/a", "1", "accept"},
         {"plant/Munich/stream/a/b/c", "1", "accept"},
-        {"plant/Munich/stream", "1", "accept"},                  // zero remaining levels
+        {"plant/Munich/stream", "1", "accept"},  // zero remaining levels
         {"plant/all/whatever/leaf", "1", "accept"},
         {"plant/all/what ever/leaf", "1", "accept"},
         {"plant/all/leaf", "1", "TL-2"},
@@ -137,13 +137,14 @@ TEST_CASE("EMQX patterns are searched for, ours hold for the whole level", "[lif
     CHECK(verdict(*with("^a|b$"), "a/xa/x") == "TL-2");
     CHECK(verdict(*with("^(a|b)$"), "a/b/x") == "accept");
     CHECK(verdict(*with("^(a|b)$"), "a/bb/x") == "TL-2");
-    CHECK(verdict(*with("x\\\\$"), "a/yx$z/x") == "accept");   // an escaped dollar is one
-    CHECK(refused(R"({"id":"m","variable_types":{"v":{"type":"string","pattern":"(?=x)y"}},"tree":{"a":{}}})").find("refused") !=
-          std::string::npos);
+    CHECK(verdict(*with("x\\\\$"), "a/yx$z/x") == "accept");  // an escaped dollar is one
+    CHECK(refused(R"({"id":"m","variable_types":{"v":{"type":"string","pattern":"(?=x)y"}},"tree":{"a":{}}})")
+              .find("refused") != std::string::npos);
 }
 
 TEST_CASE("compatibility keys, inference and defaults are as documented", "[life][emqx]") {
-    const auto model = imported(R"({"id":"m","variable_types":{"n":{"type":"enum","values":["x",7]},"odd":{"type":"float"}},
+    const auto model =
+        imported(R"({"id":"m","variable_types":{"n":{"type":"enum","values":["x",7]},"odd":{"type":"float"}},
       "tree":{"a":{"_type":"namespace","children":{
         "{id}":{"_type":"variable","_var_type":"n","children":{"e":{"_type":"endpoint"}}}}},
        "b":{"children":{"{missing}":{"children":{"e":{}}}}},
@@ -163,8 +164,10 @@ TEST_CASE("compatibility keys, inference and defaults are as documented", "[life
 }
 
 TEST_CASE("several models come as an array or as files, and may not match the same topic", "[life][emqx]") {
-    const std::string one = R"({"id":"b","payload_types":{"p":{"required":["x"]}},"tree":{"s":{"children":{"one":{"_payload":"p"}}}}})";
-    const std::string two = R"({"id":"a","payload_types":{"p":{"required":["y"]}},"tree":{"s":{"children":{"two":{"_payload":"p"}}}}})";
+    const std::string one =
+        R"({"id":"b","payload_types":{"p":{"required":["x"]}},"tree":{"s":{"children":{"one":{"_payload":"p"}}}}})";
+    const std::string two =
+        R"({"id":"a","payload_types":{"p":{"required":["y"]}},"tree":{"s":{"children":{"two":{"_payload":"p"}}}}})";
     const auto both = imported("[" + one + "," + two + "]");
     CHECK(verdict(*both, "s/one", R"({"x":1})") == "accept");
     CHECK(verdict(*both, "s/one", R"({"y":1})") == "TL-3");
@@ -174,9 +177,9 @@ TEST_CASE("several models come as an array or as files, and may not match the sa
     const auto list = imported(R"({"models":[{"id":"b","active":true,"model":)" + one + "}]}");
     CHECK(verdict(*list, "s/one", R"({"x":1})") == "accept");
 
-    for (const char* other : {R"({"s":{"children":{"one":{}}}})", R"({"s":{"children":{"+":{}}}})",
-                              R"({"s":{"children":{"#":{}}}})", R"({"{v}":{"children":{"one":{}}}})",
-                              R"({"s":{"children":{"one":{"children":{"#":{}}}}}})"}) {
+    for (const char* other :
+         {R"({"s":{"children":{"one":{}}}})", R"({"s":{"children":{"+":{}}}})", R"({"s":{"children":{"#":{}}}})",
+          R"({"{v}":{"children":{"one":{}}}})", R"({"s":{"children":{"one":{"children":{"#":{}}}}}})"}) {
         INFO(other);
         const std::string message = refused("[" + one + R"(,{"id":"a","tree":)" + other + "}]");
         CHECK(message.find("both match topics such as") != std::string::npos);
@@ -186,7 +189,8 @@ TEST_CASE("several models come as an array or as files, and may not match the sa
 }
 
 TEST_CASE("variables side by side that take the same name are refused, not ordered", "[life][emqx]") {
-    const std::string message = refused(R"({"id":"m","variable_types":{"a":{"type":"string","pattern":"^x"},"b":{"type":"string","pattern":"y$"}},
+    const std::string message = refused(
+        R"({"id":"m","variable_types":{"a":{"type":"string","pattern":"^x"},"b":{"type":"string","pattern":"y$"}},
       "tree":{"t":{"children":{"{a}":{"children":{"p":{}}},"{b}":{"children":{"q":{}}}}}}})");
     CHECK(message.find("match the same name") != std::string::npos);
 }
@@ -196,12 +200,18 @@ TEST_CASE("what EMQX itself refuses is refused, each with its place", "[life][em
     CHECK(refused(R"({"id":"a b","tree":{"a":{}}})").find("id is missing") != std::string::npos);
     CHECK(refused(R"({"id":"m"})").find("no tree") != std::string::npos);
     CHECK(refused(R"({"id":"m","tree":{"a":{"_payload":"none"}}})").find("no payload type") != std::string::npos);
-    CHECK(refused(R"({"id":"m","payload_types":{"p":{"type":"string"}},"tree":{"a":{}}})").find("must be an object") != std::string::npos);
-    CHECK(refused(R"({"id":"m","tree":{"a":{"_type":"endpoint","children":{"b":{}}}}})").find("endpoint has children") != std::string::npos);
-    CHECK(refused(R"({"id":"m","tree":{"a":{"_type":"variable","children":{"b":{}}}}})").find("can't name a variable") != std::string::npos);
+    CHECK(refused(R"({"id":"m","payload_types":{"p":{"type":"string"}},"tree":{"a":{}}})").find("must be an object") !=
+          std::string::npos);
+    CHECK(
+        refused(R"({"id":"m","tree":{"a":{"_type":"endpoint","children":{"b":{}}}}})").find("endpoint has children") !=
+        std::string::npos);
+    CHECK(
+        refused(R"({"id":"m","tree":{"a":{"_type":"variable","children":{"b":{}}}}})").find("can't name a variable") !=
+        std::string::npos);
     CHECK(refused(R"({"id":"m","tree":{"a":{"_type":"namespace"}}})").find("has no children") != std::string::npos);
-    const EmqxImport all = import_text(R"({"id":"m","payload_types":{"p":3,"q":{"type":"array"}},"tree":{"a/b":{},"c":5}})");
-    CHECK(all.problems.size() == 4);   // all at once
+    const EmqxImport all =
+        import_text(R"({"id":"m","payload_types":{"p":3,"q":{"type":"array"}},"tree":{"a/b":{},"c":5}})");
+    CHECK(all.problems.size() == 4);  // all at once
 }
 
 TEST_CASE("hostile JSON is refused quickly", "[life][emqx]") {
@@ -215,9 +225,11 @@ TEST_CASE("hostile JSON is refused quickly", "[life][emqx]") {
     for (int i = 0; i < 5'000; ++i) deep += R"({"a":{"children":)";
     CHECK(refused(deep).find("nested") != std::string::npos);
     CHECK(refused(R"({"id":"m","id":"n","tree":{"a":{}}})").find("twice") != std::string::npos);
-    CHECK(refused(R"({"id":"m","tree":{"a":{"children":{"#":{"children":{"b":{}}}}}}})").find("#") != std::string::npos);
+    CHECK(refused(R"({"id":"m","tree":{"a":{"children":{"#":{"children":{"b":{}}}}}}})").find("#") !=
+          std::string::npos);
     CHECK(refused(R"({"id":"m","tree":{"#":{}}})").find("every topic") != std::string::npos);
-    CHECK(refused(R"({"id":"m","variable_types":{"v":{"type":"string","pattern":"(a{1000}){1000}"}},"tree":{"a":{}}})").find("large") != std::string::npos);
+    CHECK(refused(R"({"id":"m","variable_types":{"v":{"type":"string","pattern":"(a{1000}){1000}"}},"tree":{"a":{}}})")
+              .find("large") != std::string::npos);
     std::string wide = R"({"id":"m","tree":{)";
     for (int i = 0; i < 20'000; ++i) wide += (i ? "," : "") + ("\"n" + std::to_string(i)) + "\":{}";
     CHECK(import_text(wide + "}}").problems.empty());
@@ -225,7 +237,8 @@ TEST_CASE("hostile JSON is refused quickly", "[life][emqx]") {
     std::string tree = R"({"leaf":{}})";
     for (int depth = 0; depth < 8; ++depth) {
         std::string wider;
-        for (int i = 0; i < 3; ++i) wider += (i ? "," : "") + ("\"{v" + std::to_string(i)) + "}\":{\"children\":" + tree + "}";
+        for (int i = 0; i < 3; ++i)
+            wider += (i ? "," : "") + ("\"{v" + std::to_string(i)) + "}\":{\"children\":" + tree + "}";
         tree = "{" + wider + "}";
     }
     const std::string a = R"({"id":"a","tree":{"x":{"children":)" + tree + "}}}";

@@ -4,6 +4,7 @@
 
 #include "namespace/life/learn.h"
 #include "namespace/life/replay.h"
+#include "namespace/live/sample_store.h"
 #include "tests/unit/life/plant_traffic.h"
 #include "tests/unit/namespace/model_fixture.h"
 
@@ -22,9 +23,11 @@ std::string with_mode(std::string yaml, std::string_view mode) {
 std::shared_ptr<const Model> learned(const Traffic& traffic, LearnOptions options = {}) {
     const LearnResult result = learn(traffic, options);
     INFO(result.yaml);
-    auto model = compiled(options.mode == Mode::observe ? with_mode(result.yaml, "enforce") : result.yaml, "learned.yaml");
+    auto model =
+        compiled(options.mode == Mode::observe ? with_mode(result.yaml, "enforce") : result.yaml, "learned.yaml");
     const PlanReport report = replay(traffic, *Model::empty(), *model);
-    for (const auto& finding : report.findings) UNSCOPED_INFO(finding.topic << " " << finding.rule << " " << finding.text);
+    for (const auto& finding : report.findings)
+        UNSCOPED_INFO(finding.topic << " " << finding.rule << " " << finding.text);
     REQUIRE(report.findings_total == 0);
     REQUIRE(report.after[static_cast<std::size_t>(Outcome::reject)] == 0);
     return model;
@@ -32,12 +35,13 @@ std::shared_ptr<const Model> learned(const Traffic& traffic, LearnOptions option
 
 const Member* member(const Model& model, const std::string& topic) { return model.resolve(topic).member; }
 
-std::vector<Sent> readings(const std::string& topic, std::initializer_list<const char*> values, const std::string& more = "",
-                           const std::string& client = "edge-1") {
+std::vector<Sent> readings(const std::string& topic, std::initializer_list<const char*> values,
+                           const std::string& more = "", const std::string& client = "edge-1") {
     std::vector<Sent> out;
     std::int64_t at_ms = plant_begin_ms;
     for (const char* value : values) {
-        out.push_back({topic, "{\"value\":" + std::string(value) + ",\"timestamp\":" + std::to_string(at_ms) + more + "}",
+        out.push_back({topic,
+                       "{\"value\":" + std::string(value) + ",\"timestamp\":" + std::to_string(at_ms) + more + "}",
                        client, at_ms, true});
         at_ms += 5'000;
     }
@@ -59,7 +63,7 @@ TEST_CASE("the simulated plant is learned, and its own traffic keeps the proposa
     const auto model = learned(traffic);
     CHECK(result.loosened == 0);
     CHECK(result.yaml.find("levels: isa95") != std::string::npos);
-    CHECK(result.types == 10);   // nine kinds of cells, and the line itself
+    CHECK(result.types == 10);  // nine kinds of cells, and the line itself
     const Member* speed = member(*model, "acme/munich/packaging/line-1/filler-1/drive/speed");
     REQUIRE(speed);
     CHECK(speed->kind == MemberKind::metric);
@@ -87,7 +91,7 @@ TEST_CASE("learning the same traffic gives the same text, whatever its order in 
     std::vector<Sent> messages = plant_messages(40);
     const std::string first = learn(traffic_of(messages)).yaml;
     CHECK(first == learn(traffic_of(messages)).yaml);
-    CHECK(first.find("2023-11-14") != std::string::npos);   // the times of the traffic, not of today
+    CHECK(first.find("2023-11-14") != std::string::npos);  // the times of the traffic, not of today
 }
 
 TEST_CASE("instances become a pattern only when asked", "[life][learn]") {
@@ -117,8 +121,11 @@ TEST_CASE("units, ranges, payload forms and kinds are taken from what is seen", 
         readings("s/a/pump-1/two-units", {"1", "2"}, ",\"unit\":\"bar\""),
         readings("s/a/pump-1/two-units", {"100"}, ",\"unit\":\"kPa\""),
         readings("s/a/pump-1/bad-unit", {"1.5", "2"}, ",\"unit\":\"°C\""),
-        {{"s/a/pump-1/plain", "23.5"}, {"s/a/pump-1/plain", "24"}, {"s/a/pump-1/text", "hello"},
-         {"s/a/pump-1/raw", std::string("\x01\x02\xFF", 3)}, {"s/a/pump-1/umh", R"({"timestamp_ms":1700000000000,"value":4})"},
+        {{"s/a/pump-1/plain", "23.5"},
+         {"s/a/pump-1/plain", "24"},
+         {"s/a/pump-1/text", "hello"},
+         {"s/a/pump-1/raw", std::string("\x01\x02\xFF", 3)},
+         {"s/a/pump-1/umh", R"({"timestamp_ms":1700000000000,"value":4})"},
          {"s/a/pump-1/cmd/start", R"({"value":true,"timestamp":1700000000000})"},
          {"s/a/pump-1/_event/alarm", R"({"code":17})"}},
     })));
@@ -147,8 +154,12 @@ TEST_CASE("units, ranges, payload forms and kinds are taken from what is seen", 
 
 TEST_CASE("an asset that was heard little is of the type of its family", "[life][learn]") {
     const Traffic traffic = traffic_of(joined({
-        readings("s/pump-1/flow", {"1.5"}), readings("s/pump-1/level", {"1.5"}), readings("s/pump-1/state", {"true"}),
-        readings("s/pump-2/flow", {"1.5"}), readings("s/pump-3/flow", {"1.5"}), readings("s/pump-3/level", {"1.5"}),
+        readings("s/pump-1/flow", {"1.5"}),
+        readings("s/pump-1/level", {"1.5"}),
+        readings("s/pump-1/state", {"true"}),
+        readings("s/pump-2/flow", {"1.5"}),
+        readings("s/pump-3/flow", {"1.5"}),
+        readings("s/pump-3/level", {"1.5"}),
     }));
     const LearnResult result = learn(traffic);
     CHECK(result.types == 1);
@@ -158,14 +169,24 @@ TEST_CASE("an asset that was heard little is of the type of its family", "[life]
 }
 
 TEST_CASE("whatever the topics are, the proposal compiles and its traffic keeps it", "[life][learn]") {
-    const char* odd[] = {"top", "top/x", "a//b", "/lead", "trail/", "a/b/c/d/e/f/g/h", "a/b", "a/b/c", "a/B/c", "A/b",
-                         "x/y-1/true", "x/y-1/null", "x/y-1/1", "x/y-1/a b", "x/y-1/ö", "x/y-1/\"q\"", "x/y-1/{z}",
-                         "x/{y}/z", "x/$y/z", "$mine/z", "spBv1.0/g/DDATA/n/d", "x/y-1/a:b", "x/y-1/#", "l/1/2/3", "l/1/2",
-                         "l/1", "l/1/2/3/4", "p/q-1/r", "p/q-1/r/s", "p/q-1/r/s-1/t", "p/q-2/r", "p/q-2/r-1", "p/q-2/u/v"};
+    const char* odd[] = {
+        "top",       "top/x",         "a//b",      "/lead",      "trail/",     "a/b/c/d/e/f/g/h", "a/b",
+        "a/b/c",     "a/B/c",         "A/b",       "x/y-1/true", "x/y-1/null", "x/y-1/1",         "x/y-1/a b",
+        "x/y-1/ö",   "x/y-1/\"q\"",   "x/y-1/{z}", "x/{y}/z",    "x/$y/z",     "$mine/z",         "spBv1.0/g/DDATA/n/d",
+        "x/y-1/a:b", "x/y-1/#",       "l/1/2/3",   "l/1/2",      "l/1",        "l/1/2/3/4",       "p/q-1/r",
+        "p/q-1/r/s", "p/q-1/r/s-1/t", "p/q-2/r",   "p/q-2/r-1",  "p/q-2/u/v"};
     std::vector<Sent> messages;
-    const char* payloads[] = {R"({"value":1,"timestamp":1700000000000})", "7", "text", "[1,2]", R"({"a":1})", "null", "{bad",
-                              R"({"value":null,"timestamp":1700000000000})", R"({"value":1,"timestamp":"yesterday"})",
-                              R"({"Value":1,"timestamp":1700000000000})", ""};
+    const char* payloads[] = {R"({"value":1,"timestamp":1700000000000})",
+                              "7",
+                              "text",
+                              "[1,2]",
+                              R"({"a":1})",
+                              "null",
+                              "{bad",
+                              R"({"value":null,"timestamp":1700000000000})",
+                              R"({"value":1,"timestamp":"yesterday"})",
+                              R"({"Value":1,"timestamp":1700000000000})",
+                              ""};
     std::size_t at = 0;
     for (const char* topic : odd) {
         for (int i = 0; i < 3; ++i, ++at) messages.push_back({topic, payloads[at % std::size(payloads)]});
@@ -179,9 +200,16 @@ TEST_CASE("random traffic is learned so that it keeps the proposal", "[life][lea
     const char* rounds_text = std::getenv("TRUNKLINE_ROUNDS");
     const int rounds = rounds_text ? std::atoi(rounds_text) : 60;
     const char* names[] = {"a", "b", "A", "line-1", "line-2", "drive", "_data", "speed", "temp", "x1", "x2", "cmd"};
-    const char* payloads[] = {"1", "1.5", "true", "on", R"({"value":1,"timestamp":1700000000000})",
-                              R"({"value":"run","timestamp":1700000000000})", R"({"a":1})",
-                              R"({"value":2.5,"timestamp":1700000000000,"unit":"bar"})", "{", ""};
+    const char* payloads[] = {"1",
+                              "1.5",
+                              "true",
+                              "on",
+                              R"({"value":1,"timestamp":1700000000000})",
+                              R"({"value":"run","timestamp":1700000000000})",
+                              R"({"a":1})",
+                              R"({"value":2.5,"timestamp":1700000000000,"unit":"bar"})",
+                              "{",
+                              ""};
     for (int seed = 1; seed <= rounds; ++seed) {
         std::mt19937 random(static_cast<unsigned>(seed));
         std::vector<Sent> messages;
@@ -200,6 +228,40 @@ TEST_CASE("random traffic is learned so that it keeps the proposal", "[life][lea
         INFO("seed " << seed);
         learned(traffic_of(messages));
     }
+}
+
+TEST_CASE("what is learned from the samples that a broker keeps, all of the traffic keeps", "[life][learn]") {
+    const std::vector<Sent> messages = plant_messages(60);
+    SampleStore store(64 << 20);
+    for (const Sent& sent : messages) {
+        Observation seen;
+        seen.topic = sent.topic;
+        seen.payload = sent.payload;
+        seen.client_id = sent.client;
+        seen.at_ms = sent.at_ms;
+        seen.retain = sent.retain;
+        store.add(seen);
+    }
+    const LearnResult result = learn(store.traffic());
+    CHECK(result.messages == messages.size());
+    CHECK(result.loosened == 0);
+    INFO(result.yaml);
+    const auto model = compiled(with_mode(result.yaml, "enforce"), "learned.yaml");
+    const PlanReport report = replay(traffic_of(messages), *Model::empty(), *model);
+    for (const auto& finding : report.findings) {
+        UNSCOPED_INFO(finding.topic << " " << finding.rule << " " << finding.text);
+    }
+    CHECK(report.findings_total == 0);
+    const Member* speed = member(*model, "acme/munich/packaging/line-1/filler-1/drive/speed");
+    REQUIRE(speed);
+    CHECK(speed->value.max);
+    CHECK(speed->every_ms == 10'000);  // twice the mean: how evenly they come, samples do not tell
+    const Member* counter = member(*model, "acme/munich/packaging/line-1/capper-1/counter");
+    REQUIRE(counter);
+    CHECK_FALSE(counter->value.max);
+    const Member* command = member(*model, "acme/munich/packaging/line-1/filler-1/target-rate");
+    REQUIRE(command);
+    CHECK(command->kind == MemberKind::command);
 }
 
 TEST_CASE("nothing published gives no proposal, and says so", "[life][learn]") {

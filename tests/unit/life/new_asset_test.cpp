@@ -28,7 +28,9 @@ types:
     commands:
       rate: {type: number, writers: ["role:operator"]}
     parts: {drive: motor}
-  motor: {version: 1, metrics: {speed: {type: integer, payload: umh, min: 1, max: 4}, on: {type: boolean, payload: plain}}}
+  motor:
+    version: 1
+    metrics: {speed: {type: integer, payload: umh, min: 1, max: 4}, on: {type: boolean, payload: plain}}
 
 tree:
   acme:
@@ -62,10 +64,17 @@ std::string line_diff(const std::string& before, const std::string& after) {
     std::size_t i = 0, j = 0;
     std::string out;
     while (i < x.size() || j < y.size()) {
-        if (i < x.size() && j < y.size() && x[i] == y[j]) { ++i; ++j; continue; }
-        const bool inserted = j < y.size() && (i == x.size() || std::find(y.begin() + static_cast<std::ptrdiff_t>(j), y.end(), x[i]) != y.end());
-        if (inserted) out += "+" + y[j++] + "\n";
-        else out += "-" + x[i++] + "\n";
+        if (i < x.size() && j < y.size() && x[i] == y[j]) {
+            ++i;
+            ++j;
+            continue;
+        }
+        const bool inserted = j < y.size() && (i == x.size() || std::find(y.begin() + static_cast<std::ptrdiff_t>(j),
+                                                                          y.end(), x[i]) != y.end());
+        if (inserted)
+            out += "+" + y[j++] + "\n";
+        else
+            out += "-" + x[i++] + "\n";
     }
     return out;
 }
@@ -84,8 +93,9 @@ std::string added(const std::string& yaml, const std::string& path, const std::s
     return line_diff(yaml, result.yaml);
 }
 
-std::string only(std::string diff) {   // without the version
-    for (const char* line : {"+version: 1.2.10   # keep in step with the drawing\n", "-version: 1.2.9   # keep in step with the drawing\n"}) {
+std::string only(std::string diff) {  // without the version
+    for (const char* line : {"+version: 1.2.10   # keep in step with the drawing\n",
+                             "-version: 1.2.9   # keep in step with the drawing\n"}) {
         const std::size_t at = diff.find(line);
         REQUIRE(at != std::string::npos);
         diff.erase(at, std::string(line).size());
@@ -112,7 +122,8 @@ TEST_CASE("an asset goes into braces where its level is written in braces", "[li
     CHECK(only(added(plant, "acme/hall-2/sub/pump-2")) ==
           "-    hall-2: {pump-1: {$type: pump}}\n+    hall-2: {pump-1: {$type: pump}, sub: {pump-2: {$type: pump}}}\n");
     CHECK(only(added(plant, "acme/hall-3/pump-2")) == "-    hall-3: {}\n+    hall-3: {pump-2: {$type: pump}}\n");
-    CHECK(only(added(plant, "acme/hall-1/pump-1/side")).find("{$type: pump, side: {$type: pump}}   # by the door") != std::string::npos);
+    CHECK(only(added(plant, "acme/hall-1/pump-1/side")).find("{$type: pump, side: {$type: pump}}   # by the door") !=
+          std::string::npos);
 }
 
 TEST_CASE("what is there, or let through by a pattern, needs no line", "[life][new-asset]") {
@@ -150,13 +161,14 @@ TEST_CASE("the last number of the version is raised, unless one is given", "[lif
     CHECK(next_version("1.0.0-rc").empty());
     NewAssetOptions options;
     options.version = "2.0.0";
-    CHECK(new_asset(plant, "p", "acme/hall-1/pump-9", "pump", options).yaml.find("version: 2.0.0   # keep") != std::string::npos);
+    CHECK(new_asset(plant, "p", "acme/hall-1/pump-9", "pump", options).yaml.find("version: 2.0.0   # keep") !=
+          std::string::npos);
 }
 
 TEST_CASE("the shipped examples can be added to", "[life][new-asset]") {
     const std::string discrete = read_source("deploy/examples/discrete.yaml");
     const NewAsset alias = new_asset(discrete, "d.yaml", "acme/porto/packaging/line-1/robot-1", "filler");
-    CHECK_FALSE(alias.problems.empty());   // porto is an alias of munich
+    CHECK_FALSE(alias.problems.empty());  // porto is an alias of munich
     const NewAsset there = new_asset(discrete, "d.yaml", "acme/porto/packaging/line-1/filler-3", "filler@2");
     CHECK(there.was_there);
     const std::string pharma = read_source("deploy/examples/pharma.yaml");
@@ -185,7 +197,7 @@ TEST_CASE("a publisher's sheet names every topic with a payload that keeps the c
     CHECK(lines["flow"].every_ms == 5'000);
     CHECK(lines["flow"].place == "plant.yaml:10");
     CHECK(lines["state"].range == "idle, running");
-    CHECK(lines["id"].example.empty());   // no text that fits the pattern is known
+    CHECK(lines["id"].example.empty());  // no text that fits the pattern is known
     CHECK(lines["drive/speed"].example == "{\"timestamp_ms\":1700000000000,\"value\":2}");
     CHECK(lines["drive/on"].example == "true");
     CHECK(lines["alarm"].kind == MemberKind::event);

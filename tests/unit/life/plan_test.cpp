@@ -23,20 +23,30 @@ struct Mistake {
     const char* what;
     Sent sent;
     const char* rule;
-    std::string fix;   // in the finding's fix or expected
+    std::string fix;  // in the finding's fix or expected
 };
 
 std::vector<Mistake> mistakes() {
     const std::int64_t at_ms = plant_begin_ms + 590'000;
     return {
-        {"wrong case", {"acme/munich/Packaging/line-1/filler-1/temperature", reading("50"), "m1", at_ms}, "TL-2103",
+        {"wrong case",
+         {"acme/munich/Packaging/line-1/filler-1/temperature", reading("50"), "m1", at_ms},
+         "TL-2103",
          line_1 + "filler-1/temperature"},
-        {"unknown area", {"acme/munich/boiling/line-1/filler-1/temperature", reading("50"), "m2", at_ms}, "TL-2101", ""},
+        {"unknown area",
+         {"acme/munich/boiling/line-1/filler-1/temperature", reading("50"), "m2", at_ms},
+         "TL-2101",
+         ""},
         {"wrong id format", {line_1 + "filler_01/temperature", reading("50"), "m3", at_ms}, "TL-2101", ""},
         {"string in a number", {line_1 + "filler-1/temperature", reading("\"hot\""), "m4", at_ms}, "TL-3101", ""},
         {"out of range", {line_1 + "filler-1/temperature", reading("9999"), "m5", at_ms}, "TL-3102", ""},
-        {"wrong unit", {line_1 + "filler-1/temperature", reading("50", ",\"unit\":\"[degF]\""), "m6", at_ms}, "TL-3303", ""},
-        {"unknown metric", {line_1 + "filler-1/temprature", reading("50"), "m7", at_ms}, "TL-2106",
+        {"wrong unit",
+         {line_1 + "filler-1/temperature", reading("50", ",\"unit\":\"[degF]\""), "m6", at_ms},
+         "TL-3303",
+         ""},
+        {"unknown metric",
+         {line_1 + "filler-1/temprature", reading("50"), "m7", at_ms},
+         "TL-2106",
          line_1 + "filler-1/temperature"},
     };
 }
@@ -65,7 +75,9 @@ TEST_CASE("a model learned from clean traffic finds each of the mistakes, and no
     std::erase_if(messages, [&](const Sent& sent) { return sent.topic.starts_with(silent + "/"); });
     for (const Mistake& mistake : mistakes()) messages.push_back(mistake.sent);
     const PlanReport report = replay(traffic_of(messages), *Model::empty(), *model);
-    for (const auto& finding : report.findings) UNSCOPED_INFO(finding.client_id << " " << finding.topic << " " << finding.rule << " " << finding.text << " fix " << finding.fix);
+    for (const auto& finding : report.findings)
+        UNSCOPED_INFO(finding.client_id << " " << finding.topic << " " << finding.rule << " " << finding.text << " fix "
+                                        << finding.fix);
     REQUIRE(report.findings.size() == mistakes().size());
     CHECK(report.messages_newly_breaking == mistakes().size());
     CHECK(report.after[static_cast<std::size_t>(Outcome::reject)] == mistakes().size());
@@ -95,12 +107,14 @@ TEST_CASE("drift names the mistakes too, with the line of the model", "[life][dr
     std::erase_if(messages, [&](const Sent& sent) { return sent.topic.starts_with(silent + "/"); });
     // One metric stops in the middle.
     const std::string stops = line_1 + "packer-1/pressure";
-    std::erase_if(messages, [&](const Sent& sent) { return sent.topic == stops && sent.at_ms > plant_begin_ms + 300'000; });
+    std::erase_if(messages,
+                  [&](const Sent& sent) { return sent.topic == stops && sent.at_ms > plant_begin_ms + 300'000; });
     for (const Mistake& mistake : mistakes()) messages.push_back(mistake.sent);
     const DriftReport report = drift(traffic_of(messages), *model);
     std::multiset<std::string> seen;
     for (const DriftItem& item : report.items) {
-        UNSCOPED_INFO(to_string(item.kind) << " | " << item.subject << " | " << item.text << " | " << item.place << " | " << item.change);
+        UNSCOPED_INFO(to_string(item.kind)
+                      << " | " << item.subject << " | " << item.text << " | " << item.place << " | " << item.change);
         seen.insert(std::string(to_string(item.kind)) + " " + item.rule);
         CHECK_FALSE(item.text.empty());
         CHECK_FALSE(item.change.empty());
@@ -133,7 +147,8 @@ TEST_CASE("drift of clean traffic against its own model has nothing that breaks"
     }
 }
 
-TEST_CASE("drift tells ranges and values that are hardly used, units that nobody wrote, and late values", "[life][drift]") {
+TEST_CASE("drift tells ranges and values that are hardly used, units that nobody wrote, and late values",
+          "[life][drift]") {
     const auto model = compiled(head(R"(types:
   t:
     version: 1
@@ -155,7 +170,8 @@ tree: {a: {$type: t}}
     }
     const DriftReport report = drift(traffic_of(messages), *model);
     std::map<std::string, std::string> places;
-    for (const DriftItem& item : report.items) places[std::string(to_string(item.kind)) + " " + item.subject] += item.place;
+    for (const DriftItem& item : report.items)
+        places[std::string(to_string(item.kind)) + " " + item.subject] += item.place;
     CHECK(places["loose range type t@1, metric wide"] == "m.yaml:8");
     CHECK(places["unused value type t@1, metric state"] == "m.yaml:9");
     CHECK(places["late type t@1, metric late"] == "m.yaml:10");
@@ -170,7 +186,8 @@ TEST_CASE("replay tells how many of how many, before and after, and who would ge
 tree: {a: {$type: t}}
 )"));
     ReplayOptions options;
-    options.subscriptions = {{"dashboard", "a/y"}, {"all", "#"}, {"group", "$share/g/a/+"}, {"ys", "+/y"}, {"none", "b/#"}};
+    options.subscriptions = {
+        {"dashboard", "a/y"}, {"all", "#"}, {"group", "$share/g/a/+"}, {"ys", "+/y"}, {"none", "b/#"}};
     std::vector<Sent> messages;
     for (int i = 0; i < 10; ++i) messages.push_back({"a/x", reading(std::to_string(i * 2)), "edge", 0, false, 3});
     messages.push_back({"a/y", reading("1"), "other"});
@@ -185,7 +202,7 @@ tree: {a: {$type: t}}
     CHECK(report.findings[0].of == 30);
     CHECK(report.findings[0].is_new);
     CHECK(report.findings[0].place == "m.yaml:5");
-    CHECK_FALSE(report.findings[2].is_new);   // nobody may publish a/z today either
+    CHECK_FALSE(report.findings[2].is_new);  // nobody may publish a/z today either
     CHECK(report.messages_newly_breaking == 13);
     REQUIRE(report.silenced.size() == 2);
     CHECK(report.silenced[0].client_id == "dashboard");
@@ -222,8 +239,10 @@ TEST_CASE("what is not known is not judged, and said", "[life][plan]") {
 }
 
 TEST_CASE("a name that a pattern lets through twice in different case is found", "[life][plan]") {
-    const auto model = compiled(head("naming: {unique_ignoring_case: true}\ntree: {a: {\"{x}\": {$match: \"[A-Za-z0-9-]+\", v: any}}}\n"));
-    std::vector<Sent> messages = {{"a/Line-1/v", "1", "wrong"}, {"a/line-1/v", "1", "right"}, {"a/line-1/v", "2", "right"}};
+    const auto model = compiled(
+        head("naming: {unique_ignoring_case: true}\ntree: {a: {\"{x}\": {$match: \"[A-Za-z0-9-]+\", v: any}}}\n"));
+    std::vector<Sent> messages = {
+        {"a/Line-1/v", "1", "wrong"}, {"a/line-1/v", "1", "right"}, {"a/line-1/v", "2", "right"}};
     const PlanReport report = replay(traffic_of(messages), *Model::empty(), *model);
     REQUIRE(report.findings.size() == 1);
     CHECK(report.findings.front().client_id == "wrong");

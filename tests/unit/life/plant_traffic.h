@@ -46,9 +46,11 @@ inline std::vector<Sent> plant_messages(std::size_t assets, std::uint64_t seed =
     for (int second = 0; second < seconds; second += 5, now_ms += 5'000) {
         for (const bench::Line& line : plant.lines()) {
             if (second % 300 == 0) {
-                out.push_back({line.topic + "/edge-status", bench::status_payload(second == 0 ? "offline" : "online", now_ms),
-                               line.gateway, now_ms, true});
-                out.push_back({line.topic + "/edge-status", bench::status_payload("online", now_ms), line.gateway, now_ms, true});
+                out.push_back({line.topic + "/edge-status",
+                               bench::status_payload(second == 0 ? "offline" : "online", now_ms), line.gateway, now_ms,
+                               true});
+                out.push_back(
+                    {line.topic + "/edge-status", bench::status_payload("online", now_ms), line.gateway, now_ms, true});
             }
             for (const std::size_t index : line.assets) {
                 bench::Asset& asset = plant.assets()[index];
@@ -61,8 +63,8 @@ inline std::vector<Sent> plant_messages(std::size_t assets, std::uint64_t seed =
                 }
                 if (second % 120 != 60 || asset.type().command.empty()) continue;
                 const double rate = asset.type().rate_default * (second % 240 == 60 ? 1.0 : 0.9);
-                out.push_back({asset.topic() + "/" + std::string(asset.type().command), bench::command_payload(rate, now_ms),
-                               "scada-1", now_ms});
+                out.push_back({asset.topic() + "/" + std::string(asset.type().command),
+                               bench::command_payload(rate, now_ms), "scada-1", now_ms});
             }
         }
     }
