@@ -153,6 +153,8 @@ std::string Daemon::start_admin() {
             return std::vector<admin::Alarm>{{"disk", resources_->disk_alarm()},
                                              {"memory", resources_->memory_alarm()}};
         },
+        .traffic = [this] { return browse_->traffic(); },
+        .explain_access = {},
         .browse = browse_.get(),
         .config_json = [this] { return config_text(); },
         .version = version,

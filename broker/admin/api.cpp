@@ -6,6 +6,7 @@
 #include <set>
 
 #include "broker/admin/governance_api.h"
+#include "broker/admin/model_api.h"
 #include "broker/admin/namespace_api.h"
 #include "broker/admin/namespace_json.h"
 #include "broker/admin/process_stats.h"
@@ -380,6 +381,7 @@ Router make_router(ApiContext context) {
     add_messages(router, context);
     add_drain(router, context);
     add_governance(router, context);
+    add_model_routes(router, context);
     router.add({"GET", "/api/v1/config", "The configuration in force, secrets masked", Route::Access::token, {},
                 "application/json", [context](const Request&, const Reply& reply) {
                     Response response;

@@ -5,6 +5,7 @@
 #include "broker/admin/router.h"
 #include "broker/admin/sources.h"
 #include "broker/admin/totals.h"
+#include "broker/admin/long_jobs.h"
 
 namespace trunkline::admin {
 
@@ -13,6 +14,7 @@ struct ApiContext {
     Sources& sources;
     Readiness& readiness;
     Meter& meter;
+    LongJobs& long_jobs;
 };
 
 [[nodiscard]] Router make_router(ApiContext context);

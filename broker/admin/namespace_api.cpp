@@ -197,11 +197,7 @@ void add_namespace_routes(Router& router, const ApiContext& context) {
     const Parameter topic{"topic", "query", "string", true, "the topic"};
     router.add({"GET", "/api/v1/namespace/tree", "Topics with their values and what the model says, page by page",
                 Route::Access::token,
-<<<<<<< HEAD
-                {{"path", "query", "string", false, "show what is below this topic; absent: all but $SYS and $UNS"},
-=======
                 {{"path", "query", "string", false, "show what is below it; absent: everything but $SYS and $UNS"},
->>>>>>> live
                  {"depth", "query", "integer", false, "levels below the path, 1 unless told"}, limit, cursor},
                 "application/json", on_worker(get_tree)});
     router.add({"GET", "/api/v1/namespace/get", "The last value of a topic, retained or not", Route::Access::token,

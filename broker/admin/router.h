@@ -1,6 +1,7 @@
 // The routes of the administration interface: what is served and, from the same table, the OpenAPI document.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,7 +28,9 @@ struct Route {
     std::string content_type = "application/json";
     Handler handler = {};
     bool stream = false;                          ///< server-sent events: the server starts a watch instead
-    std::string body_description = {};                 ///< of a POST; empty: takes none
+    std::string body_description = {};                 ///< of a POST or PUT; empty: takes none
+    std::uint64_t body_bytes_max = 1 << 20;            ///< of those who may use the route
+    std::uint32_t seconds_max = 10;                    ///< for the answer
 };
 
 class Router {

@@ -44,12 +44,12 @@ using Stream = beast::basic_stream<asio::generic::stream_protocol>;
 using HttpRequest = http::request<http::string_body>;
 
 constexpr auto token = asio::as_tuple(asio::use_awaitable);
-constexpr std::uint64_t body_bytes_max = 1 << 20;
 constexpr std::uint32_t header_bytes_max = 16 * 1'024;
 constexpr std::uint32_t connections_max = 256;
 constexpr auto idle_time = 60s;
 constexpr auto request_time = 10s;      // to arrive whole
-constexpr auto handler_time = 10s;      // for shards to answer
+constexpr auto large_request_time = 60s;
+constexpr std::uint64_t body_bytes_usual = 1 << 20;
 constexpr auto write_time = 30s;
 constexpr auto watch_beat = 15s;
 
@@ -78,7 +78,7 @@ http::response<http::string_body> to_beast(Response response, const HttpRequest&
 
 struct AdminServer::Impl : std::enable_shared_from_this<Impl> {
     Impl(Sources& from, Readiness& ready)
-        : sources(from), readiness(ready), sys(from), router(make_router({from, ready, meter})) {}
+        : sources(from), readiness(ready), sys(from), router(make_router({from, ready, meter, long_jobs})) {}
 
     /// A reply that may come from any thread, waited for on ours.
     struct Pending {
@@ -97,11 +97,13 @@ struct AdminServer::Impl : std::enable_shared_from_this<Impl> {
     asio::awaitable<bool> send(Stream& stream, Response response, const HttpRequest& request, bool keep_alive);
     asio::awaitable<void> run_meter(std::uint32_t sys_interval_s);
     std::optional<Response> refuse(const Route& route, Request& request);
+    std::uint64_t body_limit(const http::request<http::string_body>& header);
 
     Sources& sources;
     Readiness& readiness;
     Meter meter;
     SysTopics sys;
+    LongJobs long_jobs;                    // before the router, whose handlers use it
     Router router;
     std::unique_ptr<asio::io_context> context_owner = std::make_unique<asio::io_context>(1);
     asio::io_context& context = *context_owner;
@@ -168,7 +170,7 @@ asio::awaitable<void> AdminServer::Impl::run_connection(asio::generic::stream_pr
     while (!stopping) {
         http::request_parser<http::string_body> parser;
         parser.header_limit(header_bytes_max);
-        parser.body_limit(body_bytes_max);
+        parser.body_limit(boost::none);   // known when the route is
         stream.expires_after(idle_time);
         if (buffer.size() == 0) {   // the time a request may take begins with its first byte
             auto [error, got] = co_await stream.async_read_some(buffer.prepare(4'096), token);
@@ -176,7 +178,19 @@ asio::awaitable<void> AdminServer::Impl::run_connection(asio::generic::stream_pr
             buffer.commit(got);
         }
         stream.expires_after(request_time);
-        auto [error, got] = co_await http::async_read(stream, buffer, parser, token);
+        auto [error, got] = co_await http::async_read_header(stream, buffer, parser, token);
+        if (!error) {
+            const std::uint64_t body_bytes_max = body_limit(parser.get());
+            const auto length = parser.content_length();
+            parser.body_limit(body_bytes_max);
+            if (body_bytes_max > body_bytes_usual) stream.expires_after(large_request_time);
+            if (length && *length > body_bytes_max) {
+                error = http::error::body_limit;   // told before it is read
+            } else {
+                auto [body_error, body_got] = co_await http::async_read(stream, buffer, parser, token);
+                error = body_error;
+            }
+        }
         if (error == http::error::end_of_stream) break;
         if (error) {
             const bool large = error == http::error::body_limit;
@@ -205,6 +219,22 @@ asio::awaitable<bool> AdminServer::Impl::send(Stream& stream, Response response,
     stream.expires_after(write_time);
     auto [error, sent] = co_await http::async_write(stream, serializer, token);
     co_return !error && keep_alive;
+}
+
+// Large bodies are for routes that take them, and for who may use those.
+std::uint64_t AdminServer::Impl::body_limit(const HttpRequest& header) {
+    Request request;
+    Response wrong;
+    const std::string_view target = header.target();
+    if (!parse_target(target, request)) return body_bytes_usual;
+    request.method = header.method_string();
+    const Route* route = router.find(request, wrong);
+    if (!route || route->body_bytes_max <= body_bytes_usual) return body_bytes_usual;
+    const std::string_view authorization = header[http::field::authorization];
+    const std::lock_guard lock(mutex);
+    const bool known = authorization.starts_with("Bearer ") && tokens &&
+                       !tokens->name_of(std::string(authorization.substr(7))).empty();
+    return !tokens || known ? route->body_bytes_max : body_bytes_usual;
 }
 
 std::optional<Response> AdminServer::Impl::refuse(const Route& route, Request& request) {
@@ -260,7 +290,7 @@ asio::awaitable<bool> AdminServer::Impl::run_request(Stream& stream, HttpRequest
 
 asio::awaitable<Response> AdminServer::Impl::call(const Route& route, const Request& request) {
     auto pending = std::make_shared<Pending>(context);
-    pending->timer.expires_after(handler_time);
+    pending->timer.expires_after(std::chrono::seconds(route.seconds_max));
     const Reply reply = [pending, self = shared_from_this()](Response response) {
         auto shared = std::make_shared<Response>(std::move(response));
         asio::post(self->context, [pending, shared] {
@@ -404,6 +434,7 @@ std::vector<Problem> AdminServer::reload(const broker::AdminConfig& config) {
 void AdminServer::stop() {
     Impl& impl = *impl_;
     if (impl.stopping.exchange(true)) return;
+    impl.long_jobs.stop();
     impl.context.stop();
     if (impl.thread.joinable()) impl.thread.join();
     impl.tcp.reset();

@@ -11,6 +11,7 @@
 
 #include "broker/core/broker.h"
 #include "broker/core/browse.h"
+#include "namespace/traffic.h"
 
 namespace trunkline::admin {
 
@@ -39,12 +40,36 @@ struct Alarm {
     bool on = false;
 };
 
+/// Who would publish, or subscribe.
+struct AccessQuestion {
+    std::string client_id, user, topic;
+    bool subscribe = false;
+};
+
+/// One check of who that is and what he may.
+struct AccessStep {
+    enum class Result { ok, fail, skipped } result = Result::ok;
+    std::string stage;                            ///< "authenticate", "authorise"
+    std::string text, rule, fix;
+    std::string place;                            ///< "roles.yaml:14"
+};
+
+struct AccessAnswer {
+    std::vector<AccessStep> steps;                ///< in order
+    bool allowed = true;
+    std::vector<std::string> roles;
+};
+
 struct Sources {
     broker::Broker& broker;
     std::function<StoreNumbers()> store;
     std::function<std::vector<ListenerNumbers>()> listeners;
     std::function<CommitNumbers()> commits;
     std::function<std::vector<Alarm>()> alarms;
+    /// Recent traffic, for learning, planning and drift; absent: none is kept.
+    std::function<uns::Traffic()> traffic = {};
+    /// What access control says; absent: it is not configured.
+    std::function<AccessAnswer(const AccessQuestion& question)> explain_access = {};
     broker::Browse* browse = nullptr;             ///< the live tree; null: there is none
     std::function<std::string()> config_json;     ///< the effective configuration, secrets masked
     std::string version;

@@ -87,7 +87,7 @@ http::request<http::string_body> make_request(const Server& server, std::string_
     if (status == 400) code = exit_usage;
     if (status == 401 || status == 403) code = exit_not_authorised;
     if (status == 401) what += " (give --token-file, or set TRUNKLINE_TOKEN)";
-    throw Failure(code, what);
+    throw Failure(code, what, json.is_object() ? json : Json());
 }
 
 // Splits server-sent events off the front of `text`. False when the sink has had enough.
@@ -114,7 +114,8 @@ asio::awaitable<void> exchange(const Server& server, http::request<http::string_
                                const EventSink* sink) {
     Stream stream(co_await asio::this_coro::executor);
     co_await connect(stream, server);
-    stream.expires_after(30s);
+    const bool long_work = message.target().find("/api/v1/model") != boost::beast::string_view::npos;
+    stream.expires_after(long_work ? 150s : 30s);   // compiling and replaying take their time
     auto [write_error, sent] = co_await http::async_write(stream, message, token);
     if (write_error) no_connection(server, write_error.message());
     beast::flat_buffer buffer;

@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include <nlohmann/json.hpp>
 
@@ -17,8 +18,10 @@ enum Exit { exit_ok = 0, exit_findings = 1, exit_usage = 2, exit_no_connection =
 
 /// Ends the program with a message on standard error.
 struct Failure : std::runtime_error {
-    Failure(int code, const std::string& what) : std::runtime_error(what), exit_code(code) {}
+    Failure(int code, const std::string& what, Json document = {})
+        : std::runtime_error(what), exit_code(code), problem(std::move(document)) {}
     int exit_code;
+    Json problem;   ///< the broker's problem document; null: there is none
 };
 
 struct Server {

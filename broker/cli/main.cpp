@@ -9,6 +9,7 @@
 
 #include "broker/cli/commands.h"
 #include "broker/cli/governance_commands.h"
+#include "broker/cli/model_commands.h"
 #include "broker/version.h"
 
 namespace {
@@ -40,6 +41,7 @@ struct CommandLine {
     std::uint64_t count = 0;
     bool stats = false, dry_run = false, moved = false, end = false;
     Publication publication;
+    ModelCommands model;
     Search search;
     Chosen chosen;
 
@@ -182,6 +184,7 @@ int main(int argc, char** argv) {
     line.add_clients(app);
     line.add_messages(app);
     line.add_governance(app);
+    line.model.add(app, line.action);
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {

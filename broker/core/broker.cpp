@@ -83,6 +83,25 @@ void Broker::visit_clients(std::function<void(const ClientInfo&)> visit, std::fu
     (*step)(0);
 }
 
+void Broker::visit_subscriptions(std::function<void(std::string_view, std::string_view)> visit,
+                                 std::function<void()> done) {
+    struct Walk {
+        std::function<void(std::string_view, std::string_view)> visit;
+        std::function<void()> done;
+    };
+    const auto walk = std::make_shared<Walk>(Walk{std::move(visit), std::move(done)});
+    const auto step = std::make_shared<std::function<void(std::uint32_t)>>();
+    *step = [this, step, walk](std::uint32_t index) {
+        run_on_shard(index, [this, step, walk, index](ShardApi& shard) {
+            static_cast<Shard&>(shard).visit_subscriptions(walk->visit);
+            if (index + 1 < shard_count()) return (*step)(index + 1);
+            walk->done();
+            const auto last = std::move(*step);  // frees the closure after this call
+        });
+    };
+    (*step)(0);
+}
+
 void Broker::kick(std::string client_id, std::function<void(bool found)> done) {
     const auto holder = registry_->find(client_id);
     run_on_shard(holder ? holder->shard : 0,

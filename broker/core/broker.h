@@ -98,6 +98,9 @@ public:
     /// Thread safe. Runs `visit` once for every connected client, on the shards' threads, then `done` on the last of
     /// them. For administration: the shards do nothing else meanwhile.
     void visit_clients(std::function<void(const ClientInfo&)> visit, std::function<void()> done);
+    /// Thread safe. The same of every subscription of a connected client, `$share/...` as it was sent.
+    void visit_subscriptions(std::function<void(std::string_view client_id, std::string_view filter)> visit,
+                             std::function<void()> done);
     /// Thread safe. Runs `work` on a shard's thread, in order with its other mail.
     void run_on_shard(std::uint32_t shard, std::function<void(ShardApi&)> work);
     /// Thread safe. DISCONNECT 0x98 and close; `done(found)` on the shard's thread.

@@ -374,6 +374,14 @@ void Shard::resume_publishers() {
     }
 }
 
+void Shard::visit_subscriptions(const std::function<void(std::string_view, std::string_view)>& visit) const {
+    for (const auto& [number, client] : clients_) {
+        if (client->state != ClientState::connected) continue;
+        const Session& session = *client->session;
+        for (const auto& subscription : session.subscriptions) visit(session.client_id, subscription.filter);
+    }
+}
+
 void Shard::visit(const std::function<void(const ClientInfo&)>& visit) const {
     for (const auto& [number, client] : clients_) {
         if (client->state != ClientState::connected) continue;

@@ -2,7 +2,8 @@
 // bytes, effects of the log, mail and time come in; packets, operations for the log and mail go out.
 //
 // Its parts by file: shard.cpp (turns, time, mail), connect.cpp (CONNECT to DISCONNECT), publish.cpp (the life of a
-// PUBLISH up to where it must go), govern.cpp (what the model says of it), deliver.cpp (to one subscriber), subscribe.cpp, durable.cpp (effects of the log).
+// PUBLISH up to where it must go), govern.cpp (what the model says of it), deliver.cpp (to one subscriber),
+// subscribe.cpp, durable.cpp (effects of the log).
 #pragma once
 
 #include <cstdint>
@@ -56,6 +57,7 @@ public:
 
     // For the broker's own requests, on this thread.
     void visit(const std::function<void(const ClientInfo&)>& visit) const;
+    void visit_subscriptions(const std::function<void(std::string_view, std::string_view)>& visit) const;
     bool kick(std::string_view client_id);
     void publish_own(std::string_view topic, std::string_view payload, bool retain, std::uint8_t qos);
     /// A message of administration, judged like a client's; `done` once it is safe, or with why it was refused.

@@ -107,6 +107,8 @@ constexpr auto rules = std::to_array<ModelRule>({
     {"TL-9182", "bad exempt filter", "An entry of `exempt` is no topic filter, or is `#`.", "Correct it."},
     {"TL-9183", "bad Sparkplug row", "A row of `sparkplug` is malformed, given twice, or leads to no node of the tree.",
      "Correct its templates or its path."},
+    {"TL-9190", "can't be edited", "An asset can't be added to the text of a model without changing something else.",
+     "Add it by hand, or write the branch out first."},
 });
 
 }  // namespace
