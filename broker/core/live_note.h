@@ -38,7 +38,7 @@ struct LiveSlot;
 
 /// The last message of a topic and how many there were, in one allocation. Belongs to the shard while it is open, then
 /// to whom it was handed over.
-class LiveNote {
+class alignas(64) LiveNote {
 public:
     static constexpr std::size_t payload_bytes_max = 4'096;   // a longer payload is cut, and says so
     struct Free { void operator()(LiveNote* note) const; };

@@ -131,6 +131,10 @@ public:
     /// The last value, retained or not; null: none. `retained`: which of the two.
     [[nodiscard]] RetainedPtr value(std::string_view topic, bool& retained) const;
     [[nodiscard]] std::optional<TopicFacts> facts(std::string_view topic, std::int64_t now_ms) const;
+    /// How many messages of a topic were told; 0 also where it is not known.
+    [[nodiscard]] std::uint64_t messages(std::string_view topic) const;
+    /// Topics of which one message was told, with a value, sorted.
+    [[nodiscard]] std::vector<std::string> seen_once() const;
     /// Takes well under 100 ms for a million topics.
     [[nodiscard]] TopicMatches find(const TopicQuery& query) const;
     /// The known topic or level that is most like `topic`, perhaps one above it; empty: nothing like it is known.
