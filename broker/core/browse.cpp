@@ -47,6 +47,7 @@ uns::LiveUpdate update_of(const LiveNote& note) {
     update.qos = note.qos;
     update.retain = note.retain;
     update.truncated = note.truncated;
+    update.cleared = note.cleared;
     return update;
 }
 
@@ -63,6 +64,22 @@ uns::Observation observation_of(const LiveNote& note) {
     seen.qos = update.qos;
     seen.retain = update.retain;
     seen.truncated = update.truncated;
+    return seen;
+}
+
+/// The first message of a topic, as the tree has it.
+uns::Observation observation_of(const uns::RetainedMessage& message, bool retained, const uns::TopicFacts& facts,
+                                const LiveNote& next) {
+    const auto fields = message.fields();
+    uns::Observation seen;
+    seen.topic = next.topic();
+    seen.payload = fields.payload.substr(0, uns::SampleStore::payload_bytes_max);
+    seen.client_id = facts.client_id;
+    seen.user = facts.user;
+    seen.at_ms = facts.last_ms;
+    seen.qos = fields.qos;
+    seen.retain = retained;
+    seen.truncated = facts.truncated || seen.payload.size() < fields.payload.size();
     return seen;
 }
 
@@ -130,22 +147,74 @@ bool Browse::take_notes() {
         const std::lock_guard lock(mutex_);
         taken.swap(inbox_);
     }
-    std::vector<uns::LiveUpdate> updates;
     for (LiveNotes& notes : taken) {
-        updates.clear();
         std::uint64_t bytes = 0;
         for (const auto& note : notes) {
             bytes += note->memory_bytes();
-            samples_.add(observation_of(*note));
-            if (note->messages > 0) updates.push_back(update_of(*note));
-            if (note->messages > 0 && journal_open_) remember(updates.back());
-            if (note->violations > 0) tree_.note_violations(note->topic(), note->violations);
+            take_note(*note);
         }
-        tree_.update(updates.data(), updates.size());
         notes.clear();
         inbox_bytes_.fetch_sub(bytes, std::memory_order_relaxed);
     }
     return false;
+}
+
+// The only message of a topic is no sample: it is the value that the tree has, and with many topics that are retained
+// once and for all a copy of each would be dear. It becomes one when the second comes.
+void Browse::take_note(const LiveNote& note) {
+    if (note.violations > 0) {
+        samples_.add(observation_of(note));
+        return tree_.note_violations(note.topic(), note.violations);
+    }
+    const std::uint64_t before = tree_.messages(note.topic());
+    uns::Observation seen = observation_of(note);
+    const uns::RetainedPtr kept = note.retain ? broker_.retained().get(note.topic()) : nullptr;
+    if (kept) {
+        seen.payload = kept->fields().payload.substr(0, uns::SampleStore::payload_bytes_max);
+        seen.truncated = seen.payload.size() < kept->fields().payload.size();
+    }
+    const bool known = kept || !note.retain || note.cleared;   // else it is not on disk yet
+    if (before == 1) {
+        bool retained = false;
+        const uns::RetainedPtr first = tree_.value(note.topic(), retained);
+        const auto facts = tree_.facts(note.topic(), note.at_ms);
+        // A retained message that is newer than the first one may be this one already.
+        const bool there = first && facts && !(retained && note.retain);
+        if (there) samples_.add(observation_of(*first, retained, *facts, note));
+        if (!there) ++seen.messages;
+    }
+    if (known && (before > 0 || note.messages > 1)) samples_.add(seen);
+    const uns::LiveUpdate update = update_of(note);
+    if (journal_open_) remember(update);
+    tree_.update(&update, 1);
+}
+
+void Browse::visit_traffic(const uns::TrafficVisit& visit) const {
+    const std::vector<std::string> once = tree_.seen_once();
+    auto next = once.begin();
+    bool going = true;
+    const auto visit_once = [&](const std::string& topic) {
+        bool retained = false;
+        const uns::RetainedPtr value = tree_.value(topic, retained);
+        const auto facts = tree_.facts(topic, 0);
+        if (!value || !facts) return;
+        const auto fields = value->fields();
+        uns::TrafficSample sample;
+        sample.topic = topic;
+        sample.payload = fields.payload.substr(0, uns::SampleStore::payload_bytes_max);
+        sample.client_id = facts->client_id;
+        sample.user = facts->user;
+        sample.at_ms = facts->last_ms;
+        sample.qos = fields.qos;
+        sample.retain = retained;
+        sample.truncated = facts->truncated || sample.payload.size() < fields.payload.size();
+        going = visit(sample);
+    };
+    samples_.visit([&](const uns::TrafficSample& sample) {
+        for (; going && next != once.end() && *next < sample.topic; ++next) visit_once(*next);
+        return going && (going = visit(sample));
+    });
+    for (; going && next != once.end(); ++next) visit_once(*next);
 }
 
 bool Browse::know_retained() {

@@ -54,13 +54,17 @@ public:
     [[nodiscard]] const uns::LiveTree& tree() const { return tree_; }
     [[nodiscard]] const uns::SampleStore& samples() const { return samples_; }
     /// Recent messages of all topics, those that were refused or quarantined too.
-    [[nodiscard]] uns::Traffic traffic() const { return samples_.traffic(); }
+    [[nodiscard]] uns::Traffic traffic() const {
+        return [this](const uns::TrafficVisit& visit) { visit_traffic(visit); };
+    }
     /// Messages on $UNS that subscribers did not get, since there were too many at once.
     [[nodiscard]] std::uint64_t dropped() const { return dropped_.load(std::memory_order_relaxed); }
 
 private:
     void run();
     bool take_notes();
+    void take_note(const LiveNote& note);
+    void visit_traffic(const uns::TrafficVisit& visit) const;
     bool know_retained();
     void read_journal();
     void remember(const uns::LiveUpdate& update);

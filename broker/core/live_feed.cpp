@@ -1,6 +1,9 @@
 #include "broker/core/live_feed.h"
 
+#include <sys/mman.h>
+
 #include <iterator>
+#include <new>
 #include <utility>
 
 namespace trunkline::broker {
@@ -11,21 +14,56 @@ constexpr std::size_t late_per_tick_max = 4'096; // of what the turns since the 
 constexpr std::size_t payload_room = 64;         // at the least: values grow by some digits
 }  // namespace
 
-LiveNote::LiveNote(std::string_view topic, std::size_t payload_capacity)
-    : capacity(static_cast<std::uint16_t>(payload_capacity)), topic_size_(static_cast<std::uint16_t>(topic.size())) {
+NoteSlab* NoteSlab::make() {
+    void* memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) throw std::bad_alloc();
+    return new (memory) NoteSlab;
+}
+
+void* NoteSlab::take(std::size_t size) {
+    if (used_ + size > bytes) return nullptr;
+    void* taken = reinterpret_cast<char*>(this) + used_;
+    used_ += size;
+    users_.fetch_add(1, std::memory_order_relaxed);
+    return taken;
+}
+
+void NoteSlab::release() {
+    if (users_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+    this->~NoteSlab();
+    ::munmap(this, bytes);
+}
+
+LiveNote::LiveNote(NoteSlab& slab, std::string_view topic, std::size_t payload_capacity)
+    : capacity(static_cast<std::uint16_t>(payload_capacity)), slab_(slab),
+      topic_size_(static_cast<std::uint16_t>(topic.size())) {
     if (!topic.empty()) std::memcpy(text() + capacity, topic.data(), topic.size());
 }
 
-LiveNote::Ptr LiveNote::make(std::string_view topic, std::size_t capacity) {
-    capacity = std::min(capacity, payload_bytes_max);
-    void* memory = std::malloc(sizeof(LiveNote) + topic.size() + capacity);
-    if (!memory) throw std::bad_alloc();
-    return Ptr(new (memory) LiveNote(topic, capacity));
+LiveNote::Ptr LiveNote::make(NoteSlab*& slab, std::string_view topic, std::size_t capacity) {
+    // The payload begins a cache line: a publish writes to as few as there can be.
+    const std::size_t bytes = (sizeof(LiveNote) + topic.size() + capacity + alignof(LiveNote) - 1) &
+                              ~(alignof(LiveNote) - 1);
+    static_assert(sizeof(LiveNote) + UINT16_MAX + payload_bytes_max + alignof(LiveNote) < NoteSlab::bytes);
+    void* memory = slab ? slab->take(bytes) : nullptr;
+    if (!memory) {
+        if (slab) slab->release();
+        slab = NoteSlab::make();
+        memory = slab->take(bytes);
+    }
+    return Ptr(new (memory) LiveNote(*slab, topic, capacity));
 }
 
 void LiveNote::Free::operator()(LiveNote* note) const {
+    NoteSlab& slab = note->slab_;
     note->~LiveNote();
-    std::free(note);
+    slab.release();
+}
+
+LiveFeed::~LiveFeed() {
+    violations_.clear();
+    open_.clear();
+    if (slab_) slab_->release();
 }
 
 const LivePublisherPtr& LiveFeed::publisher_of(Client& client) {
@@ -49,14 +87,16 @@ bool LiveFeed::open(Route& route, std::size_t payload_bytes) {
     ++opened_;
     ++since_tick_;
     route.live.close();   // too small: it goes as it is, the new one after it
-    open_.push_back(LiveNote::make(route.topic(), std::max(payload_room, payload_bytes + payload_bytes / 8)));
+    const std::size_t room = payload_bytes == 0 ? 0 : std::max(payload_room, payload_bytes + payload_bytes / 8);
+    open_.push_back(LiveNote::make(slab_, route.topic(), std::min(room, LiveNote::payload_bytes_max)));
     route.live.open(*open_.back());
     return true;
 }
 
 void LiveFeed::note(Route& route, std::string_view publisher, const MessageView& message, std::int64_t now_ms) {
     if (!sink_) return;
-    if (!route.live.fits(message.payload.size()) && !open(route, message.payload.size())) return;
+    const std::size_t needs = LiveSlot::needs(message.payload, message.retain);
+    if (!route.live.fits(needs) && !open(route, needs)) return;
     route.live.set(message.payload, message.qos, message.retain, now_ms);
     set_publisher(route.live, publisher.empty() ? nullptr : LivePublisherPtr(new LivePublisher(publisher, {})));
 }
@@ -73,10 +113,12 @@ void LiveFeed::note_violation(std::string_view client_id, std::string_view user,
         return;
     }
     if (violations_.size() >= violations_per_tick_max || !sink_->has_room()) return left_out.add();
-    LiveNote::Ptr note = LiveNote::make(message.topic, message.payload.size());
+    const std::size_t needs = LiveSlot::needs(message.payload, false);
+    LiveNote::Ptr note = LiveNote::make(slab_, message.topic, needs);
     LiveSlot slot;
     slot.open(*note);
-    slot.set(message.payload, message.qos, message.retain, now_ms);
+    slot.set(message.payload, message.qos, false, now_ms);
+    slot.retain = message.retain;
     slot.close();
     note->publisher = new LivePublisher(client_id, user);
     note->messages = 0;

@@ -24,6 +24,11 @@ public:
     static constexpr std::size_t notes_per_turn = 64;
     static constexpr std::size_t violations_per_tick_max = 256;   // on different topics
 
+    LiveFeed() = default;
+    ~LiveFeed();
+    LiveFeed(const LiveFeed&) = delete;
+    LiveFeed& operator=(const LiveFeed&) = delete;
+
     /// Before anything is noted; without it nothing is.
     void attach(LiveSink& sink) { sink_ = &sink; }
 
@@ -31,8 +36,9 @@ public:
     void note(Route& route, Client& client, const MessageView& message, std::int64_t now_ms) {
         if (!sink_) return;
         LiveSlot& slot = route.live;
-        if (!slot.fits(message.payload.size())) [[unlikely]] {
-            if (!open(route, message.payload.size())) return;
+        const std::size_t needs = LiveSlot::needs(message.payload, message.retain);
+        if (!slot.fits(needs)) [[unlikely]] {
+            if (!open(route, needs)) return;
         }
         slot.set(message.payload, message.qos, message.retain, now_ms);
         if (!client.live_publisher || slot.publisher != client.live_publisher.get()) [[unlikely]] {
@@ -64,10 +70,11 @@ private:
     void hand_over(std::size_t most);
 
     LiveSink* sink_ = nullptr;
+    NoteSlab* slab_ = nullptr;            // for new notes
     LiveNotes open_;                      // in order of their first message; handed over below first_
     std::size_t first_ = 0;
     std::size_t budget_ = 0;              // to be handed over until the next tick
-    std::array<std::size_t, 8> due_{};    // by tick: how many are to go then
+    std::array<std::size_t, 4> due_{};    // by tick: how many are to go then
     std::size_t tick_ = 0, since_tick_ = 0;
     std::size_t opened_ = 0;              // in this second
     std::int64_t second_ = 0;

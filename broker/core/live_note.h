@@ -36,14 +36,31 @@ using LivePublisherPtr = boost::intrusive_ptr<const LivePublisher>;
 
 struct LiveSlot;
 
+/// Memory for notes: taken from the system in one piece and given back when the last note in it is gone, so that a
+/// moment in which many topics speak leaves nothing behind. One thread makes notes in it, any thread ends them.
+class NoteSlab {
+public:
+    static constexpr std::size_t bytes = 256 * 1024;
+    static NoteSlab* make();
+    /// Null when there is not enough left. Counts as a user until release().
+    [[nodiscard]] void* take(std::size_t size);
+    void release();
+
+private:
+    NoteSlab() = default;
+    std::atomic<std::uint32_t> users_{1};   // notes, and who makes them
+    std::size_t used_ = 64;                 // from the start of the slab, which is this
+};
+
 /// The last message of a topic and how many there were, in one allocation. Belongs to the shard while it is open, then
 /// to whom it was handed over.
-class LiveNote {
+class alignas(64) LiveNote {
 public:
     static constexpr std::size_t payload_bytes_max = 4'096;   // a longer payload is cut, and says so
     struct Free { void operator()(LiveNote* note) const; };
     using Ptr = std::unique_ptr<LiveNote, Free>;
-    static Ptr make(std::string_view topic, std::size_t capacity);
+    /// In `slab`, which is replaced when it is full.
+    static Ptr make(NoteSlab*& slab, std::string_view topic, std::size_t capacity);
 
     [[nodiscard]] std::string_view topic() const { return {text() + capacity, topic_size_}; }
     [[nodiscard]] std::string_view payload() const { return {text(), size}; }
@@ -60,11 +77,13 @@ public:
     std::uint8_t qos = 0;
     bool retain = false;
     bool truncated = false;
-    std::uint16_t size = 0;             ///< of the payload
+    bool cleared = false;               ///< RETAIN with an empty payload
+    std::uint16_t size = 0;             ///< of the payload; that of a retained message is in the retained tree
     const std::uint16_t capacity;
 
 private:
-    LiveNote(std::string_view topic, std::size_t payload_capacity);
+    LiveNote(NoteSlab& slab, std::string_view topic, std::size_t payload_capacity);
+    NoteSlab& slab_;
     const std::uint16_t topic_size_;
 };
 
@@ -79,25 +98,29 @@ struct LiveSlot {
     std::uint8_t qos = 0;
     bool retain = false;
     bool truncated = false;
+    bool cleared = false;
 
     LiveSlot() = default;
     LiveSlot(const LiveSlot&) = delete;
     LiveSlot& operator=(const LiveSlot&) = delete;
     ~LiveSlot() { close(); }
 
+    /// What has to be copied of a payload.
+    [[nodiscard]] static std::size_t needs(std::string_view payload, bool retain) {
+        return retain ? 0 : std::min(payload.size(), LiveNote::payload_bytes_max);
+    }
     /// `payload` fits: fits() was asked.
     void set(std::string_view payload, std::uint8_t message_qos, bool message_retain, std::int64_t now_ms) {
         ++messages;
         at_ms = now_ms;
         qos = message_qos;
         retain = message_retain;
+        cleared = message_retain && payload.empty();
         truncated = payload.size() > LiveNote::payload_bytes_max;
-        size = static_cast<std::uint16_t>(std::min(payload.size(), LiveNote::payload_bytes_max));
+        size = static_cast<std::uint16_t>(needs(payload, message_retain));
         if (size) std::memcpy(note->text(), payload.data(), size);
     }
-    [[nodiscard]] bool fits(std::size_t payload_bytes) const {
-        return note && std::min(payload_bytes, LiveNote::payload_bytes_max) <= capacity;
-    }
+    [[nodiscard]] bool fits(std::size_t payload_bytes) const { return note && payload_bytes <= capacity; }
     void open(LiveNote& fresh) {
         note = &fresh;
         fresh.slot = this;
@@ -113,6 +136,7 @@ struct LiveSlot {
         note->qos = qos;
         note->retain = retain;
         note->truncated = truncated;
+        note->cleared = cleared;
         note->size = size;
         note->slot = nullptr;
         note = nullptr;

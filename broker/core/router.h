@@ -58,7 +58,6 @@ public:
     const std::uint64_t hash;
     FilterIndex::Generation generation;
     std::uint64_t other_shards = 0;
-    LiveSlot live;                        ///< what browsing gets to know of it next
     std::unique_ptr<Audience> audience;   ///< null: nobody here, nothing shared, nothing crowded
     bool durable = false;
     bool look_for_room = false;           ///< before a QoS 1 or 2 message: there are crowded queues or groups
@@ -66,6 +65,7 @@ public:
     std::uint32_t model_generation = 0;   ///< 0: none yet
     const uns::PayloadContract* payload = nullptr;
     std::unique_ptr<uns::Resolution> resolution;   ///< null: nothing is judged
+    LiveSlot live;                        ///< for browsing; beside the topic, which is read, too
 
 private:
     Route(std::string_view topic, std::uint64_t hash);

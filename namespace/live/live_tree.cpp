@@ -70,7 +70,7 @@ void LiveTree::take(const LiveUpdate& update) {
     set_publisher(node, update.client_id, update.user);
     if (!update.retain) return keep_value(node, update);
     drop_value(node, update.topic);
-    set_flag(node, TopicNode::retained, !update.payload.empty());   // [MQTT-3.3.1-6]
+    set_flag(node, TopicNode::retained, !update.cleared);
     node.set(TopicNode::truncated, false);
 }
 
@@ -216,6 +216,26 @@ std::optional<TopicFacts> LiveTree::facts(std::string_view topic, std::int64_t n
     facts.liveness = liveness(node, now_ms);
     facts.meaning = meanings_[node.meaning];
     return facts;
+}
+
+std::uint64_t LiveTree::messages(std::string_view topic) const {
+    const std::shared_lock lock(mutex_);
+    const std::uint32_t id = index_->find(topic);
+    return id == TopicIndex::none ? 0 : (*index_)[id].messages;
+}
+
+std::vector<std::string> LiveTree::seen_once() const {
+    std::vector<std::string> out;
+    {
+        const std::shared_lock lock(mutex_);
+        for (std::uint32_t id = 1; id < index_->size(); ++id) {
+            const TopicNode& node = (*index_)[id];
+            const bool valued = node.has(TopicNode::value) || node.has(TopicNode::retained);
+            if (node.messages == 1 && valued) out.push_back(index_->path_of(id));
+        }
+    }
+    std::sort(out.begin(), out.end());
+    return out;
 }
 
 std::shared_ptr<const Model> LiveTree::model() const {

@@ -24,13 +24,15 @@ namespace trunkline::uns {
 /// What came on a topic since it was told last.
 struct LiveUpdate {
     std::string_view topic;
-    std::string_view payload;             ///< of the last message; at most its first LiveTree::payload_bytes_max
+    /// Of the last message, at most its first LiveTree::payload_bytes_max; not looked at where it is retained.
+    std::string_view payload;
     std::string_view client_id, user;     ///< of its publisher; empty: the broker itself
     std::int64_t at_ms = 0;               ///< of it, since 1970
     std::uint64_t messages = 0;
     std::uint8_t qos = 0;
     bool retain = false;
     bool truncated = false;               ///< `payload` is only the beginning
+    bool cleared = false;                 ///< RETAIN with an empty payload [MQTT-3.3.1-6]
 };
 
 /// What the model says about a topic, as browsing needs it.
@@ -133,6 +135,10 @@ public:
     /// The last value, retained or not; null: none. `retained`: which of the two.
     [[nodiscard]] RetainedPtr value(std::string_view topic, bool& retained) const;
     [[nodiscard]] std::optional<TopicFacts> facts(std::string_view topic, std::int64_t now_ms) const;
+    /// How many messages of a topic were told; 0 also where it is not known.
+    [[nodiscard]] std::uint64_t messages(std::string_view topic) const;
+    /// Topics of which one message was told, with a value, sorted.
+    [[nodiscard]] std::vector<std::string> seen_once() const;
     /// Takes well under 100 ms for a million topics.
     [[nodiscard]] TopicMatches find(const TopicQuery& query) const;
     /// The known topic or level that is most like `topic`, perhaps one above it; empty: nothing like it is known.

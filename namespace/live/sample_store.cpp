@@ -180,21 +180,21 @@ SampleStore::Sample* SampleStore::place_of(Topic& topic, const Observation& seen
     }
     // Known: kept beside the first when it is the latest, or an extreme. Scarce memory goes to further topics.
     const bool scarce = numbers_.bytes > bytes_max_ / 4 * 3;
-    const auto keep = [&](Sample::Role role, auto better) {
+    const auto keep = [&](Sample::Role role, auto better) {   // true: it is kept as that
         Sample* held = topic.find(role, look.shape, seen.violation);
-        if (held) {
-            if (better(*held)) put(topic, *held, seen, look);
-        } else if (!scarce && topic.count(false) < samples_max) {
-            make(role, look.shape);
-        }
+        if (!held) return !scarce && topic.count(false) < samples_max && make(role, look.shape);
+        if (!better(*held)) return false;
+        put(topic, *held, seen, look);
+        return true;
     };
+    bool kept = false;
     const auto offset = same - topic.samples.data();
     if (look.number) {
         const double first = same->number;
-        if (*look.number < first) keep(Sample::least, [&](const Sample& s) { return *look.number < s.number; });
-        if (*look.number > first) keep(Sample::most, [&](const Sample& s) { return *look.number > s.number; });
+        if (*look.number < first) kept = keep(Sample::least, [&](const Sample& s) { return *look.number < s.number; });
+        if (*look.number > first) kept = keep(Sample::most, [&](const Sample& s) { return *look.number > s.number; });
     }
-    keep(Sample::latest, [&](const Sample& s) { return seen.at_ms >= s.at_ms; });
+    if (!kept) keep(Sample::latest, [&](const Sample& s) { return seen.at_ms >= s.at_ms; });
     return topic.samples.data() + offset;
 }
 

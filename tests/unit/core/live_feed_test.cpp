@@ -288,6 +288,19 @@ TEST_CASE("samples of traffic come from what was accepted and from what was not"
         return true;
     });
     CHECK(topics == std::vector<std::string>{"x/Y", "x/y"});
+    CHECK(f.browse->samples().numbers().topics == 1);   // an only message is not kept twice
+    a.send(text("x/y", R"({"value":2})"));
+    a.send(text("x/once", "1"));
+    f.step();
+    std::vector<std::string> payloads;
+    std::uint64_t messages = 0;
+    f.browse->traffic()([&](const uns::TrafficSample& sample) {
+        messages += sample.messages;
+        payloads.emplace_back(sample.payload);
+        return true;
+    });
+    CHECK(messages == 4);
+    CHECK(payloads == std::vector<std::string>{R"({"value":"1"})", "1", R"({"value":1})", R"({"value":2})"});
     CHECK_FALSE(f.browse->tree().facts("x/Y", f.script.now.wall_ms));   // refused: not in the namespace
 }
 
