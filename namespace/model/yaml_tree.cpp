@@ -116,6 +116,7 @@ private:
         std::uint32_t anchor = 0;                          // 1 + index in anchors_; 0: none
         boost::unordered_flat_set<std::string_view> keys;  // of a mapping with many
     };
+    static constexpr std::size_t anchors_max = 100'000;
     static constexpr std::uint32_t open_anchor = UINT32_MAX;
     static constexpr std::size_t keys_compared_max = 8;  // above it a set is used
 
@@ -183,8 +184,8 @@ private:
     bool anchor(std::string_view name, Place place, std::uint32_t& index) {
         index = 0;
         if (name.empty()) return true;
-        if (anchors_.size() >= YamlTree::anchors_max) {
-            return refuse("TL-9102", place, "more than " + std::to_string(YamlTree::anchors_max) + " anchors",
+        if (anchors_.size() >= anchors_max) {
+            return refuse("TL-9102", place, "more than " + std::to_string(anchors_max) + " anchors",
                           "name by an anchor only what an alias refers to");
         }
         anchors_.push_back(open_anchor);

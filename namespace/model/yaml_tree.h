@@ -68,7 +68,6 @@ public:
     static constexpr std::size_t depth_max = 100;         ///< of nesting
     static constexpr std::size_t nodes_max = 1'500'000;   ///< aliases counted each time
     static constexpr std::size_t scalar_bytes_max = 64UL << 10;
-    static constexpr std::size_t anchors_max = 100'000;
     static constexpr std::size_t text_bytes_max = 24UL << 20;  ///< of all scalars, aliases counted each time
 
     /// nullptr when `text` is no single YAML document within the limits; `problems` then tells why.
