@@ -116,6 +116,7 @@ private:
         std::uint32_t anchor = 0;                          // 1 + index in anchors_; 0: none
         boost::unordered_flat_set<std::string_view> keys;  // of a mapping with many
     };
+    static constexpr std::size_t anchors_max = 100'000;
     static constexpr std::uint32_t open_anchor = UINT32_MAX;
     static constexpr std::size_t keys_compared_max = 8;  // above it a set is used
 
@@ -179,11 +180,18 @@ private:
         return refuse("TL-9103", place, "the tag " + quote(tag) + " has no meaning here", "leave it out");
     }
 
-    std::uint32_t anchor(std::string_view name) {
-        if (name.empty()) return 0;
+    /// `index`: 0 without a name. False: there are too many.
+    bool anchor(std::string_view name, Place place, std::uint32_t& index) {
+        index = 0;
+        if (name.empty()) return true;
+        if (anchors_.size() >= anchors_max) {
+            return refuse("TL-9102", place, "more than " + std::to_string(anchors_max) + " anchors",
+                          "name by an anchor only what an alias refers to");
+        }
         anchors_.push_back(open_anchor);
         anchor_names_[std::string(name)] = anchors_.size() - 1;
-        return static_cast<std::uint32_t>(anchors_.size());
+        index = static_cast<std::uint32_t>(anchors_.size());
+        return true;
     }
 
     bool take_scalar(const yaml_event_t& event, Place place) {
@@ -199,7 +207,8 @@ private:
         node.place = place;
         node.bytes = static_cast<std::uint32_t>(text.size());
         node.text = tree_->arena_->keep(text);
-        return add(node, anchor(view(scalar.anchor)));
+        std::uint32_t index = 0;
+        return anchor(view(scalar.anchor), place, index) && add(node, index);
     }
 
     bool take_alias(std::string_view name, Place place) {
@@ -230,8 +239,7 @@ private:
         Frame& frame = stack_.emplace_back();
         frame.node.kind = kind;
         frame.node.place = place;
-        frame.anchor = anchor(anchor_name);
-        return true;
+        return anchor(anchor_name, place, frame.anchor);
     }
 
     bool close() {
