@@ -156,7 +156,7 @@ std::string ValueJournal::begin(const Everything& everything) {
     if (!wrong.empty()) return wrong;
     generation_ = generation;
     end_ = end;
-    capacity_ = std::max(file_bytes_, 2 * end_);
+    capacity_ = std::max(file_bytes_, 4 * end_);
     (void)!::ftruncate(file_, static_cast<off_t>(capacity_));   // gives back what a longer one had, no more
     return {};
 }

@@ -136,6 +136,10 @@ bool Browse::step(std::int64_t now_ms) {
     if (now_ms >= next_tidy_ms_) {
         next_tidy_ms_ = now_ms + tidy_interval_ms;
         tree_.tidy();
+        if (knows_retained_ && missed_retained_.exchange(false)) {
+            knows_retained_ = false;
+            retained_after_.clear();
+        }
     }
     send_some();
     return more;

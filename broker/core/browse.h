@@ -50,6 +50,7 @@ public:
         return inbox_bytes_.load(std::memory_order_relaxed) < inbox_bytes_max;
     }
     void put(LiveNotes&& notes) override;
+    void missed_retained() override { missed_retained_.store(true, std::memory_order_relaxed); }
 
     [[nodiscard]] const uns::LiveTree& tree() const { return tree_; }
     [[nodiscard]] const uns::SampleStore& samples() const { return samples_; }
@@ -85,6 +86,7 @@ private:
     uns::SampleStore samples_;
     std::atomic<std::uint64_t> inbox_bytes_{0};
     std::atomic<std::uint64_t> dropped_{0};
+    std::atomic<bool> missed_retained_{false};
 
     std::mutex mutex_;                           // guards the inbox and stopping_
     std::condition_variable wake_;

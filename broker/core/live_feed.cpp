@@ -11,6 +11,9 @@ namespace trunkline::broker {
 namespace {
 constexpr std::size_t hand_over_least = 64;      // between two ticks
 constexpr std::size_t late_per_tick_max = 4'096; // of what the turns since the last tick did not come to
+constexpr std::size_t few_per_tick = 1'000;
+constexpr std::size_t spread_ticks = 4;
+constexpr std::size_t late_ticks = 13;
 constexpr std::size_t payload_room = 64;         // at the least: values grow by some digits
 }  // namespace
 
@@ -79,7 +82,11 @@ void LiveFeed::set_publisher(LiveSlot& slot, LivePublisherPtr publisher) {
     slot.note->publisher = std::move(publisher);
 }
 
-bool LiveFeed::open(Route& route, std::size_t payload_bytes) {
+bool LiveFeed::open(Route& route, std::size_t payload_bytes, bool retain) {
+    if (retain && open_.size() - first_ >= notes_of_retained_max) {
+        sink_->missed_retained();
+        return false;
+    }
     if (opened_ >= notes_per_s_max || !sink_->has_room()) {
         left_out.add();
         return false;
@@ -96,7 +103,7 @@ bool LiveFeed::open(Route& route, std::size_t payload_bytes) {
 void LiveFeed::note(Route& route, std::string_view publisher, const MessageView& message, std::int64_t now_ms) {
     if (!sink_) return;
     const std::size_t needs = LiveSlot::needs(message.payload, message.retain);
-    if (!route.live.fits(needs) && !open(route, needs)) return;
+    if (!route.live.fits(needs) && !open(route, needs, message.retain)) return;
     route.live.set(message.payload, message.qos, message.retain, now_ms);
     set_publisher(route.live, publisher.empty() ? nullptr : LivePublisherPtr(new LivePublisher(publisher, {})));
 }
@@ -138,9 +145,16 @@ void LiveFeed::on_tick(std::int64_t now_ms) {
         violating_.clear();
         sink_->put(std::exchange(violations_, {}));
     }
-    hand_over(late_per_tick_max);
-    // What was begun since the last tick goes in equal parts over the next ones.
-    for (std::size_t& due : due_) due += (since_tick_ + due_.size() - 1) / due_.size();
+    for (std::size_t late = 0; late < late_per_tick_max; late += portion_max) hand_over(portion_max);
+    // What was begun since the last tick goes in equal parts over the next ones; where many topics speak all of it
+    // waits as long as it may, so that each of them is looked at less often.
+    if (since_tick_ <= few_per_tick) {
+        for (std::size_t i = 0; i < spread_ticks; ++i) {
+            due_[(tick_ + i) % due_.size()] += (since_tick_ + spread_ticks - 1) / spread_ticks;
+        }
+    } else {
+        due_[(tick_ + late_ticks) % due_.size()] += since_tick_;
+    }
     since_tick_ = 0;
     budget_ = std::max(hand_over_least, budget_ + std::exchange(due_[tick_ % due_.size()], 0));
     budget_ = std::min(budget_, open_.size() - first_);

@@ -22,6 +22,9 @@ class LiveFeed {
 public:
     static constexpr std::size_t notes_per_s_max = 200'000;   // more topics in a second: left out, and counted
     static constexpr std::size_t notes_per_turn = 64;
+    static constexpr std::size_t portion_max = 1'024;
+    /// More open notes than that: retained messages leave none, their values are in the retained tree anyway.
+    static constexpr std::size_t notes_of_retained_max = 16'384;
     static constexpr std::size_t violations_per_tick_max = 256;   // on different topics
 
     LiveFeed() = default;
@@ -38,7 +41,7 @@ public:
         LiveSlot& slot = route.live;
         const std::size_t needs = LiveSlot::needs(message.payload, message.retain);
         if (!slot.fits(needs)) [[unlikely]] {
-            if (!open(route, needs)) return;
+            if (!open(route, needs, message.retain)) return;
         }
         slot.set(message.payload, message.qos, message.retain, now_ms);
         if (!client.live_publisher || slot.publisher != client.live_publisher.get()) [[unlikely]] {
@@ -64,7 +67,7 @@ public:
     Counter left_out;
 
 private:
-    [[nodiscard]] bool open(Route& route, std::size_t payload_bytes);
+    [[nodiscard]] bool open(Route& route, std::size_t payload_bytes, bool retain);
     static void set_publisher(LiveSlot& slot, LivePublisherPtr publisher);
     [[nodiscard]] static const LivePublisherPtr& publisher_of(Client& client);
     void hand_over(std::size_t most);
@@ -74,7 +77,7 @@ private:
     LiveNotes open_;                      // in order of their first message; handed over below first_
     std::size_t first_ = 0;
     std::size_t budget_ = 0;              // to be handed over until the next tick
-    std::array<std::size_t, 4> due_{};    // by tick: how many are to go then
+    std::array<std::size_t, 16> due_{};    // by tick: how many are to go then
     std::size_t tick_ = 0, since_tick_ = 0;
     std::size_t opened_ = 0;              // in this second
     std::int64_t second_ = 0;

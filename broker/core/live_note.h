@@ -153,6 +153,8 @@ public:
     /// False: it is so far behind that new notes are not to be begun.
     [[nodiscard]] virtual bool has_room() const = 0;
     virtual void put(LiveNotes&& notes) = 0;
+    /// Retained messages left no note: what is retained is to be looked through.
+    virtual void missed_retained() {}
 };
 
 }  // namespace trunkline::broker

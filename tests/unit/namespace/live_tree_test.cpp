@@ -29,6 +29,7 @@ struct Fixture {
         update.at_ms = now;
         update.messages = messages;
         update.retain = retain;
+        update.cleared = retain && payload.empty();
         if (retain) {
             retained.set(topic, payload.empty() ? nullptr
                                                 : RetainedMessage::make({0, 0, commit_time(now), {}, payload}));
