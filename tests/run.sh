@@ -32,6 +32,7 @@ include-directions     60 quick
 normative              60 quick
 unit                  600 quick
 quickstart            120 quick
+tour                  300 quick
 e2e                   900 quick
 access-mosquitto      300
 kill9                 600
@@ -67,6 +68,8 @@ step_build-release() { build release; }
 step_include-directions() { tests/include_directions; }
 step_normative() { tests/normative; }
 step_unit() { ctest --test-dir build/release --output-on-failure; }
+# What README.md shows of trunkctl, as printed.
+step_tour() { tests/tour; }
 step_e2e() { tests/e2e/run --broker build/release/bin/trunkline -v; }
 # The same decisions about Mosquitto's files as Mosquitto; 10,000 requests by hand, see its --help.
 step_access-mosquitto() { tests/access/compare_mosquitto --requests 2000; }

@@ -5,6 +5,8 @@
 #include <set>
 #include <tuple>
 
+#include <nlohmann/json.hpp>
+
 #include "namespace/life/evidence.h"
 #include "namespace/life/judged_traffic.h"
 #include "namespace/life/yaml_text.h"
@@ -156,16 +158,8 @@ private:
         }
         const auto known = types_.find(topic.substr(0, end));
         if (known != types_.end()) return known->second;
-        const auto parent = topic.substr(0, end).rfind('/');
-        const std::string above = parent == std::string::npos ? "" : topic.substr(0, parent);
-        const std::string name =
-            parent == std::string::npos ? topic.substr(0, end) : topic.substr(parent + 1, end - parent - 1);
-        std::string type;
-        for (const ModelChild& child : model_.children(above, "", 10'000)) {
-            const bool named = child.name == name;
-            if (named || (type.empty() && child.name.starts_with("{"))) type = child.type;
-            if (named) break;
-        }
+        const auto described = model_.describe(topic.substr(0, end)).value_or("{}");
+        const std::string type = nlohmann::json::parse(described).value("asset_type", "");
         types_.emplace(topic.substr(0, end), type);
         return type;
     }
