@@ -103,7 +103,7 @@ bool LiveFeed::open(Route& route, std::size_t payload_bytes, bool retain) {
 void LiveFeed::note(Route& route, std::string_view publisher, const MessageView& message, std::int64_t now_ms) {
     if (!sink_) return;
     const std::size_t needs = LiveSlot::needs(message.payload, message.retain);
-    if (!route.live.fits(needs) && !open(route, needs, message.retain)) return;
+    if ((!route.live.fits(needs) || is_news(route.live, message)) && !open(route, needs, message.retain)) return;
     route.live.set(message.payload, message.qos, message.retain, now_ms);
     set_publisher(route.live, publisher.empty() ? nullptr : LivePublisherPtr(new LivePublisher(publisher, {})));
 }

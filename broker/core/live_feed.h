@@ -23,6 +23,7 @@ public:
     static constexpr std::size_t notes_per_s_max = 200'000;   // more topics in a second: left out, and counted
     static constexpr std::size_t notes_per_turn = 64;
     static constexpr std::size_t portion_max = 1'024;
+    static constexpr std::size_t few_notes = 512;
     /// More open notes than that: retained messages leave none, their values are in the retained tree anyway.
     static constexpr std::size_t notes_of_retained_max = 16'384;
     static constexpr std::size_t violations_per_tick_max = 256;   // on different topics
@@ -40,7 +41,7 @@ public:
         if (!sink_) return;
         LiveSlot& slot = route.live;
         const std::size_t needs = LiveSlot::needs(message.payload, message.retain);
-        if (!slot.fits(needs)) [[unlikely]] {
+        if (!slot.fits(needs) || is_news(slot, message)) [[unlikely]] {
             if (!open(route, needs, message.retain)) return;
         }
         slot.set(message.payload, message.qos, message.retain, now_ms);
@@ -67,6 +68,11 @@ public:
     Counter left_out;
 
 private:
+    /// While few topics speak, a payload of another length than the one before has a note of its own: of a burst more
+    /// is seen than its end.
+    [[nodiscard]] bool is_news(const LiveSlot& slot, const MessageView& message) const {
+        return message.payload.size() != slot.payload_bytes && !message.retain && open_.size() - first_ < few_notes;
+    }
     [[nodiscard]] bool open(Route& route, std::size_t payload_bytes, bool retain);
     static void set_publisher(LiveSlot& slot, LivePublisherPtr publisher);
     [[nodiscard]] static const LivePublisherPtr& publisher_of(Client& client);

@@ -94,6 +94,7 @@ struct LiveSlot {
     const LivePublisher* publisher = nullptr;  ///< the note holds it
     std::int64_t at_ms = 0;
     std::uint32_t messages = 0;
+    std::uint32_t payload_bytes = 0;           ///< of the last message, also what was not copied
     std::uint16_t capacity = 0, size = 0;
     std::uint8_t qos = 0;
     bool retain = false;
@@ -116,6 +117,7 @@ struct LiveSlot {
         qos = message_qos;
         retain = message_retain;
         cleared = message_retain && payload.empty();
+        payload_bytes = static_cast<std::uint32_t>(payload.size());
         truncated = payload.size() > LiveNote::payload_bytes_max;
         size = static_cast<std::uint16_t>(needs(payload, message_retain));
         if (size) std::memcpy(note->text(), payload.data(), size);

@@ -133,8 +133,9 @@ def test_learn_plan_and_drift_on_live_traffic(env):
     for i in range(30):
         for cell in (1, 2):
             asset = f"acme/munich/packaging/line-1/filler-{cell}"
-            edge.publish(f"{asset}/temperature", reading(20.5 + i, unit="Cel"), qos=1)
+            edge.publish(f"{asset}/temperature", reading(20.5 + i * 7 % 30, unit="Cel"), qos=1)
             edge.publish(f"{asset}/state", reading(("idle", "running")[i % 2]), qos=1)
+        time.sleep(0.1)  # of values of one length that come within a moment the last is looked at
     eventually(lambda: "learned from 120 messages" in learn_notes(broker), 5, "all samples")
     learned = trunkctl(broker, "model", "learn", "--mode", "enforce", "--name", "plant")
     path = write(env, learned, "learned.yaml")
