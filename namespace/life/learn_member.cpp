@@ -17,6 +17,7 @@ using Format = PayloadSpec::Format;
 using Kind = ValueType::Kind;
 
 constexpr std::uint64_t samples_for_range = 5, samples_for_integer = 10, samples_for_counter = 8;
+constexpr std::uint64_t samples_for_meter = 30;  // what is no whole number may only be warming up
 constexpr std::size_t enum_values_max = 10, enum_bytes_max = 32;
 constexpr std::uint64_t samples_for_enum = 6, samples_per_enum_value = 3;
 constexpr double margin = 0.5;  // of the span seen, on both sides: a short while rarely shows the extremes
@@ -56,7 +57,9 @@ void set_range(const Evidence& seen, ValueType& value, std::string& comment) {
         comment += "; too little for a range";
         return;
     }
-    if (seen.rises && !seen.falls && numbers >= samples_for_counter && seen.samples > 2 && *seen.min >= 0) {
+    if (seen.rises && !seen.falls &&
+        numbers >= (value.kind == Kind::integer ? samples_for_counter : samples_for_meter) && seen.samples > 2 &&
+        *seen.min >= 0) {
         comment += ", only rising: a counter, without max";
         value.min = 0;
         return;
