@@ -435,7 +435,7 @@ def test_the_model_survives_kill_9(env):
 def test_a_new_model_holds_at_once_for_everybody(env):
     """Once PUT of a model is answered, every connection on every worker is judged by it: topics that were in use,
     aliases that stand, wills; after kill -9 too."""
-    broker = env.own_broker(flags=("--model", PATH, "--workers", "2"))
+    broker = env.own_broker(flags=("--model", PATH), extra_config={"workers": 2})
     clients = [env.connected(broker=broker) for _ in range(6)]
     topics = [env.topic(f"line-1/cell-{number}/temperature") for number in range(6)]
     for client, topic in zip(clients, topics):
@@ -452,7 +452,7 @@ def test_a_new_model_holds_at_once_for_everybody(env):
     refused.send_connect(env.id("will"), will=Will(topics[0], reading("110")))
     refused.expect(codec.CONNACK, reason=0x99)
     broker.kill()
-    broker.flags = ("--workers", "2")
+    broker.flags = ()
     broker.start()
     env.connected(broker=broker).publish(topics[0], reading("110"), qos=1, reason=0x99)
     assert broker.http("/api/v1/model", "PUT", MODEL.replace("max: 120", "max: 7").encode())[0] == 409
