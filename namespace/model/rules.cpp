@@ -39,7 +39,7 @@ constexpr auto rules = std::to_array<ModelRule>({
     {"TL-9101", "not YAML", "The file can't be read as YAML.",
      "Mend the YAML at the place named or on the line before."},
     {"TL-9102", "too large",
-     "The file is above a limit: 16 MiB, 100 levels of nesting, 1,250,000 YAML nodes, 250,000 "
+     "The file is above a limit: 16 MiB, 100 levels of nesting, 1,500,000 YAML nodes, 250,000 "
      "nodes of the tree, 2,000 regular expressions, and so on.",
      "Use patterns and types instead of writing instances out."},
     {"TL-9103", "YAML that is not taken",
