@@ -20,8 +20,13 @@
 #include "namespace/model/model.h"
 #include "namespace/retained_tree.h"
 
+namespace trunkline::auth {
+class AccessStore;
+}
+
 namespace trunkline::broker {
 
+class AuditSink;
 class Governance;
 class Registry;
 class FilterIndex;
@@ -76,12 +81,18 @@ public:
     void attach(std::unique_ptr<auth::Authenticator> authenticator);
     /// Before any shard runs: who gets to know what is published. The sink must outlive the shards' work.
     void attach(LiveSink& sink);
+    /// Before any shard runs: who may do what. Without a call everybody who is connected may do everything.
+    void attach(const auth::AccessStore& access) { access_ = &access; }
+    /// Before any shard runs: who keeps the audit trail; without a call nobody. The sink must outlive the shards' work.
+    void attach(AuditSink& sink) { audit_ = &sink; }
     /// Before any shard runs: `failed(peer)` is called, on any shard's thread, for each connection that ends before its
     /// CONNECT is accepted through the peer's own fault.
     void on_connect_failure(std::function<void(const PeerAddress& peer)> failed) {
         connect_failed_ = std::move(failed);
     }
     [[nodiscard]] CommitLog& log() const { return *log_; }
+    [[nodiscard]] const auth::AccessStore* access() const { return access_; }
+    [[nodiscard]] AuditSink* audit() const { return audit_; }
     [[nodiscard]] Governance& governance() const { return *governance_; }
     [[nodiscard]] uns::RetainedTree& retained() { return retained_; }
     [[nodiscard]] const Config& config() const { return config_; }
@@ -147,6 +158,8 @@ private:
     std::uint64_t first_number_;             // connection numbers are unique over restarts
     std::function<void(std::uint32_t)> wake_;
     CommitLog* log_ = nullptr;
+    const auth::AccessStore* access_ = nullptr;   // null: nothing is asked
+    AuditSink* audit_ = nullptr;                  // null: nothing is kept
     uns::RetainedTree retained_;
     /// Retained QoS 0 messages that were delivered live and are not in the retained tree yet.
     std::atomic<std::uint64_t> retained_under_way_{0};

@@ -178,6 +178,7 @@ public:
     std::unique_ptr<ClientExtra> extra;
     LivePublisherPtr live_publisher;          // made with the first PUBLISH
     std::string user;
+    std::shared_ptr<const auth::Principal> principal;  // null: nobody asked who it is; `user` is all there is
     PeerAddress peer;
     ClientState state = ClientState::fresh;
     mqtt::Version version = mqtt::Version::v5;

@@ -182,6 +182,7 @@ void Shard::authenticated(Client& client, auth::Answer&& answer) {
         return refuse_connect(client, reason, answer.reason);         // [MQTT-4.12.0-4]
     }
     client.user = std::move(answer.user);
+    client.principal = std::move(answer.principal);
     if (again) {
         mqtt::Auth packet;
         packet.method = client.extra->auth_method;
