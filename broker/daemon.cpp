@@ -196,6 +196,10 @@ admin::CommitNumbers Daemon::commit_numbers() const {
     numbers.commit_sum_us = stats.commit_us;
     numbers.queued_messages = stats.queued_messages;
     numbers.sessions_offline = stats.sessions_offline;
+    numbers.sessions_expired = stats.sessions_expired;
+    if (const std::int64_t oldest_ms = stats.oldest_queued_ms; oldest_ms > 0) {
+        numbers.queue_oldest_age_s = static_cast<double>(std::max<std::int64_t>(0, admin::wall_ms() - oldest_ms)) / 1e3;
+    }
     double duration_s = static_cast<double>(CommitStats::first_duration_us) / 1e6;
     double batch = static_cast<double>(CommitStats::first_batch);
     for (std::size_t i = 0; i < CommitStats::buckets; ++i) {

@@ -95,6 +95,10 @@ void add_traffic(Families& out, const Totals& totals) {
     for (std::size_t qos = 0; qos < 3; ++qos) out.value(totals.messages_sent[qos], {{"qos", std::to_string(qos)}});
     out.counter("bytes_received_total", "Bytes of MQTT received.").value(totals.bytes_received);
     out.counter("bytes_sent_total", "Bytes of MQTT sent.").value(totals.bytes_sent);
+    out.counter("payload_bytes_received_total", "Bytes of payload in PUBLISH packets received.")
+        .value(totals.payload_bytes_received);
+    out.counter("payload_bytes_sent_total", "Bytes of payload in PUBLISH packets sent.")
+        .value(totals.payload_bytes_sent);
     out.counter("messages_dropped_total", "Messages that did not reach a subscriber, by reason.");
     for (std::size_t i = 0; i < totals.dropped.size(); ++i) {
         out.value(totals.dropped[i], {{"reason", broker::drop_names[i]}});
@@ -131,7 +135,12 @@ void add_clients(Families& out, const Snapshot& now) {
     out.value(now.durable_sessions, {{"state", "durable"}});
     out.value(totals.connections, {{"state", "connected"}});
     if (now.commits) out.value(now.commits->sessions_offline, {{"state", "offline"}});
+    if (now.commits) {
+        out.counter("sessions_expired_total", "Sessions that ended by their expiry.")
+            .value(now.commits->sessions_expired);
+    }
     out.gauge("subscriptions", "Subscriptions.").value(now.subscriptions);
+    out.gauge("shared_subscriptions", "Of these, the shared ones.").value(totals.shared_subscriptions);
     out.gauge("inflight_messages", "Messages sent and not acknowledged.").value(totals.inflight_out);
     out.gauge("tls_certificate_expiry_timestamp_seconds", "End of a listener's certificate.");
     for (const ListenerNumbers& listener : now.listeners) {
@@ -149,6 +158,8 @@ void add_store(Families& out, const Snapshot& now) {
     if (now.commits) out.value(now.commits->queued_messages, {{"kind", "durable"}});
     if (now.commits) {
         const CommitNumbers& commits = *now.commits;
+        out.gauge("queue_oldest_age_seconds", "Age of the oldest message that waits for a durable session.")
+            .value(commits.queue_oldest_age_s);
         out.histogram("commit_seconds", "Writing and syncing a batch.", commits.time_bounds_s, 1, commits.time_buckets,
                       static_cast<double>(commits.commit_sum_us) / 1e6);
         out.histogram("commit_batch_messages", "Operations in a batch.", commits.batch_bounds, 1,
@@ -213,6 +224,7 @@ void add_process(Families& out, const Snapshot& now) {
     out.unprefixed("process_cpu_seconds_total", "User and system time.", true).value(process.cpu_seconds);
     out.unprefixed("process_resident_memory_bytes", "Resident memory.", false).value(process.resident_bytes);
     out.unprefixed("process_virtual_memory_bytes", "Virtual memory.", false).value(process.virtual_bytes);
+    out.unprefixed("process_threads", "Threads.", false).value(process.threads);
     out.unprefixed("process_open_fds", "Open descriptors.", false).value(process.open_descriptors);
     out.unprefixed("process_max_fds", "Descriptors that may be open.", false).value(process.max_descriptors);
     out.unprefixed("process_start_time_seconds", "Start, since 1970.", false)
@@ -225,6 +237,8 @@ public:
     [[nodiscard]] std::vector<MetricFamily> Collect() const override {
         Families out;
         out.gauge("build_info", "Always 1.").value(1, {{"version", now_.version}});
+        out.gauge("durability_relaxed", "1: acknowledged messages may be lost when power fails.")
+            .value(now_.relaxed ? 1 : 0);
         out.gauge("ready", "1: clients are served, as /readyz says.").value(now_.ready ? 1 : 0);
         out.gauge("config_last_reload_success", "1: the last reload of the configuration was taken.")
             .value(now_.last_reload_ok ? 1 : 0);

@@ -16,7 +16,7 @@ namespace trunkline::admin {
 /// All figures of one moment.
 struct Snapshot {
     std::string version;
-    bool ready = false, last_reload_ok = true;
+    bool ready = false, last_reload_ok = true, relaxed = false;
     Totals totals;
     std::vector<ListenerNumbers> listeners;
     std::uint64_t durable_sessions = 0, subscriptions = 0, retained_messages = 0, retained_bytes = 0;

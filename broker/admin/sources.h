@@ -33,6 +33,8 @@ struct CommitNumbers {
     std::vector<double> time_bounds_s, batch_bounds;
     std::vector<std::uint64_t> time_buckets, batch_buckets;   ///< not cumulative, one more than the bounds
     std::uint64_t queued_messages = 0, sessions_offline = 0;  ///< of the durable state, about a second old
+    std::uint64_t sessions_expired = 0;           ///< since the start
+    double queue_oldest_age_s = 0;                ///< of what waits for a durable session
 };
 
 struct Alarm {

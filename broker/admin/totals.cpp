@@ -48,6 +48,9 @@ void add_counters(Totals& totals, const broker::Counters& counters) {
     add_all(totals.ack_latency, counters.ack_latency);
     totals.bytes_received += counters.bytes_received.get();
     totals.bytes_sent += counters.bytes_sent.get();
+    totals.payload_bytes_received += counters.payload_bytes_received.get();
+    totals.payload_bytes_sent += counters.payload_bytes_sent.get();
+    totals.shared_subscriptions += counters.shared_subscriptions.get();
     totals.network_errors += counters.network_errors.get();
     totals.connections += counters.connections.get();
     totals.sockets += counters.sockets.get();

@@ -33,6 +33,7 @@ struct Counters {
     std::array<Counter, 3> messages_received;       // by QoS
     std::array<Counter, 3> messages_sent;           // by QoS
     Counter bytes_received, bytes_sent;
+    Counter payload_bytes_received, payload_bytes_sent;   // of PUBLISH packets
     std::array<Counter, static_cast<std::size_t>(Drop::count_)> dropped;
     std::array<Counter, 256> disconnects;           // by reason code sent or received; 0: normal
     std::array<Counter, 256> connects;              // by CONNACK reason code
@@ -41,6 +42,7 @@ struct Counters {
     Counter sockets;                                // gauge: open connections, CONNECT or not
     std::array<Counter, 3> connections_by_version;  // gauge: 3.1, 3.1.1, 5
     Counter subscriptions;                          // gauge: of sessions on this shard
+    Counter shared_subscriptions;                   // gauge: of these, the shared ones
     Counter inflight_out, queued_transient;         // gauges
     Counter publishes_refused;
     std::array<Counter, 256> refused_by_reason;     // PUBACK/PUBREC/SUBACK reason of 0x80 and more

@@ -259,6 +259,7 @@ bool Shard::emit(Client& client, const MessageView& message, const DeliveryOptio
     }
     mqtt::encode(client.out, client.version, packet);
     counters.messages_sent[options.qos].add();
+    counters.payload_bytes_sent.add(packet.payload.size());
     ++client.messages_out;
     want_flush(client);
     return true;

@@ -274,6 +274,8 @@ void EmbeddedLog::probe(bool now) {
     stats_.sessions.store(state_.session_count(), std::memory_order_relaxed);
     stats_.sessions_offline.store(state_.session_count() - state_.connected_count(), std::memory_order_relaxed);
     stats_.queued_messages.store(state_.queued_messages(), std::memory_order_relaxed);
+    stats_.sessions_expired.store(state_.expired_count(), std::memory_order_relaxed);
+    stats_.oldest_queued_ms.store(state_.oldest_queued_ms(), std::memory_order_relaxed);
     const auto share = static_cast<std::uint64_t>(static_cast<double>(disk.disk_size) * options_.disk_reserve_share);
     const bool reserve = disk.disk_free >= options_.disk_reserve_bytes && disk.disk_free >= share;
     if (full_ && store_.resume().ok()) {

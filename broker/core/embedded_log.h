@@ -27,6 +27,8 @@ struct CommitStats {
     std::array<std::atomic<std::uint64_t>, buckets> batch{};      ///< operations in a batch
     std::atomic<std::uint64_t> store_bytes{0}, disk_free{0}, disk_size{0};
     std::atomic<std::uint64_t> sessions{0}, sessions_offline{0}, queued_messages{0};   ///< once a second, as the disk
+    std::atomic<std::uint64_t> sessions_expired{0};
+    std::atomic<std::int64_t> oldest_queued_ms{0};   ///< since 1970; 0: nothing is queued
 };
 
 /// The log's thread owns state and store; submit(), fetch() and health() come from any thread.

@@ -34,6 +34,7 @@ void Shard::on_publish(Client& client, const mqtt::Frame& frame) {
     if (decoded.has_error()) return disconnect(client, decoded.error().reason, decoded.error().what);
     mqtt::Publish& packet = *decoded;
     counters.messages_received[packet.qos].add();
+    counters.payload_bytes_received.add(packet.payload.size());
     ++client.messages_in;
     if (broker_.memory_pressure() != Pressure::none) pause_publishers(client);
     if (packet.subscription_identifiers != 0) {  // [MQTT-3.3.4-6]

@@ -127,6 +127,7 @@ void State::run_timers() {
     }
     while (!expiries_.empty() && expiries_.begin()->first <= time_ms_) {
         end_session(*sessions_.at(expiries_.begin()->second));
+        ++expired_;
     }
     expire_retained();
 }

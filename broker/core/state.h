@@ -98,8 +98,13 @@ public:
 
     [[nodiscard]] std::size_t session_count() const { return sessions_.size(); }
     [[nodiscard]] std::size_t connected_count() const { return connected_; }
+    /// Sessions that ended by their expiry since the state was loaded.
+    [[nodiscard]] std::uint64_t expired_count() const { return expired_; }
     /// Of all sessions: not acknowledged.
     [[nodiscard]] std::uint64_t queued_messages() const { return queued_; }
+    /// Since 1970, when the oldest queued message came; 0: nothing is queued, or it can't be read. For metrics: looks
+    /// at some sessions each time, so that the answer is of a moment ago: as many calls as it takes to see all of them.
+    [[nodiscard]] std::int64_t oldest_queued_ms();
     /// Null when there is none. For tests and administration, on the log's thread.
     [[nodiscard]] const DurableSession* find_session(SessionId id) const;
     [[nodiscard]] const DurableSession* find_session(std::string_view client_id) const;
@@ -215,6 +220,7 @@ private:
     // state_queues.cpp
     void write_live_chunk();
     void write_spooled(Session& session);
+    [[nodiscard]] std::int64_t oldest_queued_ms(Session& session, std::uint32_t& reads_left);
     void retire(Session& session);
     void trim_queue(Session& session);
     void close_section(Position position);
@@ -261,6 +267,9 @@ private:
     std::uint64_t retained_count_ = 0, retained_bytes_ = 0;
     std::uint64_t queued_ = 0;            // sums over sessions_
     std::size_t connected_ = 0;
+    std::uint64_t expired_ = 0;
+    SessionId oldest_from_ = 0;           // where oldest_queued_ms() goes on
+    std::int64_t oldest_seen_ms_ = 0, oldest_known_ms_ = 0;   // of the round under way; of the last whole one
     std::map<std::uint64_t, std::uint64_t> quarantine_;   // id -> bytes of its record
     std::uint64_t quarantine_bytes_ = 0;
     std::uint64_t next_quarantined_ = 1;

@@ -228,4 +228,38 @@ StoreStatus State::for_each_queued(const Session& session, const EntryVisit& vis
     return {};
 }
 
+std::int64_t State::oldest_queued_ms(Session& session, std::uint32_t& reads_left) {
+    if (session.queued_messages() == 0) return 0;
+    if (session.oldest_queued_ms != 0 && session.oldest_of == session.cursor) return session.oldest_queued_ms;
+    std::int64_t found_ms = 0;
+    if (session.queue_keys > 0) {
+        if (reads_left == 0) return 0;
+        --reads_left;
+        const auto see = [&](std::string_view, std::string_view chunk) {
+            if (store::is_intact_chunk(chunk)) found_ms = store::chunk_time_ms(chunk);
+            return false;
+        };
+        const std::uint64_t from = std::max(session.cursor, session.trim_at);
+        (void)store_->scan(Table::queues, number_key(session.id), queue_key(session.id, from, 0), see);
+    }
+    if (found_ms == 0 && !session.young.empty()) {
+        if (const LogRecord* record = find_record(session.young.front().position)) found_ms = record->time_ms;
+    }
+    session.oldest_queued_ms = found_ms;
+    session.oldest_of = session.cursor;
+    return found_ms;
+}
+
+std::int64_t State::oldest_queued_ms() {
+    std::uint32_t sessions_left = 2'000, reads_left = 16;
+    auto at = sessions_.lower_bound(oldest_from_);
+    for (; at != sessions_.end() && sessions_left > 0 && reads_left > 0; ++at, --sessions_left) {
+        const std::int64_t one_ms = oldest_queued_ms(*at->second, reads_left);
+        if (one_ms != 0 && (oldest_seen_ms_ == 0 || one_ms < oldest_seen_ms_)) oldest_seen_ms_ = one_ms;
+    }
+    oldest_from_ = at == sessions_.end() ? 0 : at->first;
+    if (at == sessions_.end()) oldest_known_ms_ = std::exchange(oldest_seen_ms_, 0);
+    return queued_ == 0 ? 0 : oldest_known_ms_;
+}
+
 }  // namespace trunkline::broker

@@ -78,6 +78,8 @@ struct DurableSession {
     std::deque<Piece> young;           ///< pieces in the log, ascending
     std::uint64_t young_bytes = 0;
     bool has_shared = false;           ///< something was queued through a shared subscription
+    std::int64_t oldest_queued_ms = 0; ///< of the message at `oldest_of`, for metrics alone; 0: not looked up
+    std::uint64_t oldest_of = 0;       ///< the cursor when that was looked up
 
     std::map<std::string, Subscription, std::less<>> subscriptions;   ///< by filter as sent
     std::vector<std::uint16_t> inbound;   ///< QoS 2 ids waiting for PUBREL, sorted

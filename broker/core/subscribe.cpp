@@ -136,6 +136,7 @@ void Shard::route_subscription(Client& client, const ClientSubscription& subscri
         router_.subscribe(session, subscription);
         return tell_crowded(session, subscription);
     }
+    counters.shared_subscriptions.add();
     GroupMember member;
     member.shard = index_;
     member.number = client.number;
@@ -158,6 +159,7 @@ void Shard::unroute_subscription(Client& client, const ClientSubscription& subsc
         if (session.level) filters_.uncrowd(subscription.filter, session.level.get());
         return;
     }
+    counters.shared_subscriptions.sub();
     filters_.leave(subscription.filter, client.number);
 }
 
