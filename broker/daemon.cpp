@@ -144,6 +144,7 @@ std::string Daemon::store_model() {
 }
 
 std::string Daemon::start_admin() {
+    backups_ = std::make_unique<Backups>(*store_, config_, options_.config_file);
     sources_ = std::make_unique<admin::Sources>(admin::Sources{
         .broker = *broker_,
         .store = [this] { return store_numbers(); },
@@ -156,6 +157,7 @@ std::string Daemon::start_admin() {
         .traffic = [this] { return browse_->traffic(); },
         .explain_access = {},
         .browse = browse_.get(),
+        .backups = backups_.get(),
         .config_json = [this] { return config_text(); },
         .version = version,
         .started_wall_ms = admin::wall_ms(),
@@ -250,6 +252,7 @@ void Daemon::look_around() {
     if (now_ms < next_look_ms_) return;
     next_look_ms_ = now_ms + ResourceWatch::interval_ms;
     const CommitStats& stats = log_->stats();
+    backups_->expire();
     resources_->look({read_memory_use(), stats.disk_free.load(), stats.disk_size.load()}, now_ms);
 }
 

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "broker/admin/server.h"
+#include "broker/backups.h"
 #include "broker/core/broker.h"
 #include "broker/core/browse.h"
 #include "broker/core/config.h"
@@ -72,6 +73,7 @@ private:
     std::unique_ptr<State> state_;
     std::unique_ptr<EmbeddedLog> log_;
     std::unique_ptr<Browse> browse_;
+    std::unique_ptr<Backups> backups_;
     std::unique_ptr<admin::Sources> sources_;
     std::shared_ptr<const uns::Model> model_to_store_;
     admin::Readiness readiness_;

@@ -14,16 +14,19 @@
 #include <filesystem>
 #include <fstream>
 #include <mutex>
+#include <shared_mutex>
 #include <thread>
 
 #include <rocksdb/cache.h>
 #include <rocksdb/db.h>
 #include <rocksdb/file_system.h>
 #include <rocksdb/table.h>
+#include <rocksdb/utilities/checkpoint.h>
 #include <rocksdb/write_batch.h>
 
 #include "persistence/bytes.h"
 #include "persistence/recovery_mark.h"
+#include "persistence/store_summary.h"
 
 namespace trunkline::store {
 namespace {
@@ -142,6 +145,7 @@ struct RocksDbStore::Impl {
     rocksdb::WriteBatch batch;
     Stamp written;
     std::atomic<bool> unsynced{false};
+    std::shared_mutex opening;              // shared by checkpoint(), whole while `db` is closed or opened
 
     std::mutex mutex;                       // guards what follows
     std::condition_variable wake;
@@ -452,6 +456,7 @@ StoreStatus RocksDbStore::Impl::find_space() const {
 
 /// RocksDB takes no writes after its log could not be appended to, until it is opened again.
 StoreStatus RocksDbStore::Impl::reopen() {
+    const std::unique_lock lock(opening);
     const Stamp before = written;
     close_db();
     if (StoreStatus status = open_db(); !status.ok()) return status;
@@ -475,6 +480,31 @@ StoreStats RocksDbStore::stats() const {
         stats.disk_size = static_cast<std::uint64_t>(disk.f_blocks) * disk.f_frsize;
     }
     return stats;
+}
+
+StoreStatus RocksDbStore::checkpoint(const std::string& directory) {
+    const std::shared_lock lock(impl_->opening);
+    if (!impl_->db) return impl_->closed();
+    if (auto made = impl_->files->CreateDir(directory, {}, nullptr); !made.ok()) {
+        return {StoreError::failed, directory + ": " + made.ToString()};
+    }
+    const auto undo = [&](StoreStatus status) {
+        std::error_code ignored;
+        std::filesystem::remove_all(directory, ignored);
+        return status;
+    };
+    rocksdb::Checkpoint* created = nullptr;
+    rocksdb::Status status = rocksdb::Checkpoint::Create(impl_->db.get(), &created);
+    const std::unique_ptr<rocksdb::Checkpoint> checkpoint(created);
+    if (status.ok()) status = checkpoint->CreateCheckpoint(directory + "/db");   // after a flush: little log to copy
+    if (!status.ok()) return undo(read_status(status, directory));
+    StoreSummary summary;   // of what a reader finds in the copy, which is what counts
+    if (StoreStatus read = summarise_stamp(directory, summary); !read.ok()) return undo(read);
+    RecoveryMark marks(impl_->files, directory);
+    if (summary.stamp.position != 0) {
+        if (StoreStatus marked = marks.write(summary.stamp); !marked.ok()) return undo(marked);
+    }
+    return {};
 }
 
 Stamp RocksDbStore::stamp() const { return impl_->written; }

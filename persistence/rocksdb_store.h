@@ -45,6 +45,7 @@ public:
     void mark(const Stamp& stamp, bool now) override;
     StoreStatus resume() override;
     [[nodiscard]] StoreStats stats() const override;
+    StoreStatus checkpoint(const std::string& directory) override;
 
     /// Of the last stamped write that the store holds.
     [[nodiscard]] Stamp stamp() const;

@@ -11,6 +11,10 @@ const char* table_name(Table table) {
     return names[static_cast<std::size_t>(table)];
 }
 
+StoreStatus Store::checkpoint(const std::string& directory) {
+    return {StoreError::failed, directory + ": this store keeps nothing on a disk"};
+}
+
 void WriteSet::put(Table table, std::string_view key, std::string_view value) { add(Kind::put, table, key, value); }
 
 void WriteSet::put_shared(Table table, std::string_view key, std::shared_ptr<const std::string> value) {

@@ -99,7 +99,7 @@ struct StoreStats {
     std::uint64_t disk_size = 0;
 };
 
-/// Used from one thread; stats() from any.
+/// Used from one thread; stats() and checkpoint() from any.
 class Store {
 public:
     virtual ~Store() = default;
@@ -124,6 +124,11 @@ public:
     virtual StoreStatus resume() = 0;
 
     [[nodiscard]] virtual StoreStats stats() const = 0;
+
+    /// Makes `directory`, which does not exist yet, a store of its own that holds every write up to one moment between
+    /// the call and its return; others may write meanwhile. On the same disk files are linked and not copied. What was
+    /// made so far is removed when it fails.
+    virtual StoreStatus checkpoint(const std::string& directory);
 };
 
 }  // namespace trunkline::store

@@ -5,6 +5,7 @@
 #include <mutex>
 #include <set>
 
+#include "broker/admin/backup_api.h"
 #include "broker/admin/governance_api.h"
 #include "broker/admin/model_api.h"
 #include "broker/admin/namespace_api.h"
@@ -382,6 +383,7 @@ Router make_router(ApiContext context) {
     add_drain(router, context);
     add_governance(router, context);
     add_model_routes(router, context);
+    add_backup(router, context);
     router.add({"GET", "/api/v1/config", "The configuration in force, secrets masked", Route::Access::token, {},
                 "application/json", [context](const Request&, const Reply& reply) {
                     Response response;

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -62,6 +63,31 @@ struct AccessAnswer {
     std::vector<std::string> roles;
 };
 
+/// Where a backup that is being taken stands.
+struct BackupProgress {
+    enum class State { none, preparing, ready, failed } state = State::none;
+    std::string id, why;                          ///< `why` it failed
+    std::uint64_t done_bytes = 0, total_bytes = 0;
+};
+
+/// What administration asks of whoever takes backups: one at a time, held until it is fetched and let go. Thread safe.
+class BackupSource {
+public:
+    virtual ~BackupSource() = default;
+    /// A new backup's id; "" when another one is under way that somebody still asks about.
+    [[nodiscard]] virtual std::string begin() = 0;
+    /// Links or copies everything and hashes it: takes long. Ends early when `go_on` says false.
+    virtual void prepare(const std::string& id, const std::function<bool()>& go_on) = 0;
+    [[nodiscard]] virtual BackupProgress progress() = 0;
+    /// nullopt: there is no such backup, or it is not ready.
+    [[nodiscard]] virtual std::optional<std::string> manifest(const std::string& id) = 0;
+    /// Part of a file that the manifest lists; shorter where the file ends.
+    [[nodiscard]] virtual std::optional<std::string> read(const std::string& id, const std::string& name,
+                                                          std::uint64_t offset, std::uint64_t bytes) = 0;
+    /// False: there is no such backup.
+    virtual bool release(const std::string& id) = 0;
+};
+
 struct Sources {
     broker::Broker& broker;
     std::function<StoreNumbers()> store;
@@ -73,6 +99,7 @@ struct Sources {
     /// What access control says; absent: it is not configured.
     std::function<AccessAnswer(const AccessQuestion& question)> explain_access = {};
     broker::Browse* browse = nullptr;             ///< the live tree; null: there is none
+    BackupSource* backups = nullptr;              ///< null: none can be taken
     std::function<std::string()> config_json;     ///< the effective configuration, secrets masked
     std::string version;
     std::int64_t started_wall_ms = 0, started_steady_ms = 0;

@@ -204,6 +204,10 @@ Json request(const Server& server, std::string_view method, const std::string& t
     return json;
 }
 
+std::string request_bytes(const Server& server, const std::string& target) {
+    return run(server, make_request(server, "GET", target, {}), nullptr);
+}
+
 void stream(const Server& server, const std::string& target, const EventSink& on_event) {
     run(server, make_request(server, "GET", target, {}), &on_event);
 }

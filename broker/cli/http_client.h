@@ -39,6 +39,9 @@ struct Server {
 [[nodiscard]] Json request(const Server& server, std::string_view method, const std::string& target,
                            const std::string& body = {});
 
+/// The same, for an answer that is no JSON.
+[[nodiscard]] std::string request_bytes(const Server& server, const std::string& target);
+
 /// Server-sent events: calls `on_event(name, data)` ("message" unless named) until it says false or the server ends.
 /// Throws Failure.
 void stream(const Server& server, const std::string& target,

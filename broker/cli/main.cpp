@@ -7,6 +7,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "broker/cli/backup_commands.h"
 #include "broker/cli/commands.h"
 #include "broker/cli/governance_commands.h"
 #include "broker/cli/model_commands.h"
@@ -44,6 +45,7 @@ struct CommandLine {
     ModelCommands model;
     Search search;
     Chosen chosen;
+    BackupCommands backup;
 
     void add_common(CLI::App& app);
     void add_namespace(CLI::App& app);
@@ -185,6 +187,7 @@ int main(int argc, char** argv) {
     line.add_messages(app);
     line.add_governance(app);
     line.model.add(app, line.action);
+    line.backup.add(app, line.action);
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
