@@ -3,6 +3,7 @@
 
 namespace trunkline::broker {
 
-inline constexpr const char* version = "0.1.0";
+/// The package's version, which comes from git, or the project's. Set when the build is configured (version.cpp.in).
+extern const char* const version;
 
 }  // namespace trunkline::broker
