@@ -2,6 +2,7 @@
 # and lie in TRUNKLINE_PAGES, where deploy/deb/build has put them.
 set(TRUNKLINE_PAGES "${CMAKE_BINARY_DIR}/pages" CACHE PATH "Manual pages and completions")
 set(CMAKE_SKIP_INSTALL_ALL_DEPENDENCY ON)   # what is packaged is built before; tests are not needed
+set(CMAKE_INSTALL_PREFIX /usr)
 set(deploy ${CMAKE_SOURCE_DIR}/deploy)
 
 install(TARGETS trunkline trunkctl trunkbench trunkaudit DESTINATION /usr/bin)
@@ -28,10 +29,10 @@ set(CPACK_PACKAGE_VENDOR Trunkline)
 set(CPACK_PACKAGE_CONTACT "The Trunkline authors <maintainers@trunkline.invalid>")
 set(CPACK_PACKAGE_VERSION "${TRUNKLINE_PACKAGE_VERSION}")
 set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "Unified Namespace MQTT broker")
-set(CPACK_DEBIAN_PACKAGE_DESCRIPTION "Unified Namespace MQTT broker
- Trunkline is the one process at the centre of a site: MQTT 5 and 3.1.1, a model
- of what may be published where and by whom, acknowledgements that mean on disk,
- metrics for Prometheus, an audit trail, and trunkctl to see and change it all.")
+set(CPACK_DEBIAN_PACKAGE_DESCRIPTION
+"Trunkline is the one process at the centre of a site: MQTT 5 and 3.1.1, a model
+of what may be published where and by whom, acknowledgements that mean on disk,
+metrics for Prometheus, an audit trail, and trunkctl to see and change it all.")
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
 set(CPACK_SET_DESTDIR ON)   # absolute destinations outside /usr
 set(CPACK_STRIP_FILES ON)

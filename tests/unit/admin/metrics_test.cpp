@@ -20,6 +20,10 @@ std::unique_ptr<Snapshot> snapshot() {
     broker::Counters first, second;
     first.messages_received[1].add(7);
     second.messages_received[1].add(5);
+    first.payload_bytes_received.add(100);
+    second.payload_bytes_received.add(200);
+    second.payload_bytes_sent.add(20);
+    second.shared_subscriptions.add(2);
     first.dropped[static_cast<std::size_t>(broker::Drop::queue_full)].add(3);
     first.disconnects[0x8D].add(2);
     first.connects[0].add(4);
@@ -40,6 +44,8 @@ std::unique_ptr<Snapshot> snapshot() {
     commits.messages = 60;
     commits.queued_messages = 21;
     commits.sessions_offline = 4;
+    commits.sessions_expired = 9;
+    commits.queue_oldest_age_s = 12.5;
     now->alarms = {{"disk", true}, {"memory", false}};
     now->commits = commits;
     now->verdicts.verdicts[static_cast<std::size_t>(uns::Outcome::accept)][5] = 900;
@@ -68,6 +74,12 @@ TEST_CASE("counters of the shards are summed and named as documented", "[admin]"
     CHECK(has_line(text, "trunkline_alarms{alarm=\"memory\"} 0"));
     CHECK(has_line(text, "trunkline_sessions{state=\"offline\"} 4"));
     CHECK(has_line(text, "trunkline_queued_messages{kind=\"durable\"} 21"));
+    CHECK(has_line(text, "trunkline_queue_oldest_age_seconds 12.5"));
+    CHECK(has_line(text, "trunkline_sessions_expired_total 9"));
+    CHECK(has_line(text, "trunkline_payload_bytes_received_total 300"));
+    CHECK(has_line(text, "trunkline_payload_bytes_sent_total 20"));
+    CHECK(has_line(text, "trunkline_shared_subscriptions 2"));
+    CHECK(has_line(text, "trunkline_durability_relaxed 0"));
     CHECK(text.find("trunkline_store_bytes") == std::string::npos);   // the snapshot has no store
 }
 

@@ -56,6 +56,65 @@ TEST_CASE("queued messages and connected sessions are counted exactly, also afte
     check(0, 0);
 }
 
+TEST_CASE("the age of the oldest queued message follows what is acknowledged, wherever messages lie",
+          "[core][state]") {
+    StateFixture f;
+    f.connect("a");
+    f.connect("b");
+    f.subscribe("a", "#");
+    f.subscribe("b", "#");
+    CHECK(f.state->oldest_queued_ms() == 0);
+    const std::int64_t first_ms = f.time_ms += 1'000;
+    f.run(f.publish("t", "1"));
+    const std::int64_t second_ms = f.time_ms += 1'000;
+    f.run(f.publish("t", "2"));
+    CHECK(f.state->oldest_queued_ms() == first_ms);   // young, in the log
+    f.run(f.ack("a", 1, 2), f.ack("b", 1, 2));
+    CHECK(f.state->oldest_queued_ms() == second_ms);
+    f.run(f.detach("a"));
+    f.time_ms += 60'000;
+    f.run(f.publish("t", "3"));                       // what is old moves to the queues
+    CHECK(f.state->oldest_queued_ms() == second_ms);
+    f.run(f.ack("b", 2, 4));
+    CHECK(f.state->oldest_queued_ms() == second_ms);  // that of a, which is away
+    REQUIRE(f.reload().ok());
+    CHECK(f.state->oldest_queued_ms() == second_ms);
+    f.connect("a");
+    f.run(f.ack("a", 2, 3));
+    CHECK(f.state->oldest_queued_ms() == second_ms + 60'000);
+    f.run(f.ack("a", 3, 4));
+    CHECK(f.state->oldest_queued_ms() == 0);
+}
+
+TEST_CASE("of many sessions the oldest message is found in several calls, each of which reads little",
+          "[core][state]") {
+    StateFixture f;
+    const std::int64_t began_ms = f.time_ms;
+    for (int i = 0; i < 100; ++i) {
+        const std::string client = "c" + std::to_string(i);
+        f.connect(client.c_str());
+        f.subscribe(client.c_str(), "t");
+        f.run(f.detach(client.c_str()));
+    }
+    f.time_ms = began_ms + 10'000;
+    f.run(f.publish("t", "x"));
+    std::int64_t found_ms = 0;
+    int calls = 0;
+    for (; found_ms == 0 && calls < 20; ++calls) found_ms = f.state->oldest_queued_ms();
+    CHECK(found_ms == began_ms + 10'000);
+    CHECK(calls > 1);
+}
+
+TEST_CASE("sessions that expire are counted", "[core][state]") {
+    StateFixture f;
+    f.connect("a");
+    f.run(f.detach("a", 10));
+    CHECK(f.state->expired_count() == 0);
+    f.time_ms += 11'000;
+    f.run();
+    CHECK(f.state->expired_count() == 1);
+}
+
 TEST_CASE("a set of ranges knows how many numbers it holds", "[core][state]") {
     RangeSet set;
     const auto check = [&](std::uint64_t total) {
