@@ -16,7 +16,7 @@
 namespace trunkline::broker {
 
 /// Thread safe. One backup at a time lies in DATA/backup.tmp; as long as it does, files that the store would delete
-/// keep their room on the disk, so one that nobody asks about for ten minutes is let go.
+/// keep their room on the disk, so one that nobody asks about for a minute is let go.
 class Backups final : public admin::BackupSource {
 public:
     /// `store` outlives this. What an earlier life has left in DATA/backup.tmp is removed.

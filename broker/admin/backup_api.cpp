@@ -28,7 +28,7 @@ Json progress_json(const BackupProgress& progress) {
 
 Response no_backup(const std::string& id) {
     return problem(404, "not-found", "No such backup",
-                   "\"" + id + "\" is not ready, was let go, or nobody asked for it in ten minutes");
+                   "\"" + id + "\" is not ready, was let go, or nobody asked about it for a minute");
 }
 
 /// Begins one unless another is under way; the work is done on the thread of long jobs.
@@ -37,7 +37,7 @@ void post_backup(const ApiContext& context, const Request&, const Reply& reply) 
     const std::string id = backups.begin();
     if (id.empty()) {
         return reply(problem(409, "conflict", "Another backup is under way",
-                             "see GET /api/v1/backup; DELETE lets it go"));
+                             "wait for it; one that nobody fetches any more is let go after a minute"));
     }
     LongJobs& jobs = context.long_jobs;
     const auto job = [&backups, &jobs, id] { backups.prepare(id, [&jobs] { return !jobs.stopping(); }); };
