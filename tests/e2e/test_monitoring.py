@@ -21,7 +21,7 @@ from test_admin import ask
 
 DEPLOY = os.path.join(ROOT, "deploy")
 NO_METRICS = "has no metrics"
-SECONDS = float(os.environ.get("TRUNKLINE_PROMETHEUS_SECONDS", "20"))   # of scraping under load; 60 by hand
+SECONDS = float(os.environ.get("TRUNKLINE_PROMETHEUS_SECONDS", "12"))   # of scraping under load; 60 by hand
 PENDING = {
     "authentication": ("trunkline_authn_total",),
     "authorisation": ("trunkline_authz_decisions_total",),

@@ -9,7 +9,9 @@
 #include <thread>
 
 #include "persistence/backup.h"
+#include "persistence/bytes.h"
 #include "persistence/memory_store.h"
+#include "persistence/record.h"
 #include "persistence/recovery_mark.h"
 #include "persistence/rocksdb_store.h"
 
