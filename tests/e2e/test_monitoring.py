@@ -163,6 +163,32 @@ def test_dashboards(_env):
     assert len(uids) == len(os.listdir(folder)) == 4
 
 
+@mosquitto_differs("is not what they are about")
+def test_container_files(_env):
+    """What compose mounts is there, images are public with a version, no capability is kept, nothing listens but on
+    loopback; the image's instructions are ones that there are, and it does not run as root."""
+    folder = os.path.join(DEPLOY, "container")
+    with open(os.path.join(folder, "compose.yaml"), encoding="utf-8") as file:
+        document = yaml.safe_load(file)
+    for name, service in document["services"].items():
+        assert service["cap_drop"] == ["ALL"] and "no-new-privileges:true" in service["security_opt"], name
+        if "build" not in service:
+            assert re.fullmatch(r"docker\.io/\w+/\w+:v?[\d.]+", service["image"]), service["image"]
+        for volume in service["volumes"]:
+            source = volume.split(":")[0]
+            known = os.path.exists(os.path.join(folder, source)) if source.startswith(".") else \
+                source in document["volumes"]
+            assert known, (name, volume)
+    assert "--web.listen-address=127.0.0.1:9090" in document["services"]["prometheus"]["command"]
+    assert document["services"]["grafana"]["environment"]["GF_SERVER_HTTP_ADDR"] == "127.0.0.1"
+    with open(os.path.join(folder, "Containerfile"), encoding="utf-8") as file:
+        text = re.sub(r"\\\n", " ", file.read())
+    words = [line.split()[0] for line in text.split("\n") if line.strip() and not line.startswith("#")]
+    assert words[0] == "FROM" and set(words) <= {"FROM", "COPY", "RUN", "USER", "WORKDIR", "VOLUME", "EXPOSE",
+                                                 "STOPSIGNAL", "HEALTHCHECK", "ENTRYPOINT", "CMD"}, words
+    assert "\nUSER trunkline\n" in text
+
+
 # ---------------------------------------------------------------- a broker under load
 
 class Load:
