@@ -35,6 +35,8 @@ public:
         rocksdb::DBOptions options;
         options.info_log = std::make_shared<NoLog>();
         options.max_open_files = 512;
+        // As the store was written: without it RocksDB would want to correct the manifest, and asserts that it may.
+        options.track_and_verify_wals_in_manifest = true;
         options.wal_recovery_mode = rocksdb::WALRecoveryMode::kPointInTimeRecovery;
         std::vector<rocksdb::ColumnFamilyDescriptor> families;
         rocksdb::ColumnFamilyOptions family;

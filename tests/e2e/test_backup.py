@@ -111,7 +111,7 @@ def test_backup_that_is_not_whole(env):
     assert "backup written to" in text and "point" in text and "took" in text, text
     with open(os.path.join(good, "manifest.json"), encoding="utf-8") as file:
         names = [entry["name"] for entry in json.load(file)["files"]]
-    assert {"config/trunkline.yaml", "config/utilities.yaml", "store/db/CURRENT", "store/mark.0"} <= set(names), names
+    assert {"config/trunkline.yaml", "config/utilities.yaml", "store/db/CURRENT", "store/mark.1"} <= set(names), names
     done = subprocess.run(["sha256sum", "--check", "--quiet", "manifest.sha256"], cwd=good, check=False)
     assert done.returncode == 0
     trunkctl(broker, "backup", "verify", good)
@@ -194,8 +194,8 @@ def test_backup_routes(env):
     for name in ("../../../etc/passwd", "/etc/passwd", "store", "store/db/../mark.0", "", "LOCK.trunkline"):
         assert api(broker, f"{base}/file?name={name}", code=404)["title"] == "No such file", name
     assert api(broker, base + "/file", code=400)["title"]
-    assert api(broker, base + "/file?name=store/mark.0&offset=99999", code=404)
-    assert api(broker, base + "/file?name=store/mark.0&offset=-1", code=400)
+    assert api(broker, base + "/file?name=store/mark.1&offset=99999", code=404)
+    assert api(broker, base + "/file?name=store/mark.1&offset=-1", code=400)
     assert api(broker, "/api/v1/backup/none/manifest", code=404)
     assert api(broker, "/api/v1/backup/none", "DELETE", code=404)
     assert os.listdir(place) == [begun["id"]]

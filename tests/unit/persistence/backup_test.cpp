@@ -115,7 +115,7 @@ TEST_CASE("a checkpoint holds everything written before it, and a whole number o
     store.reset();
     const auto copy = open_store(folder / "copy4");   // a store in its own right, with a mark of its own
     CHECK(copy->stamp().position > 0);
-    CHECK(fs::exists(folder / "copy4/mark.0"));
+    CHECK(fs::exists(folder / "copy4/mark.1"));
 }
 
 TEST_CASE("reading a store's summary changes nothing on disk", "[persistence][backup]") {
