@@ -102,6 +102,15 @@ void Broker::visit_subscriptions(std::function<void(std::string_view, std::strin
     (*step)(0);
 }
 
+void Broker::find_principal(std::string client_id,
+                            std::function<void(std::shared_ptr<const auth::Principal> principal)> done) {
+    const auto holder = registry_->find(client_id);
+    if (!holder) return done(nullptr);
+    run_on_shard(holder->shard, [client_id = std::move(client_id), done = std::move(done)](ShardApi& shard) {
+        done(static_cast<Shard&>(shard).principal_of(client_id));
+    });
+}
+
 void Broker::kick(std::string client_id, std::function<void(bool found)> done) {
     const auto holder = registry_->find(client_id);
     run_on_shard(holder ? holder->shard : 0,
