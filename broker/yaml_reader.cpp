@@ -5,6 +5,8 @@
 #include <fstream>
 #include <iterator>
 
+#include <nlohmann/json.hpp>
+
 #include "broker/units.h"
 
 namespace trunkline::broker {
@@ -33,6 +35,16 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
 
 bool is_nothing(const YAML::Node& node) {
     return !node.IsDefined() || node.IsNull() || ((node.IsMap() || node.IsSequence()) && node.size() == 0);
+}
+
+constexpr int json_depth_max = 32;
+
+// A plain scalar as the JSON core schema of YAML 1.2 has it (section 10.2); what is quoted is a text.
+nlohmann::json json_scalar(const YAML::Node& node, std::string text) {
+    if (node.Tag() == "!") return text;
+    const auto value = nlohmann::json::parse(text, nullptr, false);
+    const bool plain = value.is_boolean() || value.is_number() || value.is_null();
+    return plain ? value : nlohmann::json(std::move(text));
 }
 
 std::optional<std::string> read_reference(const std::string& path, std::string& error) {
@@ -269,6 +281,81 @@ void YamlMap::list(std::string_view key, const std::function<void(std::size_t, Y
         read(i, inner);
         inner.finish();
     }
+}
+
+void YamlMap::words(std::string_view key, std::vector<std::string>& out) {
+    Entry* entry = ask(key);
+    if (!entry) return;
+    const bool list = entry->value.IsSequence();
+    for (std::size_t i = 0; list && i < entry->value.size(); ++i) {
+        const YAML::Node item = entry->value[i];
+        if (item.IsScalar()) {
+            out.push_back(item.Scalar());
+        } else {
+            context_.report("TL-9003", context_.place(item.Mark()), path_of(key) + " holds what is no word",
+                            "write [one, two]");
+        }
+    }
+    if (!list) {
+        context_.report("TL-9003", context_.place(entry->value.Mark()), path_of(key) + " is no list",
+                        "write [one, two]");
+    }
+}
+
+void YamlMap::json(std::string_view key, std::string& out) {
+    Entry* entry = ask(key);
+    if (!entry) return;
+    const auto convert = [&](const auto& self, const YAML::Node& node, int depth) -> nlohmann::json {
+        if (depth > json_depth_max) {
+            context_.report("TL-9004", context_.place(node.Mark()), path_of(key) + " is too deep", "nest it less");
+            return nullptr;
+        }
+        if (node.IsScalar()) return json_scalar(node, resolve({entry->key, node.Mark(), node}).value_or(""));
+        if (node.IsSequence()) {
+            auto list = nlohmann::json::array();
+            for (const auto& item : node) list.push_back(self(self, item, depth + 1));
+            return list;
+        }
+        if (!node.IsMap()) return nullptr;
+        auto object = nlohmann::json::object();
+        for (const auto& pair : node) {
+            if (pair.first.IsScalar()) object[pair.first.Scalar()] = self(self, pair.second, depth + 1);
+        }
+        return object;
+    };
+    out = convert(convert, entry->value, 0).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+void YamlMap::named_list(std::string_view key, const std::function<void(YamlMap&)>& read) {
+    Entry* entry = ask(key);
+    if (!entry) return;
+    if (!entry->value.IsSequence()) {
+        context_.report("TL-9003", context_.place(entry->value.Mark()), path_of(key) + " is no list",
+                        "begin each entry with `- `");
+        return;
+    }
+    for (std::size_t i = 0; i < entry->value.size(); ++i) {
+        const YAML::Node item = entry->value[i];
+        const std::string path = path_of(key) + "[" + std::to_string(i) + "]";
+        YamlMap one = item.IsScalar() ? YamlMap(context_, path, item.Mark()) : YamlMap(context_, item, path);
+        if (item.IsScalar()) one.entries_.push_back({item.Scalar(), item.Mark(), YAML::Node(YAML::NodeType::Null)});
+        if (one.entries_.size() > 1 || item.IsNull()) {
+            context_.report("TL-9003", context_.place(item.Mark()),
+                            path + (item.IsNull() ? " is empty" : " has several names"),
+                            "write one name behind each `- `, and indent its values further");
+        }
+        read(one);
+        one.finish();
+    }
+}
+
+void YamlMap::named(std::string_view key, const std::function<void(YamlMap&)>& read) {
+    Entry* entry = ask(key);
+    const auto found = std::find_if(entries_.begin(), entries_.end(), [&](const Entry& e) { return e.key == key; });
+    if (found == entries_.end()) return;
+    YamlMap inner = entry ? YamlMap(context_, entry->value, path_of(key)) : YamlMap(context_, path_of(key), found->mark);
+    read(inner);
+    inner.finish();
 }
 
 void YamlMap::absent_section(std::string_view key, std::string_view what) {
