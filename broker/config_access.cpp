@@ -60,7 +60,7 @@ void read_jwt(YamlMap& map, YamlContext& context, AuthenticatorConfig& out) {
     if (jwt.audience.empty() == !jwt.any_audience) {
         context.report("TL-9015", map.place_of("audience"),
                        map.path_of("audience") + (jwt.any_audience ? " is given beside any_audience"
-                                                                   : " is missing: a token for another service would do"),
+                                                                   : " is missing: a token for any service would do"),
                        "name the audience that the tokens for this broker have, or set any_audience: true");
     }
     if (jwt.user_claim.empty()) jwt.user_claim = "sub";

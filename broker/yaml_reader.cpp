@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::size_t reference_bytes_max = 64 * 1024;
 
-std::string quoted(std::string_view text) { return "\"" + std::string(text) + "\""; }
+std::string in_quotes(std::string_view text) { return "\"" + std::string(text) + "\""; }
 
 // Edit distance with insertions, deletions, replacements and swapped neighbours.
 std::size_t edit_distance(std::string_view a, std::string_view b) {
@@ -105,7 +105,7 @@ std::optional<std::string> expand_environment(std::string_view text, std::string
         } else if (fallback != std::string_view::npos) {
             out.append(inside.substr(fallback + 2));
         } else {
-            error = "the environment variable " + quoted(name) + " is not set";
+            error = "the environment variable " + in_quotes(name) + " is not set";
             return std::nullopt;
         }
         text.remove_prefix(end + 1);
@@ -218,7 +218,7 @@ void YamlMap::boolean(std::string_view key, bool& out) {
     if (*value == "true" || *value == "false") {
         out = *value == "true";
     } else {
-        context_.report("TL-9003", place_of(key), path_of(key) + ": " + quoted(*value) + " is neither true nor false",
+        context_.report("TL-9003", place_of(key), path_of(key) + ": " + in_quotes(*value) + " is neither true nor false",
                         "write true or false");
     }
 }
@@ -231,7 +231,7 @@ void YamlMap::choice(std::string_view key, std::string& out, std::initializer_li
     if (std::find(names.begin(), names.end(), *value) != names.end()) {
         out = *value;
     } else {
-        context_.report("TL-9003", place_of(key), path_of(key) + ": " + quoted(*value) + " is not known",
+        context_.report("TL-9003", place_of(key), path_of(key) + ": " + in_quotes(*value) + " is not known",
                         "write one of " + all);
     }
 }
@@ -242,7 +242,7 @@ void YamlMap::number(std::string_view key, std::string_view what, const Parse& p
     if (!value) return;
     const auto number = parse(*value);
     if (!number) {
-        context_.report("TL-9003", place_of(key), path_of(key) + ": " + quoted(*value) + " is not " + std::string(what),
+        context_.report("TL-9003", place_of(key), path_of(key) + ": " + in_quotes(*value) + " is not " + std::string(what),
                         "write " + std::string(what) + " from " + show(min) + " to " + show(max));
     } else if (*number < min || *number > max) {
         context_.report("TL-9004", place_of(key), path_of(key) + ": " + *value + " is out of range",
@@ -353,7 +353,8 @@ void YamlMap::named(std::string_view key, const std::function<void(YamlMap&)>& r
     Entry* entry = ask(key);
     const auto found = std::find_if(entries_.begin(), entries_.end(), [&](const Entry& e) { return e.key == key; });
     if (found == entries_.end()) return;
-    YamlMap inner = entry ? YamlMap(context_, entry->value, path_of(key)) : YamlMap(context_, path_of(key), found->mark);
+    const std::string path = path_of(key);
+    YamlMap inner = entry ? YamlMap(context_, entry->value, path) : YamlMap(context_, path, found->mark);
     read(inner);
     inner.finish();
 }
@@ -371,8 +372,8 @@ void YamlMap::finish() {
         const std::string near = nearest(entry.key, known_);
         std::string all;
         for (const std::string& key : known_) all += (all.empty() ? "" : ", ") + key;
-        context_.report("TL-9002", context_.place(entry.mark), "unknown key " + quoted(path_of(entry.key)),
-                        near.empty() ? "the keys here are " + all : "did you mean " + quoted(near) + "?");
+        context_.report("TL-9002", context_.place(entry.mark), "unknown key " + in_quotes(path_of(entry.key)),
+                        near.empty() ? "the keys here are " + all : "did you mean " + in_quotes(near) + "?");
     }
 }
 

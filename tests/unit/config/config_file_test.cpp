@@ -188,12 +188,13 @@ TEST_CASE("ways to authenticate that lack something, or contradict the rest, are
                     "authorizers: [{plugin: {file: /p.so, config: {a: 2}}}]"), "TL-9013", "t.yaml:1:34"));
 }
 
-TEST_CASE("a listener off loopback is good with authenticators, in the clear only where no secret is sent", "[config]") {
+TEST_CASE("a listener off loopback needs authenticators, and TLS where a secret is sent", "[config]") {
     const std::string roles = "authorizers: [{roles: {file: /dev/null}}]\n";
     const ConfigResult bare = parse(roles + "authenticators: [password]\nlisteners: [{url: 'mqtt://0.0.0.0:1'}]");
     CHECK(bare.problems.size() == 1);
     CHECK(has(bare, "TL-9011", "t.yaml:3:19"));
-    CHECK(parse(roles + "authenticators: [password]\nlisteners: [{url: 'mqtt://0.0.0.0:1', allow_insecure: true}]").ok());
+    CHECK(parse(roles + "authenticators: [password]\n"
+                        "listeners: [{url: 'mqtt://0.0.0.0:1', allow_insecure: true}]").ok());
     CHECK(parse(roles + "authenticators: [scram]\nlisteners: [{url: 'mqtt://0.0.0.0:1'}]").ok());
     CHECK(parse(roles + "listeners: [{url: 'mqtt://0.0.0.0:1', authenticators: [scram]}]").ok());
     CHECK(has(parse(roles + "listeners: [{url: 'mqtt://0.0.0.0:1'}]"), "TL-9010", "t.yaml:2:19"));
