@@ -35,6 +35,11 @@ Broker::~Broker() = default;
 void Broker::attach(CommitLog& log) { log_ = &log; }
 void Broker::attach(std::unique_ptr<auth::Authenticator> authenticator) { authenticator_ = std::move(authenticator); }
 
+void Broker::attach(std::uint16_t listener, auth::Authenticator& authenticator) {
+    if (listener_authenticators_.size() <= listener) listener_authenticators_.resize(listener + 1U);
+    listener_authenticators_[listener] = &authenticator;
+}
+
 void Broker::attach(LiveSink& sink) {
     for (const auto& shard : shards_) shard->feed.attach(sink);
 }

@@ -81,6 +81,13 @@ public:
     void attach(CommitLog& log);
     /// Before any shard runs: who may connect. Without a call clients may be anonymous as the configuration says.
     void attach(std::unique_ptr<auth::Authenticator> authenticator);
+    /// Before any shard runs: who may connect to one listener (its index in the configuration), instead of the above.
+    /// The authenticator must outlive the broker.
+    void attach(std::uint16_t listener, auth::Authenticator& authenticator);
+    [[nodiscard]] auth::Authenticator& authenticator(std::uint16_t listener) const {
+        const bool own = listener < listener_authenticators_.size() && listener_authenticators_[listener];
+        return own ? *listener_authenticators_[listener] : *authenticator_;
+    }
     /// Before any shard runs: who gets to know what is published. The sink must outlive the shards' work.
     void attach(LiveSink& sink);
     /// Before any shard runs: who may do what. Without a call everybody who is connected may do everything.
@@ -164,6 +171,7 @@ private:
 
     const Config config_;
     std::unique_ptr<auth::Authenticator> authenticator_;
+    std::vector<auth::Authenticator*> listener_authenticators_;   // null: authenticator_
     std::uint64_t first_number_;             // connection numbers are unique over restarts
     std::function<void(std::uint32_t)> wake_;
     CommitLog* log_ = nullptr;
