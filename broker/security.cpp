@@ -67,6 +67,7 @@ std::string Security::start(Broker& broker) {
     for (const AuthorizerConfig& authorizer : config_.authorizers) {
         const auto plugin = plugins_.find(authorizer.plugin.file);
         authorizers_.push_back({plugin == plugins_.end() ? nullptr : plugin->second.get()});
+        if (authorizers_.back().plugin) broker.attach(*authorizers_.back().plugin);
     }
     if (!config_.authenticators.empty()) common_ = make_chain(config_.authenticators, broker);
     for (std::size_t i = 0; i < config_.listeners.size(); ++i) {
