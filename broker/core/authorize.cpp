@@ -5,6 +5,7 @@
 #include "auth/plugin_host.h"
 #include "broker/core/audit_sink.h"
 #include "broker/core/log.h"
+#include "broker/core/model_facts.h"
 #include "namespace/topic.h"
 #include "persistence/bytes.h"
 
@@ -13,47 +14,6 @@ namespace trunkline::broker {
 namespace {
 
 using auth::Action;
-
-/// What the model knows of a topic, looked up when a rule asks for it.
-class ModelFacts final : public auth::TopicFacts {
-public:
-    ModelFacts(const uns::Model* model, std::string_view topic) : model_(model), topic_(topic) {}
-    /// Null without a model: a rule that asks then applies to nothing.
-    [[nodiscard]] const auth::TopicFacts* get() const { return model_ ? this : nullptr; }
-
-    [[nodiscard]] std::string_view member() const override {
-        switch (resolution().kind) {
-            case uns::MemberKind::metric: return "metric";
-            case uns::MemberKind::event: return "event";
-            case uns::MemberKind::command: return "command";
-            default: return {};
-        }
-    }
-    [[nodiscard]] std::string_view owner() const override { return resolution().owner; }
-    [[nodiscard]] bool in_kind(std::string_view kind) const override {
-        const auto& kinds = surroundings().kinds;
-        return std::find(kinds.begin(), kinds.end(), kind) != kinds.end();
-    }
-    [[nodiscard]] bool in_type(std::string_view type) const override {
-        return std::ranges::any_of(surroundings().types, [type](std::string_view one) {
-            return one == type || one.substr(0, one.find('@')) == type;
-        });
-    }
-
-private:
-    [[nodiscard]] const uns::Resolution& resolution() const {
-        if (!resolution_) resolution_ = model_->resolve(topic_);
-        return *resolution_;
-    }
-    [[nodiscard]] const uns::Model::Surroundings& surroundings() const {
-        if (!surroundings_) surroundings_ = model_->surroundings(topic_);
-        return *surroundings_;
-    }
-    const uns::Model* model_;
-    const std::string_view topic_;
-    mutable std::optional<uns::Resolution> resolution_;
-    mutable std::optional<uns::Model::Surroundings> surroundings_;
-};
 
 /// As auth/plugin.h numbers them.
 std::uint32_t plugin_action(Action action) {
@@ -308,6 +268,15 @@ void Authority::tell_denied(const auth::Principal& principal, Action action, std
     denial.object = object;
     denial.reason = reason;
     audit->note(denial);
+}
+
+std::pair<std::string, bool> Authority::plugins_say(const auth::Principal& principal, Action action,
+                                                    std::string_view topic) {
+    qos_ = 0;
+    retain_ = false;
+    std::uint32_t cache_seconds = 0;
+    const Opinion opinion = ask_plugins(nullptr, principal, action, topic, cache_seconds);
+    return {plugin_rule_, opinion == Opinion::allow};
 }
 
 std::vector<std::string> Authority::role_names(Client& client) {

@@ -80,6 +80,9 @@ public:
     void tell_denied(const auth::Principal& principal, auth::Action action, std::string_view object,
                      const uns::Finding& finding) const;
 
+    /// What the plugins alone say: the rule of the one that denies, or "" and whether one allows.
+    [[nodiscard]] std::pair<std::string, bool> plugins_say(const auth::Principal& principal, auth::Action action,
+                                                           std::string_view topic);
     /// Who the client is, also where nobody asked.
     [[nodiscard]] const auth::Principal& principal_of(Client& client);
     /// Names of the roles that it has, as the model's $writers ask for.

@@ -116,6 +116,15 @@ void Broker::find_principal(std::string client_id,
     });
 }
 
+void Broker::ask_plugins(auth::Principal principal, auth::Action action, std::string topic,
+                         std::function<void(std::string rule, bool allowed)> done) {
+    run_on_shard(0, [principal = std::move(principal), action, topic = std::move(topic),
+                     done = std::move(done)](ShardApi& shard) {
+        const auto [rule, allowed] = static_cast<Shard&>(shard).ask_plugins(principal, action, topic);
+        done(rule, allowed);
+    });
+}
+
 void Broker::kick(std::string client_id, std::function<void(bool found)> done) {
     const auto holder = registry_->find(client_id);
     run_on_shard(holder ? holder->shard : 0,

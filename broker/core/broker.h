@@ -24,6 +24,7 @@ namespace trunkline::auth {
 class AccessStore;
 class Plugin;
 struct Principal;
+enum class Action : std::uint8_t;
 }
 
 namespace trunkline::broker {
@@ -130,6 +131,10 @@ public:
     /// `done` on a shard's thread.
     void find_principal(std::string client_id,
                         std::function<void(std::shared_ptr<const auth::Principal> principal)> done);
+    /// Thread safe. What plugins say that somebody does, asked on a shard: the rule of the one that denies, or "" and
+    /// whether one allows it.
+    void ask_plugins(auth::Principal principal, auth::Action action, std::string topic,
+                     std::function<void(std::string rule, bool allowed)> done);
     /// Thread safe. DISCONNECT 0x98 and close; `done(found)` on the shard's thread.
     void kick(std::string client_id, std::function<void(bool found)> done);
     /// Thread safe. Publishes a message that the model judges as it would a client's. `done` on a shard's thread: when

@@ -60,6 +60,11 @@ public:
     void visit(const std::function<void(const ClientInfo&)>& visit) const;
     void visit_subscriptions(const std::function<void(std::string_view, std::string_view)>& visit) const;
     bool kick(std::string_view client_id);
+    /// The rule of the plugin that denies, or "" and whether one allows.
+    [[nodiscard]] std::pair<std::string, bool> ask_plugins(const auth::Principal& principal, auth::Action action,
+                                                           std::string_view topic) {
+        return authority_.plugins_say(principal, action, topic);
+    }
     [[nodiscard]] std::shared_ptr<const auth::Principal> principal_of(std::string_view client_id) const;
     void publish_own(std::string_view topic, std::string_view payload, bool retain, std::uint8_t qos);
     /// A message of administration, judged like a client's; `done` once it is safe, or with why it was refused.
