@@ -22,10 +22,12 @@
 
 namespace trunkline::auth {
 class AccessStore;
+class Plugin;
 }
 
 namespace trunkline::broker {
 
+struct AnswerDesk;
 class AuditSink;
 class Governance;
 class Registry;
@@ -90,6 +92,8 @@ public:
     void attach(LiveSink& sink);
     /// Before any shard runs: who may do what. Without a call everybody who is connected may do everything.
     void attach(const auth::AccessStore& access) { access_ = &access; }
+    /// Before any shard runs: plugins that are told what happens. They must outlive the shards' work.
+    void attach_observers(const std::vector<auth::Plugin*>& plugins);
     /// Before any shard runs: who keeps the audit trail; without a call nobody. The sink must outlive the shards' work.
     void attach(AuditSink& sink) { audit_ = &sink; }
     /// Before any shard runs: `failed(peer)` is called, on any shard's thread, for each connection that ends before its
@@ -148,7 +152,7 @@ public:
 
     // EffectSink and StateListener, called by the log's thread
     void post(std::uint32_t shard, Effects&& effects) override;
-    void session_added(std::string_view client_id) override;
+    void session_added(std::string_view client_id, std::string_view user) override;
     void session_removed(std::string_view client_id) override;
     void filter_added(std::string_view filter, std::uint8_t qos) override;
     void filter_removed(std::string_view filter, std::uint8_t qos) override;
@@ -162,6 +166,7 @@ private:
 
     const Config config_;
     std::unique_ptr<auth::Authenticator> authenticator_;
+    std::shared_ptr<AnswerDesk> answers_;
     std::vector<auth::Authenticator*> listener_authenticators_;   // null: authenticator_
     std::uint64_t first_number_;             // connection numbers are unique over restarts
     std::function<void(std::uint32_t)> wake_;
