@@ -47,6 +47,7 @@ struct Answer {
     std::string reason;    ///< for the Reason String; says what the person at the gateway can do
     std::shared_ptr<const Principal> principal = nullptr;   ///< with accept: all of it; null: `user` is all there is
     std::string detail = {};        ///< without accept: what the log may say beside `reason`; no secret either
+    std::string method = {};        ///< the method that decided, as Method::name() has it; empty: none did
 };
 
 /// Takes an answer, once, on any thread, perhaps before the call that it was given to returns. It must not throw.

@@ -10,7 +10,7 @@
 namespace trunkline::broker {
 namespace {
 
-constexpr std::uint64_t plugin_timeout_ms_max = 60'000;
+constexpr std::uint64_t plugin_timeout_ms_max = 60'000, remember_ms_max = 30 * 86'400'000ULL;
 
 void read_plugin(YamlMap& map, YamlContext& context, PluginConfig& plugin) {
     map.text("file", plugin.file);
@@ -79,8 +79,12 @@ void read_certificate(YamlMap& map, AuthenticatorConfig& out) {
 // The values that a method has; what is no method is left for finish() to name.
 void read_method(YamlMap& map, YamlContext& context, AuthenticatorConfig& out) {
     switch (out.method) {
-        case AuthMethod::password:
         case AuthMethod::scram: return;
+        case AuthMethod::password:
+            return map.number("remember", "a duration such as 7d",
+                              [](std::string_view text) { return parse_duration_ms(text, 1'000); }, 0,
+                              remember_ms_max, format_duration_ms,
+                              [&](std::uint64_t ms) { out.remember_ms = static_cast<std::int64_t>(ms); });
         case AuthMethod::certificate: return read_certificate(map, out);
         case AuthMethod::jwt: return read_jwt(map, context, out);
         case AuthMethod::anonymous: return map.boolean("remote", out.remote);

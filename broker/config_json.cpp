@@ -41,6 +41,7 @@ Json authenticators_json(const std::vector<AuthenticatorConfig>& authenticators)
     for (const AuthenticatorConfig& one : authenticators) {
         Json values = Json::object();
         if (one.method == AuthMethod::jwt) values = jwt_json(one);
+        if (one.method == AuthMethod::password) values["remember_ms"] = one.remember_ms;
         if (one.method == AuthMethod::anonymous) values["remote"] = one.remote;
         if (one.method == AuthMethod::plugin) {
             values = plugin_json(one.plugin);

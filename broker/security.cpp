@@ -45,6 +45,17 @@ auth::CertificateMethod::Source source_of(CertificateName name) {
     return Source::mapping;
 }
 
+// Without authenticators clients are anonymous, but where there are rules they are so by a chain: who uses which client
+// identifier is one of the rules.
+std::vector<AuthenticatorConfig> nobody_is_asked(bool remote) {
+    std::vector<AuthenticatorConfig> list(2);
+    list[0].method = AuthMethod::certificate;
+    list[0].known_only = false;
+    list[1].method = AuthMethod::anonymous;
+    list[1].remote = remote;
+    return list;
+}
+
 // Hashing is for the time after everybody else: half of the cores is enough, and each thread needs a hash's memory.
 unsigned hash_threads() { return std::clamp(std::thread::hardware_concurrency() / 2, 1U, 8U); }
 
@@ -69,7 +80,12 @@ std::string Security::start(Broker& broker) {
         authorizers_.push_back({plugin == plugins_.end() ? nullptr : plugin->second.get()});
         if (authorizers_.back().plugin) broker.attach(*authorizers_.back().plugin);
     }
-    if (!config_.authenticators.empty()) common_ = make_chain(config_.authenticators, broker);
+    broker.attach_observers(plugins());
+    if (!config_.authenticators.empty()) {
+        common_ = make_chain(config_.authenticators, broker);
+    } else if (!config_.authorizers.empty()) {
+        common_ = make_chain(nobody_is_asked(config_.allow_anonymous), broker);
+    }
     for (std::size_t i = 0; i < config_.listeners.size(); ++i) {
         auth::AuthChain* chain = common_.get();
         if (const auto& own = config_.listeners[i].authenticators; !own.empty()) {
@@ -91,8 +107,7 @@ std::shared_ptr<auth::Method> Security::make_method(const AuthenticatorConfig& o
     switch (one.method) {
         case AuthMethod::password:
             if (!pool_) pool_ = std::make_unique<auth::HashPool>(hash_threads());
-            if (!password_) password_ = std::make_shared<auth::PasswordMethod>(access_, *pool_);
-            return password_;
+            return std::make_shared<auth::PasswordMethod>(access_, *pool_, one.remember_ms);
         case AuthMethod::certificate:
             return std::make_shared<auth::CertificateMethod>(access_, source_of(one.certificate_name), one.known_only);
         case AuthMethod::jwt: return std::make_shared<auth::JwtMethod>(*keys_.at(one.jwks_file), one.jwt);

@@ -78,7 +78,6 @@ private:
     std::map<std::string, std::unique_ptr<auth::Plugin>> plugins_;     // by file
     std::vector<Authorizer> authorizers_;
     std::unique_ptr<auth::HashPool> pool_;                             // null: no method needs it
-    std::shared_ptr<auth::Method> password_;                           // one for all chains
     Chain common_;
     std::vector<Chain> chains_;                                        // of listeners with a list of their own
 };

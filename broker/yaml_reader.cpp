@@ -218,7 +218,8 @@ void YamlMap::boolean(std::string_view key, bool& out) {
     if (*value == "true" || *value == "false") {
         out = *value == "true";
     } else {
-        context_.report("TL-9003", place_of(key), path_of(key) + ": " + in_quotes(*value) + " is neither true nor false",
+        context_.report("TL-9003", place_of(key),
+                        path_of(key) + ": " + in_quotes(*value) + " is neither true nor false",
                         "write true or false");
     }
 }
@@ -242,7 +243,8 @@ void YamlMap::number(std::string_view key, std::string_view what, const Parse& p
     if (!value) return;
     const auto number = parse(*value);
     if (!number) {
-        context_.report("TL-9003", place_of(key), path_of(key) + ": " + in_quotes(*value) + " is not " + std::string(what),
+        context_.report("TL-9003", place_of(key),
+                        path_of(key) + ": " + in_quotes(*value) + " is not " + std::string(what),
                         "write " + std::string(what) + " from " + show(min) + " to " + show(max));
     } else if (*number < min || *number > max) {
         context_.report("TL-9004", place_of(key), path_of(key) + ": " + *value + " is out of range",

@@ -33,6 +33,7 @@ struct AuthenticatorConfig {
     AuthMethod method = AuthMethod::anonymous;
     CertificateName certificate_name = CertificateName::cn;
     bool known_only = true;                  // certificate: the roles file must have the user
+    std::int64_t remember_ms = 7 * 86'400'000LL;   // password: right from the same address so long ago is right; 0: off
     std::string jwks_file;
     auth::JwtOptions jwt;
     bool remote = false;                     // anonymous: from other machines too

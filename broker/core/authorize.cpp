@@ -78,7 +78,7 @@ const auth::Principal& Authority::principal_of(Client& client) {
         auto principal = std::make_shared<auth::Principal>();
         principal->user = client.user;
         if (client.session) principal->client_id = client.session->client_id;
-        principal->address = client.peer.to_string();
+        principal->address = client.peer.host();
         client.rights.principal = std::move(principal);
     }
     return *client.rights.principal;

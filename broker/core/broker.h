@@ -29,6 +29,7 @@ enum class Action : std::uint8_t;
 
 namespace trunkline::broker {
 
+struct AnswerDesk;
 class AuditSink;
 class Governance;
 class Registry;
@@ -95,6 +96,8 @@ public:
     void attach(const auth::AccessStore& access) { access_ = &access; }
     /// Before any shard runs, once for each: who decides beside the roles. It must outlive the shards' work.
     void attach(auth::Plugin& plugin) { plugins_.push_back(&plugin); }
+    /// Before any shard runs: plugins that are told what happens. They must outlive the shards' work.
+    void attach_observers(const std::vector<auth::Plugin*>& plugins);
     /// Before any shard runs: who keeps the audit trail; without a call nobody. The sink must outlive the shards' work.
     void attach(AuditSink& sink) { audit_ = &sink; }
     /// Before any shard runs: `failed(peer)` is called, on any shard's thread, for each connection that ends before its
@@ -162,7 +165,7 @@ public:
 
     // EffectSink and StateListener, called by the log's thread
     void post(std::uint32_t shard, Effects&& effects) override;
-    void session_added(std::string_view client_id) override;
+    void session_added(std::string_view client_id, std::string_view user) override;
     void session_removed(std::string_view client_id) override;
     void filter_added(std::string_view filter, std::uint8_t qos) override;
     void filter_removed(std::string_view filter, std::uint8_t qos) override;
@@ -176,6 +179,7 @@ private:
 
     const Config config_;
     std::unique_ptr<auth::Authenticator> authenticator_;
+    std::shared_ptr<AnswerDesk> answers_;
     std::vector<auth::Authenticator*> listener_authenticators_;   // null: authenticator_
     std::uint64_t first_number_;             // connection numbers are unique over restarts
     std::function<void(std::uint32_t)> wake_;
