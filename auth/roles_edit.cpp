@@ -124,7 +124,7 @@ Edited checked(const Document& before, Lines& lines, const std::string& name, st
     if (found != expected || after.file->rules.size() != before.parsed.file->rules.size()) {
         return refusal(name, "the file is written in a way that this change would break", "change it with an editor");
     }
-    return text;
+    return Edited(boost::system::in_place_value, std::move(text));
 }
 
 /// Replaces the scalar at `spot`, whose value is `value`, by `fresh` in quotes.

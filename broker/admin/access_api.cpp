@@ -202,13 +202,13 @@ Response post_user(const ApiContext& context, const Request& request) {
     if (texts["password"].size() > password_bytes_max) return bad_parameter("password", "at most 1024 bytes");
     if (!texts["password"].empty()) user.password_hash = auth::hash_password(texts["password"]);
     return edit_roles(context, request, user.name, "added", texts["reason"],
-                      [&](const std::string& text, const std::string& name) { return add_user(text, name, user); });
+                      [&](const std::string& text, const std::string& name) { return auth::add_user(text, name, user); });
 }
 
 Response delete_user(const ApiContext& context, const Request& request) {
     const std::string& user = request.parameters.at("name");
     return edit_roles(context, request, user, "removed", request.get("reason").value_or(""),
-                      [&](const std::string& text, const std::string& name) { return remove_user(text, name, user); });
+                      [&](const std::string& text, const std::string& name) { return auth::remove_user(text, name, user); });
 }
 
 Response post_password(const ApiContext& context, const Request& request) {
@@ -228,7 +228,7 @@ Response post_password(const ApiContext& context, const Request& request) {
     const std::string scram = auth::make_scram_verifier(password, salt, scram_iterations).text();
     return edit_roles(context, request, user, "password changed", texts["reason"],
                       [&](const std::string& text, const std::string& name) {
-                          return change_password(text, name, user, hash, scram);
+                          return auth::change_password(text, name, user, hash, scram);
                       });
 }
 
