@@ -74,7 +74,8 @@ struct Found {
 std::optional<Found> find_key(const YAML::Node& map, std::string_view key) {
     if (!map.IsMap()) return std::nullopt;
     for (const auto& entry : map) {
-        if (entry.first.IsScalar() && entry.first.Scalar() == key) return Found{spot_of(entry.first.Mark()), entry.second};
+        if (!entry.first.IsScalar() || entry.first.Scalar() != key) continue;
+        return Found{spot_of(entry.first.Mark()), entry.second};
     }
     return std::nullopt;
 }
@@ -135,7 +136,9 @@ bool replace_scalar(Lines& lines, Spot spot, std::string_view value, std::string
     const std::size_t begin = spot.column + (in_quotes ? 1 : 0);
     if (line.compare(begin, value.size(), value) != 0) return false;
     const std::size_t size = value.size() + (in_quotes ? 2 : 0);
-    if (in_quotes && (spot.column + size > line.size() || line[spot.column + size - 1] != line[spot.column])) return false;
+    if (in_quotes && (spot.column + size > line.size() || line[spot.column + size - 1] != line[spot.column])) {
+        return false;
+    }
     line.replace(spot.column, size, quoted(fresh));
     return true;
 }
@@ -215,8 +218,11 @@ Edited change_password(std::string_view text, const std::string& name, std::stri
     std::vector<Change> changes;
     const auto password = find_key(entry->value, "password");
     const auto verifier = find_key(entry->value, "scram");
-    if (password) changes.push_back({spot_of(password->value.Mark()), password->value.Scalar(), std::string(password_hash)});
-    if (verifier) changes.push_back({spot_of(verifier->value.Mark()), verifier->value.Scalar(), std::string(scram)});
+    const auto change_to = [&changes](const Found& found, std::string_view fresh) {
+        changes.push_back({spot_of(found.value.Mark()), found.value.Scalar(), std::string(fresh)});
+    };
+    if (password) change_to(*password, password_hash);
+    if (verifier) change_to(*verifier, scram);
     std::sort(changes.begin(), changes.end(), [](const Change& a, const Change& b) {
         return std::pair(a.spot.line, a.spot.column) > std::pair(b.spot.line, b.spot.column);
     });

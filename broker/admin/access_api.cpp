@@ -202,13 +202,17 @@ Response post_user(const ApiContext& context, const Request& request) {
     if (texts["password"].size() > password_bytes_max) return bad_parameter("password", "at most 1024 bytes");
     if (!texts["password"].empty()) user.password_hash = auth::hash_password(texts["password"]);
     return edit_roles(context, request, user.name, "added", texts["reason"],
-                      [&](const std::string& text, const std::string& name) { return auth::add_user(text, name, user); });
+                      [&](const std::string& text, const std::string& name) {
+                          return auth::add_user(text, name, user);
+                      });
 }
 
 Response delete_user(const ApiContext& context, const Request& request) {
     const std::string& user = request.parameters.at("name");
     return edit_roles(context, request, user, "removed", request.get("reason").value_or(""),
-                      [&](const std::string& text, const std::string& name) { return auth::remove_user(text, name, user); });
+                      [&](const std::string& text, const std::string& name) {
+                          return auth::remove_user(text, name, user);
+                      });
 }
 
 Response post_password(const ApiContext& context, const Request& request) {
@@ -414,7 +418,9 @@ AccessAnswer explain_access(const Sources& sources, const AccessQuestion& questi
         step.place = decision.rule ? decision.rule->place : access->file().name;
         step.text = decision.rule ? decision.rule->text : access->describe(decision, *roles);
         if (!allowed) step.rule = denied ? "TL-1102" : "TL-1101";
-        if (!allowed) step.fix = denied ? "a role that this rule does not deny it to" : "a role with a rule that allows it";
+        if (!allowed) {
+            step.fix = denied ? "a role that this rule does not deny it to" : "a role with a rule that allows it";
+        }
         if (decision.partly) {
             step.text += "; some deliveries are kept back: " + decision.partly->place + " " + decision.partly->text;
         }

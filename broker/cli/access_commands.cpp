@@ -105,7 +105,9 @@ int roles_list(const Tool& tool) {
     }
     std::vector<std::vector<std::string>> rows;
     for (const Json& role : list) {
-        const char* whose = role.value("everyone", false) ? "everyone" : role.value("anonymous", false) ? "anonymous" : "";
+        const char* whose = role.value("everyone", false)    ? "everyone"
+                            : role.value("anonymous", false) ? "anonymous"
+                                                             : "";
         std::string users = joined(role, "users");
         if (*whose) users = users == "-" ? whose : users + ", " + whose;
         rows.push_back({text_of(role, "name"), text_of(role, "rule_count"), joined(role, "groups"), users,

@@ -1,4 +1,4 @@
-// What authorisation (authorize.h) leaves on routes and with clients, so that the next message is not asked about again.
+// What authorisation (authorize.h) leaves on routes and with clients, so that the next message is not asked about.
 #pragma once
 
 #include <array>

@@ -323,7 +323,7 @@ void Shard::send_answer(Client& client, std::uint8_t qos, std::uint16_t packet_i
     std::string text;
     if (refused && client.problem_information) {  // [MQTT-3.1.2-29]
         ack.reason_string = what.empty() ? mqtt::reason_name(reason) : what;
-        if (finding) tell(*finding, text, ack);
+        if (finding) broker::tell(*finding, text, ack);
     }
     mqtt::encode(client.out, client.version, ack, client.max_packet_bytes);
     want_flush(client);

@@ -221,7 +221,7 @@ public:
 
     /// What `topic` (a valid topic name) means. Takes time linear in the topic's length.
     [[nodiscard]] Resolution resolve(std::string_view topic) const;
-    /// What a topic belongs to, as far as it goes into the model; old paths are followed. Views last as long as the Model.
+    /// What a topic belongs to, as far as it goes into the model; old paths are followed. Views last as the Model does.
     struct Surroundings {
         std::vector<std::string_view> kinds;  ///< of its level and those above: "site", "production_line"
         std::vector<std::string_view> types;  ///< of its asset, of assets above, of parts: "filler@2", "motor@1"

@@ -92,7 +92,8 @@ TEST_CASE("a password is replaced where it stands, or put in", "[auth]") {
 TEST_CASE("a SCRAM verifier goes with its password", "[auth]") {
     const std::string before = make_scram_verifier("one", "0123456789abcdef", 4'096).text();
     const std::string after = make_scram_verifier("two", "0123456789abcdef", 4'096).text();
-    const std::string text = "trunkline: 1\nusers:\n  a:\n    scram: \"" + before + "\"\n    password: '" + hash + "'\n";
+    const std::string text =
+        "trunkline: 1\nusers:\n  a:\n    scram: \"" + before + "\"\n    password: '" + hash + "'\n";
     const std::string changed = taken(change_password(text, "roles.yaml", "a", other_hash, after));
     CHECK(changed.find(before) == std::string::npos);
     CHECK(changed.find(after) != std::string::npos);
