@@ -137,8 +137,8 @@ def test_names_do_not_widen_rules(env):
 @mosquitto_differs(OTHER)
 @versions(V311, V5)
 def test_role_change_on_live_sessions(env, version):
-    """A reload holds for live sessions within a second: publishes, deliveries, subscriptions, wills, and a QoS 2 exchange
-    that had begun ends without bringing more. Others go on; a broken file changes nothing."""
+    """A reload holds for live sessions within a second: publishes, deliveries, subscriptions, wills, and a QoS 2
+    exchange that had begun ends without bringing more. Others go on; a broken file changes nothing."""
     broker = plant(env)
     boss = join(env, broker, "boss")
     boss.subscribe("plant/#", qos=1)
