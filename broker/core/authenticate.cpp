@@ -38,6 +38,7 @@ std::string_view Shard::url_of(const Client& client) const {
 }
 
 void Shard::authenticate(Client& client, const mqtt::Connect& connect) {
+    if (client.administration) return claim(client);
     auth::Credentials credentials;
     const std::string address = client.peer.host();
     auth::CertificateFields certificate;

@@ -45,6 +45,7 @@ Client* Shard::on_open(Transport& transport, const ConnectionInfo& info) {
     client->peer = info.peer;
     client->listener = info.listener;
     client->local = info.local;
+    client->administration = info.administration;
     client->secure = info.secure;
     client->opened_ms = client->last_in_ms = now_.steady_ms;
     if (!info.certificate.empty()) client->more().certificate = info.certificate;
