@@ -1,6 +1,7 @@
 """What a client may do: roles on every publish, subscription and delivery, over each transport, in 3.1.1 and 5.0."""
 import json
 import os
+import shutil
 import signal
 import subprocess
 import threading
@@ -293,3 +294,38 @@ def test_role_change_under_load(env):
     assert first_denied and first_denied[0] - changed[0] < 1.2, (changed, first_denied)
     assert [found.payload for found in boss.take(sent)] == [str(n).encode() for n in range(sent)]
     edge.ping()
+
+
+@mosquitto_differs(OTHER)
+def test_example_plugin_decides(env):
+    """The example plugin, built from auth/plugin.h alone, denies by its own rule what the roles allow; the answer,
+    explain and the metrics say so. With its principal it does not; without any roles nobody's opinion denies."""
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    folder = env.temporary()
+    subprocess.run(["make", "-s", "-C", os.path.join(root, "deploy", "examples", "plugin"), f"TRUNKLINE={root}"],
+                   check=True)
+    built = os.path.join(folder, "maintenance_window.so")
+    shutil.move(os.path.join(root, "deploy", "examples", "plugin", "maintenance_window.so"), built)
+    os.chmod(built, 0o755)
+    path = access.write_private(os.path.join(folder, "roles.yaml"), roles())
+    plugin = {"plugin": {"file": built, "config": {"prefix": "plant/commands/", "principal": "edge"}}}
+    for authorizers in ([{"roles": {"file": path}}, plugin], [plugin, {"roles": {"file": path}}]):
+        broker = env.own_broker(extra_config={"authenticators": ["password"], "authorizers": authorizers})
+        boss = join(env, broker, "boss")
+        for _ in range(2):   # asked, and from what is kept
+            found = boss.publish("plant/commands/stop", b"", qos=1, reason=NOT_AUTHORIZED)
+            assert dict(found.props["user_property"])["uns-rule"] == "TL-1103", found
+            assert "commands wait for the maintenance window" in found.props["reason_string"], found
+        boss.publish("plant/a", b"", qos=1)
+        edge = join(env, broker, "edge")
+        edge.publish("plant/commands/stop", b"", qos=1)
+        edge.publish("plant/locked", b"", qos=1, reason=NOT_AUTHORIZED)
+        code, shown = trunkctl(broker, "explain", "--client", "x", "--user", "boss", "-t", "plant/commands/stop",
+                               "-m", "")
+        assert code == 1 and "commands wait for the maintenance window" in shown, shown
+        text = broker.http("/metrics")[1]
+        assert 'trunkline_authz_decisions_total{action="publish",result="deny"} 3\n' in text, text
+        broker.stop()
+    broker = env.own_broker(extra_config={"authorizers": [plugin]})
+    nobody = env.connected(broker=broker)
+    nobody.publish("plant/a", b"", qos=1, reason=NOT_AUTHORIZED)
