@@ -302,11 +302,9 @@ def test_example_plugin_decides(env):
     explain and the metrics say so. With its principal it does not; without any roles nobody's opinion denies."""
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     folder = env.temporary()
-    subprocess.run(["make", "-s", "-C", os.path.join(root, "deploy", "examples", "plugin"), f"TRUNKLINE={root}"],
-                   check=True)
-    built = os.path.join(folder, "maintenance_window.so")
-    shutil.move(os.path.join(root, "deploy", "examples", "plugin", "maintenance_window.so"), built)
-    os.chmod(built, 0o755)
+    sources = shutil.copytree(os.path.join(root, "deploy", "examples", "plugin"), os.path.join(folder, "plugin"))
+    subprocess.run(["make", "-s", "-C", sources, f"TRUNKLINE={root}"], check=True)
+    built = os.path.join(sources, "maintenance_window.so")
     path = access.write_private(os.path.join(folder, "roles.yaml"), roles())
     plugin = {"plugin": {"file": built, "config": {"prefix": "plant/commands/", "principal": "edge"}}}
     for authorizers in ([{"roles": {"file": path}}, plugin], [plugin, {"roles": {"file": path}}]):
