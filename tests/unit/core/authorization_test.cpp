@@ -700,7 +700,8 @@ TEST_CASE("what asking costs", "[.][cost]") {
     for (int role = 0; role < 999; ++role) {
         many += "  r" + std::to_string(role) + ":\n    rules:\n";
         for (int rule = 0; rule < 10; ++rule) {
-            many += "      - {allow: publish, topic: plant/" + std::to_string(role) + "/" + std::to_string(rule) + "}\n";
+            many += "      - {allow: publish, topic: plant/" + std::to_string(role) + "/" + std::to_string(rule);
+            many += "}\n";
         }
     }
     std::vector<Kind> kinds = {
