@@ -106,7 +106,7 @@ Text text(std::string topic, std::string payload, std::uint8_t qos = 1, std::uin
     out.topic = std::move(topic);
     out.payload = std::move(payload);
     out.qos = qos;
-    out.id = id;
+    out.id = qos ? id : std::uint16_t{0};
     out.retain = retain;
     return out;
 }
