@@ -32,7 +32,7 @@ std::mutex& editing() {
 }
 
 Response no_roles() {
-    return problem(404, "no-roles", "There is no roles file",
+    return problem(409, "no-roles", "There is no roles file",
                    "name one in the configuration: authorizers: [{roles: {file: roles.yaml}}]");
 }
 
@@ -95,19 +95,19 @@ Json role_json(const auth::RolesFile& file, std::size_t index, bool all) {
 }
 
 Response get_users(const ApiContext& context, const Request&) {
-    if (!context.sources.access) return no_roles();
+    if (!context.sources.access) return json_response({{"users", Json::array()}, {"roles_file", nullptr}});
     const auto access = context.sources.access->current();
     Json list = Json::array();
     for (const auth::User& user : access->file().users) list.push_back(user_json(user, access->file()));
-    return json_response({{"users", std::move(list)}, {"generation", access->generation()}});
+    return json_response({{"users", std::move(list)}, {"roles_file", context.sources.roles_file}});
 }
 
 Response get_roles(const ApiContext& context, const Request&) {
-    if (!context.sources.access) return no_roles();
+    if (!context.sources.access) return json_response({{"roles", Json::array()}, {"roles_file", nullptr}});
     const auto access = context.sources.access->current();
     Json list = Json::array();
     for (std::size_t i = 0; i < access->file().roles.size(); ++i) list.push_back(role_json(access->file(), i, false));
-    return json_response({{"roles", std::move(list)}, {"generation", access->generation()}});
+    return json_response({{"roles", std::move(list)}, {"roles_file", context.sources.roles_file}});
 }
 
 Response get_role(const ApiContext& context, const Request& request) {
@@ -322,11 +322,11 @@ Response post_test(const ApiContext& context, const Request& request) {
 }
 
 Response get_who_can(const ApiContext& context, const Request& request) {
-    if (!context.sources.access) return no_roles();
     const auto action = action_of(request.get("action").value_or(""));
     const std::string topic = request.get("topic").value_or("");
     if (!action) return bad_parameter("action", "publish, subscribe, receive or admin");
     if (!fits_action(*action, topic)) return bad_parameter("topic", "a topic, a filter or the name of an action");
+    if (!context.sources.access) return no_roles();
     const auto access = context.sources.access->current();
     const auto model = context.sources.broker.governance().model();
     const broker::ModelFacts facts = facts_of(context.sources, model, *action, topic);

@@ -276,8 +276,9 @@ TEST_CASE("a member of a shared subscription that may not receive is passed over
 }
 
 TEST_CASE("changed roles hold for live sessions: publishes, deliveries, subscriptions", "[core][access]") {
-    Guarded script(plain, {{"edge-1", {"edge"}}, {"r", {"reader"}}, {"watch", {"all"}}});
+    Guarded script(plain, {{"edge-1", {"edge"}}, {"r", {"reader"}}, {"watch", {"all"}}, {"p", {"all"}}});
     Peer& watch = script.join("watch");
+    Peer& p = script.join("p");
     Peer& edge = script.join("edge-1");
     Peer& r = script.join("r");
     REQUIRE(subscribe(script, watch, "#") == Reason{1});
@@ -288,7 +289,7 @@ TEST_CASE("changed roles hold for live sessions: publishes, deliveries, subscrip
   reader: {rules: [{allow: receive, topic: "#"}]}
 )");
     CHECK(publish(script, edge, text("plant/edge/a", "2")) == Reason::not_authorized);
-    CHECK(publish(script, watch, text("plant/edge/a", "3")) == Reason::success);
+    CHECK(publish(script, p, text("plant/edge/a", "3")) == Reason::success);
     CHECK(r.payloads() == List{"1"});      // may receive, but not subscribe any more
     CHECK(watch.payloads() == List{"1", "3"});
     script.change(plain);
@@ -468,11 +469,16 @@ TEST_CASE("a value with pattern characters or slashes widens no rule", "[core][a
     Guarded script(rules, table);
     std::map<std::string, Peer*> peers;
     for (const std::string& id : ids) peers[id] = &script.join(id);
+    // What is decided for one client is not what holds for the next on the same topic.
+    CHECK(publish(script, *peers["a"], text("own/a/x", "1")) == Reason::success);
+    CHECK(publish(script, *peers["*"], text("own/a/x", "1")) == Reason::not_authorized);
+    CHECK(publish(script, *peers["a"], text("own/a/x", "1")) == Reason::success);
     for (const std::string& id : ids) {
         INFO(id);
         const bool usable = id.find_first_of("+#/") == std::string::npos;
         for (const std::string& other : ids) {
             if (other.find_first_of("+#") != std::string::npos) continue;   // no topic name
+            if (other.starts_with(id + "/")) continue;                      // its own branch
             const Reason reason = publish(script, *peers[id], text("own/" + other + "/x", "1"));
             CHECK(reason == (usable && other == id ? Reason::success : Reason::not_authorized));
         }
@@ -481,10 +487,6 @@ TEST_CASE("a value with pattern characters or slashes widens no rule", "[core][a
         }
         if (usable) CHECK(subscribe(script, *peers[id], "own/" + id + "/#") == Reason{1});
     }
-    // What is decided for one client is not what holds for the next on the same topic.
-    CHECK(publish(script, *peers["a"], text("own/a/x", "1")) == Reason::success);
-    CHECK(publish(script, *peers["*"], text("own/a/x", "1")) == Reason::not_authorized);
-    CHECK(publish(script, *peers["a"], text("own/a/x", "1")) == Reason::success);
 }
 
 TEST_CASE("a will is judged at CONNECT and when it is sent", "[core][access]") {
@@ -561,12 +563,12 @@ namespace: acme
 version: 1.0.0
 defaults: {mode: observe, payload: any}
 types:
-  motor: {version: 1, metrics: {speed: {type: integer}}, commands: {stop: {type: boolean}}}
+  motor: {version: 1, metrics: {speed: {}}, commands: {stop: {}}}
   filler:
     version: 2
     parts: {drive: motor@1}
-    metrics: {level: {type: integer}}
-    commands: {start: {type: boolean}, reset: {type: boolean, writers: ["role:boss"]}}
+    metrics: {level: {}}
+    commands: {start: {}, reset: {writers: ["role:boss"]}}
 tree:
   acme:
     munich:
