@@ -12,7 +12,7 @@ void Shard::attach_observers(const std::vector<auth::Plugin*>& plugins) {
 }
 
 template <class Tell>
-void Shard::tell(const Client& client, const Tell& tell) {
+void Shard::inform(const Client& client, const Tell& tell) {
     const std::string address = client.principal ? std::string() : client.peer.host();
     auth::PluginClient about;
     about.connection = client.number;
@@ -26,23 +26,23 @@ void Shard::tell(const Client& client, const Tell& tell) {
 }
 
 void Shard::tell_connected(const Client& client) {
-    tell(client, [&](auth::Plugin& plugin, const auth::PluginClient& about) { plugin.on_connect(index_, about); });
+    inform(client, [&](auth::Plugin& plugin, const auth::PluginClient& about) { plugin.on_connect(index_, about); });
 }
 
 void Shard::tell_disconnected(const Client& client) {
-    tell(client, [&](auth::Plugin& plugin, const auth::PluginClient& about) {
+    inform(client, [&](auth::Plugin& plugin, const auth::PluginClient& about) {
         plugin.on_disconnect(index_, about, static_cast<std::uint32_t>(client.ended_by));
     });
 }
 
 void Shard::tell_subscribed(const Client& client, std::string_view filter, std::uint8_t qos) {
-    tell(client, [&](auth::Plugin& plugin, const auth::PluginClient& about) {
+    inform(client, [&](auth::Plugin& plugin, const auth::PluginClient& about) {
         plugin.on_subscribe(index_, about, filter, qos);
     });
 }
 
 void Shard::tell_published(const Client& client, const MessageView& message) {
-    tell(client, [&](auth::Plugin& plugin, const auth::PluginClient& about) {
+    inform(client, [&](auth::Plugin& plugin, const auth::PluginClient& about) {
         if (!plugin.observes_publishes()) return;
         plugin.on_publish(index_, about, message.topic, message.payload, message.qos, message.retain);
     });

@@ -187,7 +187,7 @@ private:
 
     // observe.cpp
     template <class Tell>
-    void tell(const Client& client, const Tell& tell);
+    void inform(const Client& client, const Tell& tell);
     void tell_connected(const Client& client);
     void tell_disconnected(const Client& client);
     void tell_subscribed(const Client& client, std::string_view filter, std::uint8_t qos);

@@ -176,7 +176,7 @@ TEST_CASE("ways to authenticate that lack something, or contradict the rest, are
     CHECK(has(parse("authenticators: [{jwt: {audience: a}}]"), "TL-9015", "t.yaml:1:24"));
     CHECK(has(parse("authenticators: [{jwt: {jwks_file: /none, audience: a}}]"), "TL-9009", "t.yaml:1:24"));
     CHECK(has(parse("authenticators: [{jwt: {jwks_file: /dev/null, audience: a, algorithms: [none]}}]"), "TL-9003",
-              "t.yaml:1:73"));
+              "t.yaml:1:72"));
     CHECK(has(parse("authenticators: [{plugin: {file: p.so}}]"), "TL-9015", "t.yaml:1:34"));
     CHECK(has(parse("authorizers: [{plugin: {file: /p.so, sha256: 12}}]"), "TL-9015", "t.yaml:1:46"));
     CHECK(has(parse("authorizers: [{roles: }]"), "TL-9015", "t.yaml:1:16"));
