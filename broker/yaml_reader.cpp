@@ -268,14 +268,17 @@ void YamlMap::map(std::string_view key, const std::function<void(YamlMap&)>& rea
     inner.finish();
 }
 
-void YamlMap::list(std::string_view key, const std::function<void(std::size_t, YamlMap&)>& read) {
+YamlMap::Entry* YamlMap::ask_list(std::string_view key) {
     Entry* entry = ask(key);
+    if (!entry || entry->value.IsSequence()) return entry;
+    context_.report("TL-9003", context_.place(entry->value.Mark()), path_of(key) + " is no list",
+                    "begin each entry with `- `");
+    return nullptr;
+}
+
+void YamlMap::list(std::string_view key, const std::function<void(std::size_t, YamlMap&)>& read) {
+    Entry* entry = ask_list(key);
     if (!entry) return;
-    if (!entry->value.IsSequence()) {
-        context_.report("TL-9003", context_.place(entry->value.Mark()), path_of(key) + " is no list",
-                        "begin each entry with `- `");
-        return;
-    }
     for (std::size_t i = 0; i < entry->value.size(); ++i) {
         const YAML::Node item = entry->value[i];
         YamlMap inner(context_, item, path_of(key) + "[" + std::to_string(i) + "]");
@@ -329,13 +332,8 @@ void YamlMap::json(std::string_view key, std::string& out) {
 }
 
 void YamlMap::named_list(std::string_view key, const std::function<void(YamlMap&)>& read) {
-    Entry* entry = ask(key);
+    Entry* entry = ask_list(key);
     if (!entry) return;
-    if (!entry->value.IsSequence()) {
-        context_.report("TL-9003", context_.place(entry->value.Mark()), path_of(key) + " is no list",
-                        "begin each entry with `- `");
-        return;
-    }
     for (std::size_t i = 0; i < entry->value.size(); ++i) {
         const YAML::Node item = entry->value[i];
         const std::string path = path_of(key) + "[" + std::to_string(i) + "]";

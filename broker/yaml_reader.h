@@ -78,6 +78,7 @@ private:
         bool asked = false;
     };
     Entry* ask(std::string_view key);
+    Entry* ask_list(std::string_view key);
     std::optional<std::string> scalar(std::string_view key, std::string_view what);
     std::optional<std::string> resolve(const Entry& entry);
 

@@ -3,8 +3,6 @@
 #include <memory>
 #include <thread>
 
-#include <sodium.h>
-
 #include "auth/chain.h"
 #include "auth/methods.h"
 #include "auth/password_memory.h"
@@ -14,12 +12,6 @@ using namespace trunkline::auth;
 using namespace trunkline::auth::test;
 
 namespace {
-
-std::string quick_hash(std::string_view password) {
-    char text[crypto_pwhash_STRBYTES];
-    REQUIRE(crypto_pwhash_str_alg(text, password.data(), password.size(), 1, 8192, crypto_pwhash_ALG_ARGON2ID13) == 0);
-    return text;
-}
 
 /// Whether the answer came before the call returned: nothing was hashed for it.
 struct Asked {
