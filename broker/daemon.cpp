@@ -58,7 +58,10 @@ Level level_of(const std::string& name) {
 
 Daemon::Daemon(Config config, Options options) : config_(std::move(config)), options_(std::move(options)) {}
 
-Daemon::~Daemon() = default;
+Daemon::~Daemon() {
+    net_.reset();   // nobody asks any more
+    if (security_) security_->stop();
+}
 
 std::string Daemon::open_store() {
     if (std::string wrong = lock_.take(config_.data_dir); !wrong.empty()) return wrong;
@@ -76,6 +79,8 @@ std::string Daemon::start() {
     const std::uint32_t shards = shard_count(config_);
     wakers_ = std::make_unique<net::ShardWakers>(shards);
     broker_ = std::make_unique<Broker>(config_, shards, [this](std::uint32_t shard) { wakers_->wake(shard); });
+    security_ = std::make_unique<Security>(config_, shards);
+    if (std::string wrong = security_->start(*broker_); !wrong.empty()) return wrong;
     broker_->on_connect_failure([this](const PeerAddress& peer) { net_->connect_failed(peer); });
     resources_ = std::make_unique<ResourceWatch>(*broker_);
     state_ = std::make_unique<State>(state_limits(config_.limits), broker_->retained(), broker_.get());
@@ -230,6 +235,7 @@ void Daemon::reload() {
             log(Level::error, "tls_reload_failed", {{"what", wrong}});
             ok = false;
         }
+        ok = security_->reload() && ok;
         set_log_level(level_of(fresh.config.log_level));
         const std::lock_guard lock(config_mutex_);
         config_.log_level = fresh.config.log_level;
@@ -242,6 +248,7 @@ void Daemon::reload() {
 }
 
 void Daemon::look_around() {
+    security_->look_around();
     const std::int64_t now_ms = admin::steady_ms();
     if (now_ms < next_look_ms_) return;
     next_look_ms_ = now_ms + ResourceWatch::interval_ms;
@@ -261,6 +268,7 @@ void Daemon::finish_stop() {
     admin_->stop();
     browse_->stop();
     net_->stop();
+    security_->stop();
     log_->stop();
     log(Level::info, "stopped");
 }

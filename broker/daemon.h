@@ -17,6 +17,7 @@
 #include "broker/net/shard_wakers.h"
 #include "broker/options.h"
 #include "broker/resource_watch.h"
+#include "broker/security.h"
 #include "persistence/rocksdb_store.h"
 
 namespace trunkline::broker {
@@ -67,6 +68,7 @@ private:
     DataLock lock_;
     std::unique_ptr<store::RocksDbStore> store_;
     std::unique_ptr<net::ShardWakers> wakers_;
+    std::unique_ptr<Security> security_;
     std::unique_ptr<Broker> broker_;
     std::unique_ptr<ResourceWatch> resources_;
     std::unique_ptr<State> state_;

@@ -21,6 +21,8 @@ enum Flag : std::uint8_t {
     flag_as_published = 0x08,      // SUBSCRIBE
     flag_clean_start = 0x01,       // CLAIM
     flag_has_will = 0x02,          // CLAIM
+    flag_claim_has_user = 0x04,    // CLAIM
+    flag_drop_has_user = 0x01,     // DROP
     flag_drop_will = 0x01,         // DETACH
     flag_if_published = 0x01,      // DROP QUARANTINED
 };
@@ -119,12 +121,14 @@ std::optional<WillRecord> take_will(ByteReader& in) {
 std::uint32_t OpBatch::add(const ClaimOp& op) {
     const std::size_t start = bytes_.size();
     begin_op(bytes_, OpKind::claim,
-             static_cast<std::uint8_t>((op.clean_start ? flag_clean_start : 0) | (op.will ? flag_has_will : 0)));
+             static_cast<std::uint8_t>((op.clean_start ? flag_clean_start : 0) | (op.will ? flag_has_will : 0) |
+                                       (op.user.empty() ? 0 : flag_claim_has_user)));
     put_le(bytes_, op.owner);
     put_le(bytes_, op.shard);
     put_le(bytes_, op.expiry_s);
     put_text(bytes_, op.client_id);
     if (op.will) put_will(bytes_, *op.will);
+    if (!op.user.empty()) put_text(bytes_, op.user);
     end_op(bytes_, start);
     ++count_;
     return static_cast<std::uint32_t>(start);
@@ -144,10 +148,11 @@ std::uint32_t OpBatch::add(const DetachOp& op) {
 
 std::uint32_t OpBatch::add(const DropOp& op) {
     const std::size_t start = bytes_.size();
-    begin_op(bytes_, OpKind::drop, 0);
+    begin_op(bytes_, OpKind::drop, op.user.empty() ? 0 : flag_drop_has_user);
     put_le(bytes_, op.session);
     put_le(bytes_, op.owner);
     put_text(bytes_, op.client_id);
+    if (!op.user.empty()) put_text(bytes_, op.user);
     end_op(bytes_, start);
     ++count_;
     return static_cast<std::uint32_t>(start);
@@ -312,6 +317,7 @@ std::optional<ClaimOp> read_claim(std::string_view bytes) {
         op.will = take_will(body->in);
         if (!op.will) return std::nullopt;
     }
+    if (body->flags & flag_claim_has_user) op.user = body->in.take_text();
     return body->in.done() ? std::optional(std::move(op)) : std::nullopt;
 }
 
@@ -334,6 +340,7 @@ std::optional<DropOp> read_drop(std::string_view bytes) {
     op.session = body->in.take<std::uint64_t>();
     op.owner = body->in.take<std::uint64_t>();
     op.client_id = body->in.take_text();
+    if (body->flags & flag_drop_has_user) op.user = body->in.take_text();
     return body->in.done() ? std::optional(op) : std::nullopt;
 }
 

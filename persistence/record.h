@@ -54,6 +54,7 @@ struct ClaimOp {
     std::uint32_t expiry_s = 0;        ///< 0xFFFFFFFF: never
     std::string_view client_id;
     std::optional<WillRecord> will;
+    std::string_view user = {};        ///< who claims it; empty: nobody in particular
 };
 
 /// The connection ended; the session lives on for `expiry_s`.
@@ -70,6 +71,7 @@ struct DropOp {
     SessionId session = 0;
     std::uint64_t owner = 0;           ///< 0: whoever owns it (administration, Clean Start)
     std::string_view client_id;
+    std::string_view user = {};        ///< without a session: who asks; another user's stays
 };
 
 struct SubscribeOp {

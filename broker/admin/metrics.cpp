@@ -121,6 +121,15 @@ void add_clients(Families& out, const Snapshot& now) {
     for (std::size_t code = 0; code < 256; ++code) {
         if (code == 0 || totals.connects[code]) out.value(totals.connects[code], {{"result", reason_label(code)}});
     }
+    out.counter("authn_total", "Attempts to log in, by the method that decided.");
+    for (std::size_t method = 0; method < totals.logins.size(); ++method) {
+        const std::string name(broker::login_methods[method]);
+        for (std::size_t result = 0; result < totals.logins[method].size(); ++result) {
+            const std::uint64_t count = totals.logins[method][result];
+            if (count == 0 && result != 0) continue;
+            out.value(count, {{"method", name}, {"result", broker::login_result_names[result]}});
+        }
+    }
     out.counter("disconnects_total", "Ends of connections; network_error: without DISCONNECT.");
     for (std::size_t code = 0; code < 256; ++code) {
         const std::string reason = code == 0 ? "normal" : reason_label(code);

@@ -5,6 +5,7 @@
 
 #include "broker/core/filter_index.h"
 #include "broker/core/governance.h"
+#include "broker/core/login.h"
 #include "broker/core/registry.h"
 #include "broker/core/shard.h"
 
@@ -24,16 +25,30 @@ Broker::Broker(Config config, std::uint32_t shards, std::function<void(std::uint
                std::uint64_t first_number)
     : config_(std::move(config)),
       authenticator_(std::make_unique<auth::AnonymousOnly>(config_.allow_anonymous)),
+      answers_(std::make_shared<AnswerDesk>()),
       first_number_(first_number ? first_number : number_from_clock()),
       wake_(std::move(wake)), registry_(std::make_unique<Registry>()), filters_(std::make_unique<FilterIndex>(shards)),
       governance_(std::make_unique<Governance>(*this, shards)) {
+    answers_->broker = this;
     for (std::uint32_t i = 0; i < shards; ++i) shards_.push_back(std::make_unique<Shard>(*this, i));
 }
 
-Broker::~Broker() = default;
+Broker::~Broker() {
+    const std::lock_guard lock(answers_->mutex);
+    answers_->broker = nullptr;
+}
 
 void Broker::attach(CommitLog& log) { log_ = &log; }
 void Broker::attach(std::unique_ptr<auth::Authenticator> authenticator) { authenticator_ = std::move(authenticator); }
+
+void Broker::attach(std::uint16_t listener, auth::Authenticator& authenticator) {
+    if (listener_authenticators_.size() <= listener) listener_authenticators_.resize(listener + 1U);
+    listener_authenticators_[listener] = &authenticator;
+}
+
+void Broker::attach_observers(const std::vector<auth::Plugin*>& plugins) {
+    for (const auto& shard : shards_) shard->attach_observers(plugins);
+}
 
 void Broker::attach(LiveSink& sink) {
     for (const auto& shard : shards_) shard->feed.attach(sink);
@@ -187,8 +202,10 @@ void Broker::post(std::uint32_t shard, Effects&& effects) {
     mail(shard % shard_count(), MailBody{std::move(effects)});
 }
 
-void Broker::session_added(std::string_view client_id) { registry_->set_durable(client_id, true); }
-void Broker::session_removed(std::string_view client_id) { registry_->set_durable(client_id, false); }
+void Broker::session_added(std::string_view client_id, std::string_view user) {
+    registry_->set_durable(client_id, true, user);
+}
+void Broker::session_removed(std::string_view client_id) { registry_->set_durable(client_id, false, {}); }
 void Broker::filter_added(std::string_view filter, std::uint8_t qos) { filters_->add_durable(filter, qos); }
 void Broker::filter_removed(std::string_view filter, std::uint8_t qos) { filters_->remove_durable(filter, qos); }
 void Broker::quarantine_added(std::uint64_t id, const store::QuarantineOp& op) { governance_->note_added(id, op); }

@@ -22,10 +22,12 @@
 
 namespace trunkline::auth {
 class AccessStore;
+class Plugin;
 }
 
 namespace trunkline::broker {
 
+struct AnswerDesk;
 class AuditSink;
 class Governance;
 class Registry;
@@ -79,10 +81,19 @@ public:
     void attach(CommitLog& log);
     /// Before any shard runs: who may connect. Without a call clients may be anonymous as the configuration says.
     void attach(std::unique_ptr<auth::Authenticator> authenticator);
+    /// Before any shard runs: who may connect to one listener (its index in the configuration), instead of the above.
+    /// The authenticator must outlive the broker.
+    void attach(std::uint16_t listener, auth::Authenticator& authenticator);
+    [[nodiscard]] auth::Authenticator& authenticator(std::uint16_t listener) const {
+        const bool own = listener < listener_authenticators_.size() && listener_authenticators_[listener];
+        return own ? *listener_authenticators_[listener] : *authenticator_;
+    }
     /// Before any shard runs: who gets to know what is published. The sink must outlive the shards' work.
     void attach(LiveSink& sink);
     /// Before any shard runs: who may do what. Without a call everybody who is connected may do everything.
     void attach(const auth::AccessStore& access) { access_ = &access; }
+    /// Before any shard runs: plugins that are told what happens. They must outlive the shards' work.
+    void attach_observers(const std::vector<auth::Plugin*>& plugins);
     /// Before any shard runs: who keeps the audit trail; without a call nobody. The sink must outlive the shards' work.
     void attach(AuditSink& sink) { audit_ = &sink; }
     /// Before any shard runs: `failed(peer)` is called, on any shard's thread, for each connection that ends before its
@@ -141,7 +152,7 @@ public:
 
     // EffectSink and StateListener, called by the log's thread
     void post(std::uint32_t shard, Effects&& effects) override;
-    void session_added(std::string_view client_id) override;
+    void session_added(std::string_view client_id, std::string_view user) override;
     void session_removed(std::string_view client_id) override;
     void filter_added(std::string_view filter, std::uint8_t qos) override;
     void filter_removed(std::string_view filter, std::uint8_t qos) override;
@@ -155,6 +166,8 @@ private:
 
     const Config config_;
     std::unique_ptr<auth::Authenticator> authenticator_;
+    std::shared_ptr<AnswerDesk> answers_;
+    std::vector<auth::Authenticator*> listener_authenticators_;   // null: authenticator_
     std::uint64_t first_number_;             // connection numbers are unique over restarts
     std::function<void(std::uint32_t)> wake_;
     CommitLog* log_ = nullptr;

@@ -28,6 +28,7 @@ namespace trunkline::broker {
 
 class Client;
 class Route;
+struct Login;
 struct QueueLevel;
 
 /// A subscription as its session holds it.
@@ -135,6 +136,7 @@ struct Session {
 
 enum class ClientState : std::uint8_t {
     fresh,          // no CONNECT yet
+    checking,       // authentication was asked who it is, and has not answered
     authenticating, // AUTH exchange before CONNACK
     claiming,       // waits for another connection's release or for the log
     connected,
@@ -154,11 +156,11 @@ struct Aliases {
 
 /// What only some connections have, so that an idle one stays small.
 struct ClientExtra {
-    std::unique_ptr<auth::Exchange> exchange;
+    std::shared_ptr<auth::Exchange> exchange;
+    std::shared_ptr<Login> login;             // not answered yet
     std::string auth_method;
-    std::string pending_connect;              // the CONNECT body while authenticating or claiming
     std::string early;                        // bytes that came before the CONNACK
-    std::string certificate_subject;
+    std::string certificate;                  // of the client, verified, in DER; until its CONNECT
     std::string assigned_id;                  // client id given by us
     std::string auth_data;                    // for the CONNACK
     std::uint32_t waits_for_release = 0;      // takeovers not finished yet
@@ -181,6 +183,7 @@ public:
     std::shared_ptr<const auth::Principal> principal;  // null: nobody asked who it is; `user` is all there is
     PeerAddress peer;
     ClientState state = ClientState::fresh;
+    mqtt::Reason ended_by = mqtt::Reason::unspecified_error;   // of DISCONNECT; without one, the network ended it
     mqtt::Version version = mqtt::Version::v5;
     std::uint16_t listener = 0;
     bool local = false;

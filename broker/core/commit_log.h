@@ -72,7 +72,7 @@ struct WillDue {
 
 /// Why a submission was not taken.
 enum class Refusal : std::uint8_t {
-    none, queue_full, retained_full, no_space, store_failed, quarantine_full, version_taken,
+    none, queue_full, retained_full, no_space, store_failed, quarantine_full, version_taken, other_user,
 };
 
 /// For people; empty for none.
@@ -116,7 +116,8 @@ struct Health {
 /// store is loaded at start. Implementations are thread safe.
 struct StateListener {
     virtual ~StateListener() = default;
-    virtual void session_added(std::string_view client_id) = 0;
+    /// `user` is whose it is, empty: nobody's in particular.
+    virtual void session_added(std::string_view client_id, std::string_view user) = 0;
     virtual void session_removed(std::string_view client_id) = 0;
     /// `filter` as sent; messages of QoS 1 and 2 that it matches must go through the log when `qos` is above 0.
     virtual void filter_added(std::string_view filter, std::uint8_t qos) = 0;

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "broker/core/access_config.h"
 #include "broker/core/limits.h"
 
 namespace trunkline::broker {
@@ -31,6 +32,7 @@ struct ListenerConfig {
     bool proxy_protocol = false;       // every connection starts with a PROXY v1 or v2 header
     bool allow_insecure = false;       // plaintext passwords off loopback
     bool loopback = true;              // bound to loopback or a Unix socket
+    std::vector<AuthenticatorConfig> authenticators;   // instead of Config::authenticators, when there is any
 };
 
 enum class Durability : std::uint8_t { strict, relaxed };
@@ -51,6 +53,8 @@ struct Config {
     std::string model_file;
     Durability durability = Durability::strict;
     bool allow_anonymous = false;            // off loopback; on loopback anonymous clients are welcome anyway
+    std::vector<AuthenticatorConfig> authenticators;   // none: clients are anonymous
+    std::vector<AuthorizerConfig> authorizers;         // none: everybody who is connected may do everything
     std::string log_level = "info";          // error, warn, info, debug
     std::string log_format = "json";         // json or text
     Limits limits;

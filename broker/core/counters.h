@@ -4,6 +4,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <string_view>
 
 namespace trunkline::broker {
 
@@ -29,6 +30,18 @@ enum class Drop : std::uint8_t {
 inline constexpr std::array<const char*, static_cast<std::size_t>(Drop::count_)> drop_names = {
     "qos0_slow_consumer", "qos0_offline", "queue_full", "too_large", "expired", "memory", "no_shared_member"};
 
+enum class LoginResult : std::uint8_t { accepted, refused, busy };
+inline constexpr std::array<const char*, 3> login_result_names = {"accepted", "refused", "busy"};
+/// How somebody logged in, or tried to; "none": no method of the listener fitted, or nobody was asked.
+inline constexpr std::array<std::string_view, 7> login_methods = {"none", "anonymous",     "password", "certificate",
+                                                                  "jwt",  "scram-sha-256", "plugin"};
+[[nodiscard]] constexpr std::size_t login_method(std::string_view name) {
+    for (std::size_t i = 1; i < login_methods.size(); ++i) {
+        if (login_methods[i] == name) return i;
+    }
+    return 0;
+}
+
 struct Counters {
     std::array<Counter, 3> messages_received;       // by QoS
     std::array<Counter, 3> messages_sent;           // by QoS
@@ -36,6 +49,8 @@ struct Counters {
     std::array<Counter, static_cast<std::size_t>(Drop::count_)> dropped;
     std::array<Counter, 256> disconnects;           // by reason code sent or received; 0: normal
     std::array<Counter, 256> connects;              // by CONNACK reason code
+    /// Attempts to log in, by login_methods and LoginResult.
+    std::array<std::array<Counter, 3>, login_methods.size()> logins;
     Counter network_errors;                         // connections lost without DISCONNECT
     Counter connections;                            // gauge: accepted CONNECTs, now
     Counter sockets;                                // gauge: open connections, CONNECT or not

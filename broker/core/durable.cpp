@@ -35,6 +35,7 @@ const char* explain(Refusal refusal) {
         case Refusal::no_space: return "no space left for durable messages; free disk space on the broker";
         case Refusal::quarantine_full: return "limit quarantine_messages or quarantine_bytes reached";
         case Refusal::version_taken: return "the version was applied before with another content";
+        case Refusal::other_user: return "another user has this client identifier";
         case Refusal::store_failed: break;
     }
     return "the store has failed";
@@ -233,6 +234,7 @@ void Shard::settle_one(Submission& submission, Pending& pending, const RefusedOp
             return want_flush(*client);
         case Wait::claim:
             if (!pending.client || pending.client->state != ClientState::claiming) return;
+            if (refusal == Refusal::other_user) return refuse_identity(*pending.client);
             if (refusal != Refusal::none)
                 return refuse_connect(*pending.client, Reason::quota_exceeded, explain(refusal));
             // A claim has been answered by its own effect; a drop of what an earlier session left lets its client in.

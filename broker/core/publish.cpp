@@ -92,6 +92,7 @@ void Shard::on_publish(Client& client, const mqtt::Frame& frame) {
         }
     }
     feed.note(*route, client, message, now_.wall_ms);
+    if (observes_publishes_) tell_published(client, message);
     publish(client, packet, *route, message);
 }
 

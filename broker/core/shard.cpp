@@ -46,7 +46,7 @@ Client* Shard::on_open(Transport& transport, const ConnectionInfo& info) {
     client->local = info.local;
     client->secure = info.secure;
     client->opened_ms = client->last_in_ms = now_.steady_ms;
-    if (!info.certificate_subject.empty()) client->more().certificate_subject = info.certificate_subject;
+    if (!info.certificate.empty()) client->more().certificate = info.certificate;
     counters.sockets.add();
     watch_deadline(*client, now_.steady_ms + limits_.connect_timeout_ms);
     Client* raw = client.release();
@@ -56,10 +56,12 @@ Client* Shard::on_open(Transport& transport, const ConnectionInfo& info) {
 
 std::size_t Shard::on_bytes(Client& client, std::string_view bytes) {
     client.last_in_ms = now_.steady_ms;
-    if (client.extra && !client.extra->early.empty() && client.state == ClientState::connected) {
+    if (client.extra && !client.extra->early.empty() &&
+        (client.state == ClientState::connected || client.state == ClientState::authenticating)) {
         // The front of this packet came before the CONNACK.
         const std::string joined = std::exchange(client.extra->early, {}).append(bytes);
-        client.extra->early = joined.substr(consume(client, joined));
+        const std::size_t used = consume(client, joined);
+        if (client.state != ClientState::closed && used < joined.size()) client.more().early.insert(0, joined, used);
         counters.bytes_received.add(bytes.size());
         return bytes.size();
     }
@@ -71,7 +73,8 @@ std::size_t Shard::on_bytes(Client& client, std::string_view bytes) {
 std::size_t Shard::consume(Client& client, std::string_view bytes) {
     std::size_t used = 0;
     while (used < bytes.size()) {
-        if (client.state == ClientState::claiming) {  // packets sent before the CONNACK wait for it
+        if (client.state == ClientState::claiming || client.state == ClientState::checking) {
+            // Packets sent before the CONNACK wait for it.
             client.more().early.append(bytes.substr(used));
             if (client.extra->early.size() > 4 * limits_.max_connect_packet_bytes && !client.reading_paused) {
                 client.reading_paused = true;
@@ -249,6 +252,7 @@ void Shard::on_tick() {
     if (wheel_s_ < second) retry_refused();
     look_who_caught_up();
     resume_publishers();
+    look_who_may_stay();
     feed.on_tick(now_.wall_ms);
     while (wheel_s_ < second) {
         ++wheel_s_;
@@ -269,9 +273,13 @@ void Shard::check_deadline(Client& client) {
     if (client.state != ClientState::connected) {
         const std::int64_t due = client.opened_ms + limits_.connect_timeout_ms;
         if (due > now) return watch_deadline(client, due);
+        if (client.state == ClientState::checking) {
+            return disconnect(client, Reason::server_busy, "who the client is could not be found out in time");
+        }
         return disconnect(client, Reason::keep_alive_timeout, "no CONNECT in time");
     }
     std::int64_t due = now + static_cast<std::int64_t>(limits_.write_stall_s) * 1'000;
+    if (has_expired(client, due)) return end_expired(client);
     if (client.unanswered_since_ms != 0) {
         due = client.unanswered_since_ms + close_unanswered_after_ms;
         if (due <= now) return disconnect(client, Reason::quota_exceeded, "what it published can't be kept now");

@@ -1,7 +1,8 @@
 // One shard: the protocol rules over its connections and sessions. Everything here lives on one thread and does no I/O:
 // bytes, effects of the log, mail and time come in; packets, operations for the log and mail go out.
 //
-// Its parts by file: shard.cpp (turns, time, mail), connect.cpp (CONNECT to DISCONNECT), publish.cpp (the life of a
+// Its parts by file: shard.cpp (turns, time, mail), connect.cpp (CONNECT to DISCONNECT), authenticate.cpp (who the
+// client is), publish.cpp (the life of a
 // PUBLISH up to where it must go), govern.cpp (what the model says of it), deliver.cpp (to one subscriber),
 // subscribe.cpp, durable.cpp (effects of the log).
 #pragma once
@@ -74,6 +75,8 @@ public:
     void end_drain() { drain_.reset(); }
     /// Calls `done` when everything submitted so far is safe.
     void when_safe(std::function<void()> done);
+    /// Before it runs: plugins that are told what happens.
+    void attach_observers(const std::vector<auth::Plugin*>& plugins);
 
 private:
     // What waits for the log's answer, in the order it must leave in.
@@ -125,10 +128,6 @@ private:
 
     // connect.cpp
     void on_connect(Client& client, const mqtt::Frame& frame);
-    void authenticate(Client& client, const mqtt::Connect& connect);
-    void on_auth(Client& client, const mqtt::Frame& frame);
-    void authenticated(Client& client, auth::Answer&& answer);
-    void claim(Client& client);
     void claim_from_log(Client& client);
     void resume(Client& client, ClaimResult&& result);
     void accept(Client& client, bool session_present);
@@ -147,10 +146,45 @@ private:
     void take_over(std::uint64_t number, std::uint32_t from_shard, std::uint64_t for_number);
     void released(std::uint64_t for_number);
     void release_waiters(Client& client);
+    /// What only few connections need goes when it has nothing in it.
+    static void drop_extra(Client& client);
     [[nodiscard]] Verdict check_will(const mqtt::Will& will) const;
     /// Where the model refuses the will: answers the CONNECT and returns false.
     [[nodiscard]] bool will_may_be_sent(Client& client);
     void publish_will(const Sender& sender, std::uint64_t publisher, const store::WillRecord& will, SessionId session);
+
+    // authenticate.cpp
+    void authenticate(Client& client, const mqtt::Connect& connect);
+    void on_auth(Client& client, const mqtt::Frame& frame);
+    /// Begins a question; asked() ends the call that asks, whether or not the answer was given within.
+    [[nodiscard]] std::shared_ptr<Login> ask(Client& client);
+    [[nodiscard]] auth::OnAnswer answer_to(const Client& client, std::shared_ptr<Login> login,
+                                           std::shared_ptr<auth::Exchange> exchange);
+    void asked(Client& client, const std::shared_ptr<Login>& login);
+    /// The answer, in its turn on this thread; the client may be gone, or ask something else by now.
+    void answered(std::uint64_t number, const Login& login, auth::Answer&& answer);
+    void authenticated(Client& client, auth::Answer&& answer);
+    /// What the client showed is good no longer. `due_ms` comes down to when it will be.
+    [[nodiscard]] bool has_expired(const Client& client, std::int64_t& due_ms) const;
+    void end_expired(Client& client);
+    /// After a change of the roles file: ends the connections of users who may not connect by it.
+    void look_who_may_stay();
+    /// Counts, logs and audits the end of an attempt to log in.
+    void note_login(const Client& client, const auth::Answer& answer, bool let_in);
+    void note_denial(const Client& client, std::string_view action, std::string_view object, std::string_view reason,
+                     std::string_view method = {});
+    void note_takeover(const Client& client);
+    void refuse_identity(Client& client);
+    void claim(Client& client);
+    [[nodiscard]] std::string_view url_of(const Client& client) const;
+
+    // observe.cpp
+    template <class Tell>
+    void inform(const Client& client, const Tell& tell);
+    void tell_connected(const Client& client);
+    void tell_disconnected(const Client& client);
+    void tell_subscribed(const Client& client, std::string_view filter, std::uint8_t qos);
+    void tell_published(const Client& client, const MessageView& message);
 
     // publish.cpp
     void on_publish(Client& client, const mqtt::Frame& frame);
@@ -319,6 +353,9 @@ private:
     std::vector<std::string> violations_;    // events of this turn
     std::int64_t violations_second_ = 0;
     std::uint32_t violations_sent_ = 0;      // in that second
+    std::vector<auth::Plugin*> observers_;
+    bool observes_publishes_ = false;
+    std::uint64_t access_looked_at_ = 0;     // generation of the roles file
     Now now_;
     uns::CommitTime commit_time_ = 0;   // of the last batch that told this shard anything
     std::uint64_t next_number_;

@@ -192,7 +192,7 @@ private:
     void release_inbound(const store::ReleaseInboundOp& op);
     void will_sent(const store::WillSentOp& op);
     void restart(const store::RestartOp& op);
-    Session& make_session(std::string_view client_id);
+    Session& make_session(std::string_view client_id, std::string_view user);
     ClaimResult describe(const Session& session) const;
     void disconnect(Session& session);
     void end_session(Session& session);

@@ -55,6 +55,7 @@ void Shard::on_subscribe(Client& client, const mqtt::Frame& frame) {
                                   fresh ? subscription.filter : std::string()});
         }
         answer.reasons.push_back(static_cast<Reason>(request.options.qos));  // [MQTT-3.8.4-7]
+        if (!observers_.empty()) tell_subscribed(client, request.filter, request.options.qos);
         if (retained) {
             answer.retained.push_back(
                 {std::move(subscription.filter), {}, request.options.qos, subscription.identifier, !fresh});

@@ -27,9 +27,10 @@ OpBatch every_kind() {
     claim.expiry_s = 99;
     claim.client_id = "client";
     claim.will = WillRecord{1, true, 10, 20, "will/topic", "wp", "bye"};
+    claim.user = "ann";
     batch.add(claim);
     batch.add(DetachOp{1, 2, 3, 4, true});
-    batch.add(DropOp{1, 2, "client"});
+    batch.add(DropOp{1, 2, "client", "ann"});
     batch.add(SubscribeOp{1, 2, 2, true, true, 2, 12345, "$share/g/a/#"});
     batch.add(UnsubscribeOp{1, 2, "a/+"});
     batch.add(AcknowledgeOp{1, 2, {{1, 3}, {5, 6}}, {{7, 9}}});
@@ -122,11 +123,13 @@ TEST_CASE("every operation is read back as it was written", "[persistence][recor
     CHECK(claim->expiry_s == 99);
     CHECK(claim->client_id == "client");
     CHECK(claim->will == WillRecord{1, true, 10, 20, "will/topic", "wp", "bye"});
+    CHECK(claim->user == "ann");
 
     const auto detach = read_detach(ops[2]);
     CHECK((detach && detach->session == 1 && detach->owner == 2 && detach->sent_below == 3 && detach->expiry_s == 4 &&
            detach->drop_will));
     const auto drop = read_drop(ops[3]);
+    CHECK((drop && drop->user == "ann"));
     CHECK((drop && drop->session == 1 && drop->owner == 2 && drop->client_id == "client"));
     const auto subscribe = read_subscribe(ops[4]);
     REQUIRE(subscribe);
