@@ -5,6 +5,7 @@
 #include <future>
 #include <thread>
 
+#include "broker/admin/access_api.h"
 #include "broker/config_file.h"
 #include "broker/config_json.h"
 #include "broker/core/governance.h"
@@ -160,12 +161,19 @@ std::string Daemon::start_admin() {
         },
         .traffic = [this] { return browse_->traffic(); },
         .explain_access = {},
+        .access = security_->roles_file().empty() ? nullptr : &security_->access(),
+        .roles_file = security_->roles_file(),
         .browse = browse_.get(),
         .config_json = [this] { return config_text(); },
         .version = version,
         .started_wall_ms = admin::wall_ms(),
         .started_steady_ms = admin::steady_ms(),
     });
+    if (sources_->access || !security_->plugins().empty() || !config_.authenticators.empty()) {
+        sources_->explain_access = [this](const admin::AccessQuestion& question) {
+            return admin::explain_access(*sources_, question);
+        };
+    }
     AdminAddress address;
     if (std::string wrong = parse_admin_address(config_.admin.listen, address); !wrong.empty()) return wrong;
     admin_ = std::make_unique<admin::AdminServer>(*sources_, readiness_);

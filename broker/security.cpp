@@ -78,6 +78,7 @@ std::string Security::start(Broker& broker) {
     for (const AuthorizerConfig& authorizer : config_.authorizers) {
         const auto plugin = plugins_.find(authorizer.plugin.file);
         authorizers_.push_back({plugin == plugins_.end() ? nullptr : plugin->second.get()});
+        if (authorizers_.back().plugin) broker.attach(*authorizers_.back().plugin);
     }
     broker.attach_observers(plugins());
     if (!config_.authenticators.empty()) {

@@ -21,6 +21,7 @@ enum Flag : std::uint8_t {
     flag_as_published = 0x08,      // SUBSCRIBE
     flag_clean_start = 0x01,       // CLAIM
     flag_has_will = 0x02,          // CLAIM
+    flag_has_principal = 0x08,     // will
     flag_claim_has_user = 0x04,    // CLAIM
     flag_drop_has_user = 0x01,     // DROP
     flag_drop_will = 0x01,         // DETACH
@@ -96,12 +97,14 @@ std::uint32_t OpBatch::add(const PublishOp& op) {
 }
 
 void put_will(std::string& out, const WillRecord& will) {
-    put_le(out, static_cast<std::uint8_t>((will.qos & qos_mask) | (will.retain ? flag_retain : 0)));
+    put_le(out, static_cast<std::uint8_t>((will.qos & qos_mask) | (will.retain ? flag_retain : 0) |
+                                          (will.principal.empty() ? 0 : flag_has_principal)));
     put_le(out, will.delay_s);
     put_le(out, will.message_expiry_s);
     put_text(out, will.topic);
     put_text(out, will.properties);
     put_text(out, will.payload);
+    if (!will.principal.empty()) put_text(out, will.principal);
 }
 
 std::optional<WillRecord> take_will(ByteReader& in) {
@@ -114,6 +117,7 @@ std::optional<WillRecord> take_will(ByteReader& in) {
     will.topic = in.take_text();
     will.properties = in.take_text();
     will.payload = in.take_text();
+    if (flags & flag_has_principal) will.principal = in.take_text();
     if (!in.ok() || will.qos > 2) return std::nullopt;
     return will;
 }

@@ -43,6 +43,7 @@ struct WillRecord {
     std::uint32_t delay_s = 0;
     std::uint32_t message_expiry_s = 0;  ///< 0: never
     std::string topic, properties, payload;
+    std::string principal = {};          ///< whose it is, as the broker encodes it; empty: nobody asked
     bool operator==(const WillRecord&) const = default;
 };
 

@@ -5,6 +5,7 @@
 #include <mutex>
 #include <set>
 
+#include "broker/admin/access_api.h"
 #include "broker/admin/governance_api.h"
 #include "broker/admin/model_api.h"
 #include "broker/admin/namespace_api.h"
@@ -264,6 +265,7 @@ void post_publish(const ApiContext& context, const Request& request, const Reply
     publication.payload = std::move(*payload);
     publication.qos = qos.get<std::uint8_t>();
     publication.retain = retain.get<bool>();
+    publication.user = request.principal;
     context.sources.broker.publish_for(std::move(publication), [reply, topic](const broker::Refused& refused) {
         reply(refused.kind == broker::Refused::Kind::none ? json_response({{"topic", *topic}, {"accepted", true}})
                                                           : refused_problem(refused));
@@ -382,6 +384,7 @@ Router make_router(ApiContext context) {
     add_drain(router, context);
     add_governance(router, context);
     add_model_routes(router, context);
+    add_access(router, context);
     router.add({"GET", "/api/v1/config", "The configuration in force, secrets masked", Route::Access::token, {},
                 "application/json", [context](const Request&, const Reply& reply) {
                     Response response;

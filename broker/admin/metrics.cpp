@@ -108,6 +108,15 @@ void add_traffic(Families& out, const Totals& totals) {
                   totals.ack_latency, static_cast<double>(totals.ack_latency_sum_us) / 1e6);
 }
 
+void add_authorisations(Families& out, const Totals& totals) {
+    constexpr std::array<const char*, 3> actions = {"publish", "subscribe", "receive"};
+    out.counter("authz_decisions_total", "What clients asked to do, by action and whether they may.");
+    for (std::size_t action = 0; action < actions.size(); ++action) {
+        out.value(totals.authorisations[action][1], {{"action", actions[action]}, {"result", "allow"}});
+        out.value(totals.authorisations[action][0], {{"action", actions[action]}, {"result", "deny"}});
+    }
+}
+
 void add_clients(Families& out, const Snapshot& now) {
     const Totals& totals = now.totals;
     out.gauge("connections", "Open connections of a listener.");
@@ -241,6 +250,7 @@ public:
         out.gauge("alarms", "1: disk or memory is beyond the limit that warns.");
         for (const Alarm& alarm : now_.alarms) out.value(alarm.on ? 1 : 0, {{"alarm", alarm.name}});
         add_traffic(out, now_.totals);
+        add_authorisations(out, now_.totals);
         add_clients(out, now_);
         add_store(out, now_);
         if (now_.live) add_namespace(out, *now_.live);

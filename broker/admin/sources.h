@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "auth/access_store.h"
 #include "broker/core/broker.h"
 #include "broker/core/browse.h"
 #include "namespace/traffic.h"
@@ -70,6 +71,9 @@ struct Sources {
     std::function<uns::Traffic()> traffic = {};
     /// What access control says; absent: it is not configured.
     std::function<AccessAnswer(const AccessQuestion& question)> explain_access = {};
+    /// The roles file and what is in force of it; null: the configuration names none.
+    auth::AccessStore* access = nullptr;
+    std::string roles_file = {};
     broker::Browse* browse = nullptr;             ///< the live tree; null: there is none
     std::function<std::string()> config_json;     ///< the effective configuration, secrets masked
     std::string version;

@@ -20,6 +20,7 @@ struct Totals {
     std::uint64_t subscriptions = 0, inflight_out = 0, queued_transient = 0, publishes_refused = 0;
     std::array<std::uint64_t, 13> ack_latency{};
     std::uint64_t ack_latency_sum_us = 0;
+    std::array<std::array<std::uint64_t, 2>, 4> authorisations{};        // by auth::Action, then denied and allowed
     std::uint64_t violations = 0;                                        // of the model, whatever became of them
 
     [[nodiscard]] std::uint64_t received() const;

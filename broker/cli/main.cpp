@@ -7,6 +7,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "broker/cli/access_commands.h"
 #include "broker/cli/commands.h"
 #include "broker/cli/governance_commands.h"
 #include "broker/cli/model_commands.h"
@@ -42,6 +43,7 @@ struct CommandLine {
     bool stats = false, dry_run = false, moved = false, end = false;
     Publication publication;
     ModelCommands model;
+    AccessCommands access;
     Search search;
     Chosen chosen;
 
@@ -185,6 +187,7 @@ int main(int argc, char** argv) {
     line.add_messages(app);
     line.add_governance(app);
     line.model.add(app, line.action);
+    line.access.add(app, line.action);
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {

@@ -38,6 +38,7 @@ std::string_view Shard::url_of(const Client& client) const {
 }
 
 void Shard::authenticate(Client& client, const mqtt::Connect& connect) {
+    if (client.administration) return claim(client);
     auth::Credentials credentials;
     const std::string address = client.peer.host();
     auth::CertificateFields certificate;
@@ -156,7 +157,9 @@ void Shard::authenticated(Client& client, auth::Answer&& answer) {
     }
     client.user = std::move(answer.user);
     client.principal = std::move(answer.principal);
+    Authority::forget(client);
     if (again) {
+        judge_subscriptions(client);
         mqtt::Auth packet;
         packet.method = client.extra->auth_method;
         if (!answer.data.empty()) packet.data = answer.data;

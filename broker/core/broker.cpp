@@ -117,6 +117,24 @@ void Broker::visit_subscriptions(std::function<void(std::string_view, std::strin
     (*step)(0);
 }
 
+void Broker::find_principal(std::string client_id,
+                            std::function<void(std::shared_ptr<const auth::Principal> principal)> done) {
+    const auto holder = registry_->find(client_id);
+    if (!holder) return done(nullptr);
+    run_on_shard(holder->shard, [client_id = std::move(client_id), done = std::move(done)](ShardApi& shard) {
+        done(static_cast<Shard&>(shard).principal_of(client_id));
+    });
+}
+
+void Broker::ask_plugins(auth::Principal principal, auth::Action action, std::string topic,
+                         std::function<void(std::string rule, bool allowed)> done) {
+    run_on_shard(0, [principal = std::move(principal), action, topic = std::move(topic),
+                     done = std::move(done)](ShardApi& shard) {
+        const auto [rule, allowed] = static_cast<Shard&>(shard).ask_plugins(principal, action, topic);
+        done(rule, allowed);
+    });
+}
+
 void Broker::kick(std::string client_id, std::function<void(bool found)> done) {
     const auto holder = registry_->find(client_id);
     run_on_shard(holder ? holder->shard : 0,

@@ -23,6 +23,8 @@
 namespace trunkline::auth {
 class AccessStore;
 class Plugin;
+struct Principal;
+enum class Action : std::uint8_t;
 }
 
 namespace trunkline::broker {
@@ -92,6 +94,8 @@ public:
     void attach(LiveSink& sink);
     /// Before any shard runs: who may do what. Without a call everybody who is connected may do everything.
     void attach(const auth::AccessStore& access) { access_ = &access; }
+    /// Before any shard runs, once for each: who decides beside the roles. It must outlive the shards' work.
+    void attach(auth::Plugin& plugin) { plugins_.push_back(&plugin); }
     /// Before any shard runs: plugins that are told what happens. They must outlive the shards' work.
     void attach_observers(const std::vector<auth::Plugin*>& plugins);
     /// Before any shard runs: who keeps the audit trail; without a call nobody. The sink must outlive the shards' work.
@@ -103,6 +107,7 @@ public:
     }
     [[nodiscard]] CommitLog& log() const { return *log_; }
     [[nodiscard]] const auth::AccessStore* access() const { return access_; }
+    [[nodiscard]] const std::vector<auth::Plugin*>& plugins() const { return plugins_; }
     [[nodiscard]] AuditSink* audit() const { return audit_; }
     [[nodiscard]] Governance& governance() const { return *governance_; }
     [[nodiscard]] uns::RetainedTree& retained() { return retained_; }
@@ -125,6 +130,14 @@ public:
                              std::function<void()> done);
     /// Thread safe. Runs `work` on a shard's thread, in order with its other mail.
     void run_on_shard(std::uint32_t shard, std::function<void(ShardApi&)> work);
+    /// Thread safe. Who the connected client with this identifier is; null: there is none, or nobody asked who it is.
+    /// `done` on a shard's thread.
+    void find_principal(std::string client_id,
+                        std::function<void(std::shared_ptr<const auth::Principal> principal)> done);
+    /// Thread safe. What plugins say that somebody does, asked on a shard: the rule of the one that denies, or "" and
+    /// whether one allows it.
+    void ask_plugins(auth::Principal principal, auth::Action action, std::string topic,
+                     std::function<void(std::string rule, bool allowed)> done);
     /// Thread safe. DISCONNECT 0x98 and close; `done(found)` on the shard's thread.
     void kick(std::string client_id, std::function<void(bool found)> done);
     /// Thread safe. Publishes a message that the model judges as it would a client's. `done` on a shard's thread: when
@@ -172,6 +185,7 @@ private:
     std::function<void(std::uint32_t)> wake_;
     CommitLog* log_ = nullptr;
     const auth::AccessStore* access_ = nullptr;   // null: nothing is asked
+    std::vector<auth::Plugin*> plugins_;
     AuditSink* audit_ = nullptr;                  // null: nothing is kept
     uns::RetainedTree retained_;
     /// Retained QoS 0 messages that were delivered live and are not in the retained tree yet.

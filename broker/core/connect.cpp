@@ -198,6 +198,7 @@ void Shard::resume(Client& client, ClaimResult&& result) {
     DurableOut& out = *session.out;
     out.window.reset(result.cursor);
     out.expected_n = result.cursor;
+    out.queued_below = result.next_n;
     out.sent_below = result.sent_below;
     out.live = result.live;
     out.resumed = result.present;
@@ -230,6 +231,7 @@ void Shard::accept(Client& client, bool session_present) {
     counters.connections.add();
     counters.connects[0].add();
     counters.connections_by_version[static_cast<std::size_t>(client.version) - 3].add();
+    judge_subscriptions(client, false);
     for (const ClientSubscription& subscription : session.subscriptions) route_subscription(client, subscription);
 
     mqtt::Connack packet;
@@ -397,13 +399,13 @@ void Shard::drop_subscriptions(Client& client, Session& session) {
 
 void Shard::end_transient(Client& client, Session& session, bool with_will) {
     if (with_will && session.will) {  // [MQTT-3.1.2-8]
-        publish_will({session.client_id, client.user, client.peer.to_string()}, client.identity, *session.will, 0);
+        publish_will(sender_of(client), client.identity, *session.will, 0);
     }
     counters.inflight_out.sub(session.window.open());
     // What a leaving member of a shared subscription did not acknowledge is offered to the others, unless a QoS 2
     // exchange had begun [MQTT-4.8.2-5].
     const auto offer = [&](MessagePtr message, const std::string& filter) {
-        offer_to_group(message->view(), filter, client.number, message);
+        offer_to_group(message->view(), filter, {client.number}, message);
     };
     for (const SharedInflight& sent : session.shared_inflight) {
         if (session.window.state(sent.n) == OutState::wait_puback) offer(sent.message, sent.shared_filter);
@@ -433,6 +435,7 @@ void Shard::publish_will(const Sender& sender, std::uint64_t publisher, const st
     };
     const Verdict verdict = judge_topic(will.topic);
     if (verdict.reason != Reason::success) return give_up(verdict.what);
+    if (const std::string why = will_not_authorised(sender, will.topic); !why.empty()) return give_up(why);
     MessageView message;
     message.qos = will.qos;
     message.retain = will.retain;  // [MQTT-3.1.2-14] [MQTT-3.1.2-15]
@@ -443,8 +446,8 @@ void Shard::publish_will(const Sender& sender, std::uint64_t publisher, const st
     message.payload = will.payload;
     Route* route = governed_ ? &router_.find(will.topic) : nullptr;
     if (route && !keeps_contract(*route, message.retain, message.payload)) {
-        // Who may write was judged at CONNECT: the log does not keep the user of a session that is gone.
-        const uns::Verdict judged = judge_by_model(*route, sender, message, session != 0);
+        // Who may write was judged at CONNECT: of a session that is gone the user may not be known.
+        const uns::Verdict judged = judge_by_model(*route, sender, message, session != 0 && sender.user.empty());
         note_verdict(judged, sender, message);
         if (judged.outcome == uns::Outcome::reject) return give_up(judged.finding->rule + " " + judged.finding->text);
         if (judged.outcome == uns::Outcome::quarantine) {

@@ -25,10 +25,11 @@ private:
 };
 
 enum class Drop : std::uint8_t {
-    qos0_slow_consumer, qos0_offline, queue_full, too_large, expired, memory, no_local_member, count_
+    qos0_slow_consumer, qos0_offline, queue_full, too_large, expired, memory, no_local_member, not_authorized, count_
 };
 inline constexpr std::array<const char*, static_cast<std::size_t>(Drop::count_)> drop_names = {
-    "qos0_slow_consumer", "qos0_offline", "queue_full", "too_large", "expired", "memory", "no_shared_member"};
+    "qos0_slow_consumer", "qos0_offline", "queue_full", "too_large", "expired", "memory", "no_shared_member",
+    "not_authorized"};
 
 enum class LoginResult : std::uint8_t { accepted, refused, busy };
 inline constexpr std::array<const char*, 3> login_result_names = {"accepted", "refused", "busy"};
@@ -61,6 +62,8 @@ struct Counters {
     std::array<Counter, 256> refused_by_reason;     // PUBACK/PUBREC/SUBACK reason of 0x80 and more
     /// Verdicts of the model by uns::Outcome and stage (see VerdictCounts); without a model nothing is counted.
     std::array<std::array<Counter, 6>, 4> verdicts;
+    /// Decisions by auth::Action, then denied and allowed; without authorisation nothing is counted.
+    std::array<std::array<Counter, 2>, 4> authorisations;
     // publish -> PUBACK latency: bucket i counts samples up to ack_bounds_us[i]
     static constexpr std::array<std::uint32_t, 12> ack_bounds_us = {50,    100,   250,    500,    1'000,   2'500,
                                                                     5'000, 10'000, 25'000, 100'000, 500'000, 2'500'000};

@@ -330,6 +330,12 @@ bool Shard::send_durable(Client& client, Session& session, DurableOut::Chunk& ch
             log(Level::error, "queue_chunk_damaged", {{"client_id", session.client_id}});
             return true;
         }
+        if (authority_.on() && !may_still_receive(client, op->topic, n >= out.queued_below)) {
+            out.window.push(OutState::done);  // as if it had been delivered: the queue moves on
+            collect(session, out.complete, n);
+            drop(Drop::not_authorized);
+            continue;
+        }
         MessageView message;
         message.qos = entry->qos;
         message.retain = entry->retain;
@@ -403,6 +409,11 @@ void Shard::submit_acks(Session& session) {
     }
 }
 
-void Shard::publish_will_due(WillDue&& due) { publish_will({due.client_id, {}, {}}, 0, due.will, due.session); }
+void Shard::publish_will_due(WillDue&& due) {
+    // Without a principal the will was stored while nobody asked who may do what: it is nobody's in particular.
+    auth::Principal principal = decode_principal(due.will.principal).value_or(auth::Principal());
+    if (principal.client_id.empty()) principal.client_id = due.client_id;
+    publish_will({due.client_id, principal.user, principal.address, &principal}, 0, due.will, due.session);
+}
 
 }  // namespace trunkline::broker

@@ -27,10 +27,6 @@ std::size_t stage_of(const uns::Verdict& verdict) {
     return thousands >= '1' && thousands <= '5' ? static_cast<std::size_t>(thousands - '1') : none;
 }
 
-Sender sender_of(const Client& client) {
-    return {client.session->client_id, client.user, client.peer.to_string()};
-}
-
 }  // namespace
 
 void Shard::use_model(std::shared_ptr<const uns::Model> model) {
@@ -72,6 +68,9 @@ uns::Verdict Shard::judge_by_model(Route& route, const Sender& sender, const Mes
     facts.now_ms = now_.wall_ms;
     facts.quota = &quota;
     std::string spelt;
+    std::vector<std::string> roles;
+    if (resolution.writers && authority_.on() && sender.principal) roles = authority_.role_names(*sender.principal);
+    facts.roles = roles;
     const bool chosen = resolution.has_free_level && model_->unique_ignoring_case();
     if (chosen) facts.same_but_case = spelt = governance_.names().same_but_case(route.topic());
     uns::Verdict verdict = model_->judge(resolution, facts);
@@ -100,8 +99,12 @@ bool Shard::govern(Client& client, const mqtt::Publish& packet, Route*& route, M
             quarantine(&client, packet.packet_id, sender, message, *verdict.finding);
             return false;
     }
+    if (!route->resolution || !route->resolution->moved) return true;
     move_on(route, message);
-    return true;
+    // An old path is no way round the rules about the place that it leads to.
+    if (!authority_.on() || authority_.may_publish(client, *route, packet.qos, packet.retain)) return true;
+    refuse_unauthorised(client, packet, route->topic());
+    return false;
 }
 
 /// Follows an old path to where it has moved.
@@ -235,7 +238,13 @@ void Shard::publish_violations() {
 
 bool Shard::will_may_be_sent(Client& client) {
     const Session& session = *client.session;
-    if (!governed_ || !session.will) return true;
+    if (!session.will) return true;
+    if (authority_.on()) {
+        const std::string why = will_not_authorised(sender_of(client), session.will->topic);
+        if (!why.empty()) return refuse_connect(client, Reason::not_authorized, "will: " + why), false;
+        session.will->principal = encode_principal(authority_.principal_of(client));  // for when it is sent
+    }
+    if (!governed_) return true;
     Route& route = router_.find(session.will->topic);
     MessageView message;
     message.qos = session.will->qos;
@@ -254,6 +263,17 @@ bool Shard::will_may_be_sent(Client& client) {
 void Shard::publish_for(const Publication& publication, const std::function<void(const Refused&)>& done) {
     if (const Verdict verdict = judge_topic(publication.topic); verdict.reason != Reason::success) {
         return done({Refused::Kind::judged, verdict.what, "publish to a topic of the namespace"});
+    }
+    if (authority_.on()) {
+        auth::Principal principal;
+        principal.user = publication.user;
+        principal.client_id = publication.client_id;
+        principal.method = "admin";
+        if (!authority_.may_now(principal, auth::Action::publish, publication.topic)) {
+            const auto finding = authority_.why(principal, auth::Action::publish, publication.topic);
+            authority_.tell_denied(principal, auth::Action::publish, publication.topic, *finding);
+            return done({Refused::Kind::forbidden, finding->rule + " " + finding->text, finding->fix});
+        }
     }
     Route* route = &router_.find(publication.topic);
     MessageView message;

@@ -60,12 +60,16 @@ void Shard::on_publish(Client& client, const mqtt::Frame& frame) {
     if (route) {
         router_.refresh(*route);
     } else {
-        route = &route_of(client, packet.topic);
+        route = route_of(client, packet.topic);
+        if (!route) return refuse_unauthorised(client, packet, packet.topic);
         if (packet.topic_alias != 0) {
             auto& alias = client.aliases->inbound[packet.topic_alias - 1U];
             alias.route = route;
             alias.route_epoch = router_.epoch();
         }
+    }
+    if (authority_.on() && !authority_.may_publish(client, *route, packet.qos, packet.retain)) {
+        return refuse_unauthorised(client, packet, route->topic());
     }
     MessageView message;
     message.qos = packet.qos;
@@ -178,13 +182,18 @@ Shard::Verdict Shard::judge(const mqtt::Publish& packet, bool known_topic) const
     return {};
 }
 
-Route& Shard::route_of(Client& client, std::string_view topic) {
+Route* Shard::route_of(Client& client, std::string_view topic) {
     if (client.last_route && client.last_route_epoch == router_.epoch() && client.last_route->topic() == topic) {
         router_.refresh(*client.last_route);
-        return *client.last_route;
+        return client.last_route;
     }
-    Route& route = router_.find(topic);
-    client.last_route = &route;
+    const std::uint64_t hash = FilterIndex::hash(topic);
+    Route* route = router_.find_known(topic, hash);
+    if (!route) {
+        if (authority_.knows_without_route() && authority_.denies(client, auth::Action::publish, topic)) return nullptr;
+        route = &router_.add(topic, hash);
+    }
+    client.last_route = route;
     client.last_route_epoch = router_.epoch();
     return route;
 }
@@ -314,7 +323,7 @@ void Shard::send_answer(Client& client, std::uint8_t qos, std::uint16_t packet_i
     std::string text;
     if (refused && client.problem_information) {  // [MQTT-3.1.2-29]
         ack.reason_string = what.empty() ? mqtt::reason_name(reason) : what;
-        if (finding) tell(*finding, text, ack);
+        if (finding) broker::tell(*finding, text, ack);
     }
     mqtt::encode(client.out, client.version, ack, client.max_packet_bytes);
     want_flush(client);

@@ -2,9 +2,9 @@
 // bytes, effects of the log, mail and time come in; packets, operations for the log and mail go out.
 //
 // Its parts by file: shard.cpp (turns, time, mail), connect.cpp (CONNECT to DISCONNECT), authenticate.cpp (who the
-// client is), publish.cpp (the life of a
-// PUBLISH up to where it must go), govern.cpp (what the model says of it), deliver.cpp (to one subscriber),
-// subscribe.cpp, durable.cpp (effects of the log).
+// client is), publish.cpp (the life of a PUBLISH up to where it must go), enforce.cpp (who may do what: what follows),
+// govern.cpp (what the model says of it), deliver.cpp (to one subscriber), subscribe.cpp, durable.cpp (effects of the
+// log).
 #pragma once
 
 #include <cstdint>
@@ -18,6 +18,7 @@
 #include <boost/intrusive/list.hpp>
 #include <boost/unordered/unordered_flat_map.hpp>
 
+#include "broker/core/authorize.h"
 #include "broker/core/broker.h"
 #include "broker/core/client.h"
 #include "broker/core/governance.h"
@@ -60,6 +61,12 @@ public:
     void visit(const std::function<void(const ClientInfo&)>& visit) const;
     void visit_subscriptions(const std::function<void(std::string_view, std::string_view)>& visit) const;
     bool kick(std::string_view client_id);
+    /// The rule of the plugin that denies, or "" and whether one allows.
+    [[nodiscard]] std::pair<std::string, bool> ask_plugins(const auth::Principal& principal, auth::Action action,
+                                                           std::string_view topic) {
+        return authority_.plugins_say(principal, action, topic);
+    }
+    [[nodiscard]] std::shared_ptr<const auth::Principal> principal_of(std::string_view client_id) const;
     void publish_own(std::string_view topic, std::string_view payload, bool retain, std::uint8_t qos);
     /// A message of administration, judged like a client's; `done` once it is safe, or with why it was refused.
     void publish_for(const Publication& publication, const std::function<void(const Refused&)>& done);
@@ -192,7 +199,8 @@ private:
     [[nodiscard]] Verdict judge(const mqtt::Publish& publish, bool known_topic) const;
     [[nodiscard]] Verdict judge_topic(std::string_view topic) const;
     [[nodiscard]] bool take_packet_id(Client& client, const mqtt::Publish& publish);
-    [[nodiscard]] Route& route_of(Client& client, std::string_view topic);
+    /// Null: the client may not publish on it, and a route is not made for that.
+    [[nodiscard]] Route* route_of(Client& client, std::string_view topic);
     void publish(Client& client, const mqtt::Publish& packet, Route& route, const MessageView& message);
     void submit_publish(Client* client, const mqtt::Publish& packet, const MessageView& message, bool no_queue);
     void answer_publish(Client& client, std::uint8_t qos, std::uint16_t packet_id, mqtt::Reason reason,
@@ -206,6 +214,41 @@ private:
     /// False when somebody who is owed a QoS 1 or 2 message could not take it: the publisher must be told.
     [[nodiscard]] bool queues_have_room(const Audience& audience) const;
     [[nodiscard]] bool is_held_up(const Route& route) const;
+
+    // enforce.cpp
+    /// Takes new roles, a new model, the time: before packets, mail and ticks are looked at.
+    void look_at_access() {
+        if (authority_.begin(now_, model_)) judge_everybody();
+    }
+    void judge_everybody();
+    /// Goes on with everybody's subscriptions, a bounded number a turn.
+    void judge_some();
+    /// Which of its subscriptions deliver from now on. `routed`: those that do so far are in the router.
+    void judge_subscriptions(Client& client, bool routed = true);
+    void refuse_unauthorised(Client& client, const mqtt::Publish& packet, std::string_view topic);
+    /// Says no to a SUBSCRIBE's filter; the sentence for the SUBACK.
+    std::string tell_not_subscribed(Client& client, std::string_view filter);
+    [[nodiscard]] bool may_receive(Client& client, Route& route) {
+        if (!authority_.on()) return true;
+        if (receives_all(client)) return authority_.count_received(), true;
+        return authority_.may_receive(client, route);
+    }
+    [[nodiscard]] Authority::Subscribed may_subscribe(Client& client, const mqtt::SubscriptionRequest& request) {
+        if (!authority_.on()) return {true, true};
+        return authority_.may_subscribe(client, request.filter, request.options.qos);
+    }
+    [[nodiscard]] bool receives_all(const Client& client) const {
+        return client.rights.receives_all && client.rights.subscriptions_epoch == authority_.epoch();
+    }
+    /// The same of a message that has waited. `fresh`: a subscription of this connection brought it.
+    [[nodiscard]] bool may_still_receive(Client& client, std::string_view topic, bool fresh);
+    /// What is not received any more: of a shared subscription somebody else gets it.
+    void decline(const Client& client, QueuedMessage& queued);
+    /// The same of a retained message, whose topic may have no route.
+    [[nodiscard]] bool may_receive_retained(Client& client, std::string_view topic);
+    /// "" or why the will of `sender` must not be sent now.
+    [[nodiscard]] std::string will_not_authorised(const Sender& sender, std::string_view topic);
+    [[nodiscard]] Sender sender_of(Client& client);
 
     // govern.cpp
     /// A message that needs no judgement: the cheap part, for each message on a topic of the model.
@@ -235,19 +278,22 @@ private:
     // deliver.cpp
     /// To everyone: this shard's subscribers, one member of each shared subscription, the other shards. Returns whether
     /// there was anyone.
-    bool distribute(const MessageView& message, const Route& route);
-    bool distribute_here(const MessageView& message, const Audience& audience, MessagePtr& holder);
-    void deliver_to_group(const MessageView& message, const Group& group, MessagePtr& holder, std::uint64_t except = 0);
+    bool distribute(const MessageView& message, Route& route);
+    bool distribute_here(const MessageView& message, Route& route, MessagePtr& holder);
+    /// `except`: connections that must not or cannot have it.
+    using Except = std::vector<std::uint64_t>;
+    void deliver_to_group(const MessageView& message, const Group& group, Route& route, MessagePtr& holder,
+                          const Except& except = {});
     /// A retained message that subscriptions of the session get from the retained tree, itself or a newer one.
     [[nodiscard]] bool superseded(Session& session, const MessageView& message);
     void deliver(Session& session, const MessageView& message, const DeliveryOptions& options, MessagePtr& holder,
                  std::string_view shared_filter = {});
     void deliver_own(const Target& target, const MessageView& message, MessagePtr& holder);
     /// A shared message that its member did not take or acknowledge goes to another one.
-    void offer_to_group(const MessageView& message, std::string_view shared_filter, std::uint64_t except,
+    void offer_to_group(const MessageView& message, std::string_view shared_filter, const Except& except,
                         MessagePtr& holder);
     void forward(std::uint32_t shard, const MessageView& message, MessagePtr& holder, std::uint64_t member = 0,
-                 std::string_view shared_filter = {});
+                 std::string_view shared_filter = {}, const Except& declined = {});
     void enqueue(Session& session, const MessageView& message, const DeliveryOptions& options, MessagePtr& holder,
                  std::string_view shared_filter);
     /// Encodes one PUBLISH. False when it must not be sent: expired or too large for the client.
@@ -330,6 +376,7 @@ private:
     void close_transport(Client& client);
     void post(std::uint32_t shard, Mail&& mail);
     void on_forwards(Forwards&& forwards);
+    void on_forward_to_member(Forward& one);
     void post_forwards(std::uint32_t shard);
     /// Another shard is so far behind that who publishes to it must wait.
     [[nodiscard]] bool is_behind(std::uint32_t shard, unsigned share = 1) const;
@@ -346,6 +393,8 @@ private:
     Registry& registry_;
     FilterIndex& filters_;
     Router router_;
+    Authority authority_;
+    std::vector<std::uint64_t> to_judge_;    // clients whose subscriptions are to be judged again
     Governance& governance_;
     std::shared_ptr<const uns::Model> model_;
     std::uint32_t model_generation_ = 1;     // of model_, as routes were looked up by

@@ -27,6 +27,7 @@ struct ConnectionInfo {
     bool secure = false;                 // TLS
     bool local = false;                  // loopback, Unix socket or in-process: anonymous is allowed
     std::string certificate;             // the verified client certificate in DER, or empty
+    bool administration = false;   // of the broker itself, for those whom it has let in: nobody asks who that is
 };
 
 class Transport {
