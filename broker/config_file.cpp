@@ -6,6 +6,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "broker/config_audit.h"
 #include "broker/limits_table.h"
 #include "broker/listener_url.h"
 #include "broker/units.h"
@@ -102,9 +103,9 @@ void read_file(YamlMap& map, YamlContext& context, Config& config) {
         log.choice("level", config.log_level, {"error", "warn", "info", "debug"});
         log.choice("format", config.log_format, {"json", "text"});
     });
+    map.map("audit", [&](YamlMap& audit) { read_audit(audit, context, config.audit); });
     map.absent_section("authenticators", "authenticators");
     map.absent_section("authorizers", "authorizers");
-    map.absent_section("audit", "audit");
     map.absent_section("history", "history");
     map.absent_section("bridges", "bridges");
     map.absent_section("sparkplug", "Sparkplug");
@@ -163,6 +164,8 @@ public:
         }
         if (config_.data_dir.empty()) report("TL-9004", "data", "the data folder is empty", "name a folder");
         check_readable("model.file", config_.model_file);
+        check_audit(config_, [this](const std::string& rule, const std::string& key, const std::string& message,
+                                    const std::string& fix) { report(rule, key, message, fix); });
     }
 
 private:
@@ -350,6 +353,7 @@ std::vector<std::string> needs_restart(const Config& running, const Config& fres
     };
     note(std::equal(running.listeners.begin(), running.listeners.end(), fresh.listeners.begin(),
                     fresh.listeners.end(), same_listener), "listeners");
+    for (const std::string& key : audit_differences(running.audit, fresh.audit)) keys.push_back(key);
     for (const LimitField& field : limit_fields()) {
         note(field.get(running.limits) == field.get(fresh.limits), "limits." + std::string(field.name));
     }

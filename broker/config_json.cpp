@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "broker/config_audit.h"
 #include "broker/limits_table.h"
 
 namespace trunkline::broker {
@@ -43,6 +44,7 @@ std::string config_json(const Config& config) {
         {"allow_anonymous", config.allow_anonymous},
         {"sys_interval", config.sys_interval_s},
         {"limits", std::move(limits)},
+        {"audit", Json::parse(audit_json(config.audit))},
         {"log", {{"level", config.log_level}, {"format", config.log_format}}},
     };
     return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";

@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "broker/admin/audit_trail.h"
+#include "broker/core/audit_sink.h"
 #include "broker/core/broker.h"
 #include "broker/core/browse.h"
 #include "namespace/traffic.h"
@@ -70,6 +72,7 @@ struct Sources {
     std::function<uns::Traffic()> traffic = {};
     /// What access control says; absent: it is not configured.
     std::function<AccessAnswer(const AccessQuestion& question)> explain_access = {};
+    AuditTrail* audit = nullptr;                  ///< null: nothing is audited
     broker::Browse* browse = nullptr;             ///< the live tree; null: there is none
     std::function<std::string()> config_json;     ///< the effective configuration, secrets masked
     std::string version;
@@ -94,6 +97,9 @@ public:
         if (broker.draining()) all.push_back("being drained");
         if (const broker::Health health = broker.log().health(); !health.accepting) {
             all.push_back(health.detail.empty() ? "durable messages are refused" : health.detail);
+        }
+        if (broker.audit() && !broker.audit()->takes_regulated()) {
+            all.push_back("the audit trail cannot be written: regulated publishes and changes are refused");
         }
         return all;
     }

@@ -57,6 +57,8 @@ OpBatch every_kind() {
     batch.add(quarantine);
     batch.add(DropQuarantinedOp{11, true});
     batch.add(ModelOp{12, 13, "acme", "1.0.0", "0123", "plant.yaml", "anna", "because", "trunkline: 1\n"});
+    batch.add(RegulatedOp{14, 15, "01234567890123456789012345678901", "anna", "edge", "10.0.0.1:7"});
+    batch.add(LeavesKeptOp{16, 17});
     return batch;
 }
 
@@ -79,6 +81,8 @@ bool readable(std::string_view bytes) {
         case OpKind::quarantine: return read_quarantine(bytes).has_value();
         case OpKind::drop_quarantined: return read_drop_quarantined(bytes).has_value();
         case OpKind::model: return read_model(bytes).has_value();
+        case OpKind::regulated: return read_regulated(bytes).has_value();
+        case OpKind::leaves_kept: return read_leaves_kept(bytes).has_value();
     }
     return false;
 }
