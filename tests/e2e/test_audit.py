@@ -154,10 +154,10 @@ def test_audit_of_commands_and_overwrites(env):
     """Commands are records; so is a retained value of a regulated topic that is replaced or removed, at any QoS."""
     broker = audited_broker(env)
     client = env.connected("panel-1", broker=broker)
-    client.publish("plant/free/cell-1/start", b"now", qos=1)
+    client.publish("plant/free/cell-1/start", b'"now"', qos=1)
     (command,) = has(broker, action="publish", object="plant/free/cell-1/start")
     assert command["reason"] == "command from client panel-1", command
-    assert hashlib.sha256(b"now").hexdigest() in json.dumps(command["new"]), command
+    assert hashlib.sha256(b'"now"').hexdigest() in json.dumps(command["new"]), command
 
     topic = "plant/gmp/cell-1/value"
     client.publish(topic, b"first", qos=1, retain=True)
@@ -192,16 +192,16 @@ def test_proof_of_a_publish(env):
         eventually(lambda: broker.http("/api/v1/audit/prove", "POST", body)[0] == 200, 3, "a proof")
         proof = os.path.join(env.temporary(), "proof.json")
         stored = os.path.join(env.temporary(), "facts.json")
-        with open(stored, "w", encoding="ascii") as file:
+        with open(stored, "w", encoding="utf-8") as file:
             json.dump(facts, file)
         trunkctl(broker, "audit", "prove", "--publish", stored, "--to-file", proof)
         assert "good" in trunkaudit(broker, "check", proof, "--key", key(broker))
         facts["payload_sha256"] = hashlib.sha256(b"another").hexdigest()
         assert broker.http("/api/v1/audit/prove", "POST", json.dumps(facts).encode())[0] == 404
-        with open(proof, encoding="ascii") as file:
+        with open(proof, encoding="utf-8") as file:
             forged = json.load(file)
         forged["sequence"] += 1
-        with open(proof, "w", encoding="ascii") as file:
+        with open(proof, "w", encoding="utf-8") as file:
             json.dump(forged, file)
         trunkaudit(broker, "check", proof, "--key", key(broker), code=1)
     # neither of these leaves a leaf
@@ -243,7 +243,7 @@ def test_modes_and_secrets(env):
     """Files 0600, folders 0700; no password, token or key in the trail, the log or the settings."""
     tokens = os.path.join(env.temporary(), "tokens")
     secret = "7f3-token-nobody-may-see"
-    with open(tokens, "w", encoding="ascii") as file:
+    with open(tokens, "w", encoding="utf-8") as file:
         file.write(f"anna:{hashlib.sha256(secret.encode()).hexdigest()}\n")
     broker = audited_broker(env, audit={"checkpoint_interval": "1s"})
     broker.stop()
@@ -255,10 +255,10 @@ def test_modes_and_secrets(env):
     trunkctl(broker, "status", environment={"TRUNKLINE_TOKEN": "wrong-token-1"}, code=4)
     eventually(lambda: "anna" in trunkctl(broker, "audit", "search", "--action", "client.kick",
                                           environment=with_token), 3, "the name of the token")
-    assert "denial" in trunkctl(broker, "audit", "tail", environment=with_token)
+    eventually(lambda: "denial" in trunkctl(broker, "audit", "tail", environment=with_token), 3, "the refused token")
     settings = trunkctl(broker, "audit", "status", "-o", "json", environment=with_token)
     broker.stop()
-    with open(os.path.join(broker.data, "audit", "key"), encoding="ascii") as file:
+    with open(os.path.join(broker.data, "audit", "key"), encoding="utf-8") as file:
         private = file.read().strip()
     everything = settings + "\n".join(broker.stderr)
     for folder, _, names in os.walk(os.path.join(broker.data, "audit")):
@@ -300,7 +300,7 @@ def test_damage_is_named(env):
     broker.stop()
     assert stat.S_IMODE(os.stat(witness).st_mode) == 0o600
     whole = verify(broker, "--witness", witness)
-    assert whole["good"] and whole["witnessed"] > 5, whole
+    assert whole["good"] and whole["witnessed"] > 2, whole
 
     def damage(tag, change):
         folder = copy_of(broker, env, tag)
@@ -449,9 +449,13 @@ def test_another_broker_as_witness(env):
     folder = os.path.join(other.data, "audit", "witnessed")
     eventually(lambda: os.path.isdir(folder) and os.listdir(folder), 10, "a witness's file")
     early = copy_of(broker, env, "early")
-    for _ in range(5):
+    def delivered():
+        return api(broker, "/api/v1/audit/status")["witnesses"][0]["delivered"]
+
+    for _ in range(3):
+        before = delivered()
         trunkctl(broker, "drain", "--end")
-    eventually(lambda: api(broker, "/api/v1/audit/status")["witnesses"][0]["delivered"] > 3, 10, "delivered")
+        eventually(lambda: delivered() > before, 10, "delivered")
     broker.stop()
     witness = os.path.join(folder, os.listdir(folder)[0])
     assert verify(broker, "--witness", witness)["witnessed"] > 2
@@ -470,7 +474,7 @@ def test_key_rotation(env):
     old = os.path.join(env.temporary(), "old.pub")
     shutil.copy(key(broker), old)
     printed = trunkctl(broker, "audit", "rotate-key", "--reason", "yearly").strip()
-    with open(key(broker), encoding="ascii") as file:
+    with open(key(broker), encoding="utf-8") as file:
         assert file.read().strip() == printed
     trunkctl(broker, "drain", "--end")
     (rotated,) = has(broker, action="audit.key-rotated")
@@ -499,7 +503,7 @@ def test_second_person(env):
     """With approval: regulated a model that changes a regulated branch waits until another person approves; the record
     names both. What touches no regulated branch is applied at once."""
     tokens = os.path.join(env.temporary(), "tokens")
-    with open(tokens, "w", encoding="ascii") as file:
+    with open(tokens, "w", encoding="utf-8") as file:
         for name in ("anna", "otto"):
             file.write(f"{name}:{hashlib.sha256(name.encode()).hexdigest()}\n")
     broker = audited_broker(env)

@@ -8,8 +8,8 @@
 #include <filesystem>
 
 #include "auth/audit/reader.h"
-#include "auth/audit/verify.h"
 #include "broker/audit_service.h"
+#include "tests/unit/auth/audit_fixture.h"
 
 namespace trunkline::broker {
 namespace {
