@@ -22,7 +22,6 @@ namespace {
 constexpr std::size_t leaf_bytes = store::RegulatedOp::leaf_bytes;
 constexpr std::uint64_t second_ns = 1'000'000'000;
 constexpr std::uint64_t alarm_again_ns = 600 * second_ns;
-constexpr std::size_t records_a_turn = 16'384;
 
 Moment system_now() {
     using namespace std::chrono;
@@ -168,7 +167,7 @@ void AuditService::stop() {
             for (Batch& batch : batches_) taken_.push_back(std::move(batch));
             batches_.clear();
         }
-        if (append_leaves(at)) (void)append_records(at);
+        if (append_leaves(at)) (void)append_records();
         commit(at, true);
         if (failure_.empty()) ::unlink((options_.dir + "/running").c_str());
     }
@@ -212,7 +211,7 @@ void AuditService::turn() {
         if (job.done) dones_.push_back(std::move(job.done));
     }
     if (log_ && !broken_) {
-        if (append_leaves(at)) (void)append_records(at);
+        if (append_leaves(at)) (void)append_records();
         commit(at, checkpoint);
         tell_kept();
     }
@@ -318,8 +317,8 @@ bool AuditService::append_leaves(const Moment& at) {
     return true;
 }
 
-bool AuditService::append_records(const Moment&) {
-    for (std::size_t i = 0; i < records_a_turn && !waiting_.empty(); ++i) {
+bool AuditService::append_records() {
+    while (!waiting_.empty()) {
         if (auto done = log_->append(waiting_.front()); !done) {
             set_failure(done.error().message);
             if (done.error().kind != audit::Failure::no_space) broken_ = true;

@@ -115,7 +115,7 @@ private:
     void look_at_clocks(const auth::audit::Moment& now);
     void tell_drops(const auth::audit::Moment& now);
     bool append_leaves(const auth::audit::Moment& now);
-    bool append_records(const auth::audit::Moment& now);
+    bool append_records();
     void commit(const auth::audit::Moment& now, bool checkpoint);
     void tell_kept();
     void set_failure(const std::string& what);

@@ -178,6 +178,7 @@ std::string AuditService::reconcile(const store::LeavesKeptOp& kept) {
     }
     while (!taken_.empty() && taken_.front().position <= kept.through) taken_.pop_front();
     appended_ = kept;
+    if (taken_.empty()) return {};
     const auto reader = audit::TrailReader::open(*store_);
     if (!reader) return reader.error().kind == audit::Failure::absent ? "" : reader.error().message;
     auto batch = taken_.begin();

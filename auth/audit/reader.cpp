@@ -93,6 +93,20 @@ Status TrailReader::for_each_publish(std::uint64_t from, const std::function<boo
     return {};
 }
 
+Status TrailReader::for_each_checkpoint(const std::function<bool(const Checkpoint&)>& on_checkpoint) const {
+    for (std::size_t i = 0; i < firsts_.size(); ++i) {
+        const auto more = walk(i, [&](const FrameView& frame) {
+            if (frame.type != FrameType::checkpoint) return true;
+            const auto note = parse_note(frame.body);
+            const auto checkpoint = note ? parse_checkpoint(note->text) : Result<Checkpoint>(note.error());
+            return !checkpoint || on_checkpoint(*checkpoint);
+        });
+        if (!more) return more.error();
+        if (!*more) return {};
+    }
+    return {};
+}
+
 Result<std::string> TrailReader::record_bytes(std::uint64_t sequence) const {
     const auto after = std::upper_bound(firsts_.begin(), firsts_.end(), sequence);
     const Error none{Failure::absent, "there is no record " + std::to_string(sequence)};

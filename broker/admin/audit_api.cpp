@@ -233,12 +233,10 @@ void post_proof(const ApiContext& context, const Request& request, const Reply& 
     Response wrong;
     const auto from = number_parameter(request, "from", 0, 0, ~std::uint64_t{0} >> 1, wrong);
     if (!from) return reply(wrong);
-    const auto facts = audit::publish_from_json(request.body);
-    if (!facts) return reply(failed(facts.error()));
-    post(context, reply, [context, facts = *facts, from] {
+    post(context, reply, [context, facts = request.body, from] {
         const auto store = audit::FileAuditStore::open(trail_of(context)->folder(), audit::FileAuditStore::Mode::read);
         if (!store) return failed(store.error());
-        return proof_response(audit::prove_publish(**store, facts, *from));
+        return proof_response(audit::prove_publish_json(**store, facts, *from));
     });
 }
 
@@ -522,7 +520,7 @@ void add_audit_routes(Router& router, const ApiContext& context) {
         {{"sequence", "path", "integer", true, "its number"}}, get_proof);
     add("POST", "/api/v1/audit/prove", "A proof that a publish is in the trail",
         {{"from", "query", "integer", false, "the first leaf to look at"}}, post_proof,
-        "time, monotonic_ns, principal, client_id, topic, payload_sha256: as the publisher's acknowledgement told them",
+        "time, monotonic_ns (or from and to, at most ten minutes apart), principal, client_id, topic, payload_sha256",
         verify_seconds_max);
     add("GET", "/api/v1/audit/export",
         "Records as JSON Lines or CSV, in pages; header Trunkline-Cursor: there are more",

@@ -20,7 +20,7 @@ void State::publish(std::string_view bytes) {
         // the same id again before its PUBREL is the same message [MQTT-4.3.3-10]
         if (publisher && publisher->has_inbound(op->inbound_id)) return;
     }
-    if (leaves_a_leaf_ && !growth_allowed_) return refuse(Refusal::no_space);
+    if (leaves_a_leaf_ && op->qos > 0 && !growth_allowed_) return refuse(Refusal::no_space);
     owed_.clear();
     picks_.clear();
     replaced_ = nullptr;

@@ -81,6 +81,11 @@ def facts_of(found, client_id, topic, payload):
             "payload_sha256": hashlib.sha256(payload).hexdigest()}
 
 
+def clock(seconds):
+    """UTC so many seconds from now, as text."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + seconds))
+
+
 def leaf(facts):
     """The leaf hash, computed by the documented format and not by our code."""
     second, fraction = facts["time"][:-1].split(".")
@@ -212,8 +217,19 @@ def test_proof_of_a_publish(env):
     assert not quiet.publish(topic, b"1", qos=1).user, "[MQTT-3.1.2-29]"
     old = env.connected("old", version=V311, broker=broker)
     old.publish(topic, b"2", qos=1)
+    sought = {"from": clock(-20), "to": clock(20), "principal": "", "client_id": "old", "topic": topic,
+              "payload_sha256": hashlib.sha256(b"2").hexdigest()}
     eventually(lambda: api(broker, "/api/v1/audit/status")["leaves"] == before + 2, 3, "two more leaves")
     trunkctl(broker, "audit", "verify")
+    api(broker, "/api/v1/audit/checkpoint", "POST")
+    with open(stored, "w", encoding="utf-8") as file:
+        json.dump(sought, file)
+    with open(proof, "w", encoding="utf-8") as file:
+        file.write(trunkaudit(broker, "prove", trail(broker), "--publish", stored))
+    assert "good" in trunkaudit(broker, "check", proof, "--key", key(broker))
+    api(broker, "/api/v1/audit/prove", "POST", sought)
+    api(broker, "/api/v1/audit/prove", "POST", {**sought, "client_id": "press-7"}, code=404)
+    api(broker, "/api/v1/audit/prove", "POST", {**sought, "to": clock(700)}, code=400)
 
 
 @mosquitto_differs(NO_AUDIT)
@@ -236,6 +252,23 @@ def test_export_and_search(env):
     assert "drain.end" in trunkctl(broker, "audit", "tail", "-n", "20")
     trunkctl(broker, "audit", "search", "--actor", "nobody", code=1)
     assert "written" in trunkctl(broker, "audit", "status")
+
+
+@mosquitto_differs(NO_AUDIT)
+def test_follow(env):
+    """trunkctl audit tail -f shows records as they come."""
+    broker = audited_broker(env)
+    beside = os.path.join(os.path.dirname(os.path.abspath(broker.binary)), "trunkctl")
+    program = beside if os.path.exists(beside) else os.path.join(ROOT, "build", "release", "bin", "trunkctl")
+    with subprocess.Popen([program, "--server", f"127.0.0.1:{broker.admin_port}", "-o", "jsonl", "audit", "tail", "-f",
+                           "--action", "drain*"], stdout=subprocess.PIPE, text=True) as follower:
+        try:
+            for number in range(3):
+                trunkctl(broker, "--reason", f"number {number}", "drain", "--end")
+            seen = [json.loads(follower.stdout.readline())["reason"] for _ in range(3)]
+        finally:
+            follower.kill()
+    assert seen == ["number 0", "number 1", "number 2"], seen
 
 
 @mosquitto_differs(NO_AUDIT)

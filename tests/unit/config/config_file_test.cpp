@@ -150,9 +150,9 @@ TEST_CASE("the audit trail's section is read and checked", "[config]") {
     REQUIRE(audit.witnesses.size() == 3);
     CHECK(audit.witnesses[1].kind == AuditWitness::Kind::syslog);
     CHECK(audit.witnesses[2].target == "http://b:9883");
-    CHECK(has(parse("audit: {witnesses: [{}]}"), "TL-9003", "t.yaml:1:20"));
-    CHECK(has(parse("audit: {witnesses: [{file: /a, syslog: /b}]}"), "TL-9003", "t.yaml:1:27"));
-    CHECK(has(parse("audit: {witnesses: [{trunkline: 'ftp://x'}]}"), "TL-9008", "t.yaml:1:32"));
+    CHECK(has(parse("audit: {witnesses: [{}]}"), "TL-9003", "t.yaml:1:21"));
+    CHECK(has(parse("audit: {witnesses: [{file: /a, syslog: /b}]}"), "TL-9003", "t.yaml:1:28"));
+    CHECK(has(parse("audit: {witnesses: [{trunkline: 'ftp://x'}]}"), "TL-9008", "t.yaml:1:33"));
     CHECK_FALSE(parse("audit: {dir: /a, witnesses: [{file: /a/x}]}").ok());
     CHECK_FALSE(parse("audit: {approval: regulated}").ok());
     CHECK_FALSE(parse("audit: {checkpoint_interval: 1ms}").ok());
