@@ -1,8 +1,8 @@
 #include "auth/audit/prove.h"
 
+#include <algorithm>
 #include <cstring>
 #include <set>
-#include <unordered_set>
 
 #include <nlohmann/json.hpp>
 
@@ -20,7 +20,7 @@ constexpr std::size_t path_max = 64, key_changes_max = 1000;
 constexpr std::int64_t ns_per_ms = 1'000'000;  // leaves of publishes have their times in whole milliseconds
 constexpr std::int64_t search_ns_max = 600'000 * ns_per_ms, search_slack_ns = 10'000 * ns_per_ms;
 constexpr std::int64_t clock_slack_ms = 2;     // of a checkpoint's own rounding, and of a clock that is being slewed
-constexpr std::size_t search_leaves_max = 20'000'000;
+constexpr std::size_t search_leaves_max = 2'000'000;  // 64 MB of them
 
 Result<std::string> make_proof(const AuditStore& store, std::uint64_t sequence, std::string_view data) {
     const auto reader = TrailReader::open(store);
@@ -200,12 +200,18 @@ Result<std::string> find_publish(const AuditStore& store, const Sought& sought) 
     if (!around) return around.error();
     const Checkpoint& before = around->front();  // or the first of all
     const std::uint64_t first = before.at.utc_ns < sought.from_ns - search_slack_ns ? before.size : 0;
-    std::unordered_set<std::string> leaves;
+    const Checkpoint& after = around->back();  // or the newest of all: then what is not signed yet counts, too
+    const bool ends = after.at.utc_ns > sought.to_ns + search_slack_ns;
+    const std::uint64_t most = ends ? after.size - first : ~std::uint64_t{0};
+    std::vector<Digest> leaves;
     const auto read = reader->for_each_publish(first, [&](const Digest& leaf) {
-        leaves.emplace(view(leaf));
-        return leaves.size() < search_leaves_max;
+        if (leaves.size() < search_leaves_max) leaves.push_back(leaf);
+        return leaves.size() < std::min<std::uint64_t>(search_leaves_max, most);
     });
     if (!read) return read.error();
+    if (leaves.size() == search_leaves_max)
+        return invalid("there are too many publishes between from and to: bring them closer together");
+    std::sort(leaves.begin(), leaves.end());
     std::set<std::int64_t> offsets;  // between the clocks, in milliseconds
     for (const Checkpoint& one : *around) {
         const std::int64_t offset = (one.at.utc_ns - static_cast<std::int64_t>(one.at.monotonic_ns)) / ns_per_ms;
@@ -216,7 +222,7 @@ Result<std::string> find_publish(const AuditStore& store, const Sought& sought) 
         for (const std::int64_t offset : offsets) {
             const auto monotonic = static_cast<std::uint64_t>(at - offset * ns_per_ms);
             const PublishFacts facts{{at, monotonic}, sought.principal, sought.client_id, sought.topic, sought.payload};
-            if (leaves.contains(std::string(view(leaf_of(facts, scratch))))) return encode(facts);
+            if (std::binary_search(leaves.begin(), leaves.end(), leaf_of(facts, scratch))) return encode(facts);
         }
     }
     return Error{Failure::absent, "the trail holds no such publish between these times"};
