@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "broker/config_access.h"
+#include "broker/config_audit.h"
 #include "broker/limits_table.h"
 #include "broker/listener_url.h"
 #include "broker/units.h"
@@ -105,7 +106,7 @@ void read_file(YamlMap& map, YamlContext& context, Config& config) {
     });
     read_authenticators(map, context, config.authenticators);
     read_authorizers(map, context, config.authorizers);
-    map.absent_section("audit", "audit");
+    map.map("audit", [&](YamlMap& audit) { read_audit(audit, context, config.audit); });
     map.absent_section("history", "history");
     map.absent_section("bridges", "bridges");
     map.absent_section("sparkplug", "Sparkplug");
@@ -169,6 +170,8 @@ public:
             context_.report(std::move(rule), known == context_.places.end() ? std::move(place) : known->second,
                             std::move(message), std::move(fix));
         });
+        check_audit(config_, [this](const std::string& rule, const std::string& key, const std::string& message,
+                                    const std::string& fix) { report(rule, key, message, fix); });
     }
 
 private:
@@ -376,6 +379,7 @@ std::vector<std::string> needs_restart(const Config& running, const Config& fres
     };
     note(std::equal(running.listeners.begin(), running.listeners.end(), fresh.listeners.begin(),
                     fresh.listeners.end(), same_listener), "listeners");
+    for (const std::string& key : audit_differences(running.audit, fresh.audit)) keys.push_back(key);
     for (const LimitField& field : limit_fields()) {
         note(field.get(running.limits) == field.get(fresh.limits), "limits." + std::string(field.name));
     }

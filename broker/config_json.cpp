@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "broker/config_audit.h"
 #include "broker/limits_table.h"
 
 namespace trunkline::broker {
@@ -98,6 +99,7 @@ std::string config_json(const Config& config) {
         {"authorizers", authorizers_json(config.authorizers)},
         {"sys_interval", config.sys_interval_s},
         {"limits", std::move(limits)},
+        {"audit", Json::parse(audit_json(config.audit))},
         {"log", {{"level", config.log_level}, {"format", config.log_format}}},
     };
     return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "broker/admin/server.h"
+#include "broker/audit_service.h"
 #include "broker/core/broker.h"
 #include "broker/core/browse.h"
 #include "broker/core/config.h"
@@ -43,6 +44,11 @@ public:
 
 private:
     [[nodiscard]] std::string open_store();
+    /// Before the state is loaded, which tells the trail of leaves.
+    void make_audit();
+    /// After it.
+    [[nodiscard]] std::string open_audit();
+    void note_config_change(const std::string& before, const std::string& result);
     /// Puts the model in force before anybody may publish.
     [[nodiscard]] std::string load_model();
     /// Stores the model of the command line, which is in force already.
@@ -67,6 +73,7 @@ private:
     // In order of dependence: each is destroyed before what it uses.
     DataLock lock_;
     std::unique_ptr<store::RocksDbStore> store_;
+    std::unique_ptr<AuditService> audit_;       // asked by shards and log; stopped before they go
     std::unique_ptr<net::ShardWakers> wakers_;
     std::unique_ptr<Security> security_;
     std::unique_ptr<Broker> broker_;

@@ -26,6 +26,8 @@ enum Flag : std::uint8_t {
     flag_drop_has_user = 0x01,     // DROP
     flag_drop_will = 0x01,         // DETACH
     flag_if_published = 0x01,      // DROP QUARANTINED
+    flag_has_leaf = 0x01,          // REGULATED
+    flag_has_names = 0x02,         // REGULATED
 };
 
 void begin_op(std::string& out, OpKind kind, std::uint8_t flags, std::uint16_t aux = 0) {
@@ -274,11 +276,38 @@ std::uint32_t OpBatch::add(const ModelOp& op) {
     return static_cast<std::uint32_t>(start);
 }
 
+std::uint32_t OpBatch::add(const RegulatedOp& op) {
+    const std::size_t start = bytes_.size();
+    assert(op.leaf.empty() || op.leaf.size() == RegulatedOp::leaf_bytes);
+    const bool names = !(op.principal.empty() && op.client_id.empty() && op.source.empty());
+    begin_op(bytes_, OpKind::regulated,
+             static_cast<std::uint8_t>((op.leaf.empty() ? 0 : flag_has_leaf) | (names ? flag_has_names : 0)));
+    put_le(bytes_, op.utc_ns);
+    put_le(bytes_, op.monotonic_ns);
+    bytes_.append(op.leaf);
+    if (names) {
+        for (const std::string_view text : {op.principal, op.client_id, op.source}) put_text(bytes_, text);
+    }
+    end_op(bytes_, start);
+    ++count_;
+    return static_cast<std::uint32_t>(start);
+}
+
+std::uint32_t OpBatch::add(const LeavesKeptOp& op) {
+    const std::size_t start = bytes_.size();
+    begin_op(bytes_, OpKind::leaves_kept, 0);
+    put_le(bytes_, op.through);
+    put_le(bytes_, op.trail_size);
+    end_op(bytes_, start);
+    ++count_;
+    return static_cast<std::uint32_t>(start);
+}
+
 std::optional<OpHeader> peek_op(std::string_view bytes) {
     if (bytes.size() < op_header_size) return std::nullopt;
     const auto kind = static_cast<std::uint8_t>(bytes[0]);
     const auto size = load_le<std::uint32_t>(bytes.data() + 4);
-    if (kind < static_cast<std::uint8_t>(OpKind::publish) || kind > static_cast<std::uint8_t>(OpKind::model) ||
+    if (kind < static_cast<std::uint8_t>(OpKind::publish) || kind > static_cast<std::uint8_t>(OpKind::leaves_kept) ||
         size < op_header_size || size > bytes.size()) {
         return std::nullopt;
     }
@@ -447,6 +476,28 @@ std::optional<ModelOp> read_model(std::string_view bytes) {
     for (std::string_view* text : {&op.name, &op.version, &op.hash, &op.file, &op.who, &op.why, &op.source}) {
         *text = body->in.take_text();
     }
+    return body->in.done() ? std::optional(op) : std::nullopt;
+}
+
+std::optional<RegulatedOp> read_regulated(std::string_view bytes) {
+    auto body = open_op(bytes, OpKind::regulated);
+    if (!body) return std::nullopt;
+    RegulatedOp op;
+    op.utc_ns = body->in.take<std::int64_t>();
+    op.monotonic_ns = body->in.take<std::uint64_t>();
+    if (body->flags & flag_has_leaf) op.leaf = body->in.take_bytes(RegulatedOp::leaf_bytes);
+    if (body->flags & flag_has_names) {
+        for (std::string_view* text : {&op.principal, &op.client_id, &op.source}) *text = body->in.take_text();
+    }
+    return body->in.done() ? std::optional(op) : std::nullopt;
+}
+
+std::optional<LeavesKeptOp> read_leaves_kept(std::string_view bytes) {
+    auto body = open_op(bytes, OpKind::leaves_kept);
+    if (!body) return std::nullopt;
+    LeavesKeptOp op;
+    op.through = body->in.take<std::uint64_t>();
+    op.trail_size = body->in.take<std::uint64_t>();
     return body->in.done() ? std::optional(op) : std::nullopt;
 }
 

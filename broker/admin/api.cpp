@@ -6,6 +6,7 @@
 #include <set>
 
 #include "broker/admin/access_api.h"
+#include "broker/admin/audit_api.h"
 #include "broker/admin/governance_api.h"
 #include "broker/admin/model_api.h"
 #include "broker/admin/namespace_api.h"
@@ -87,6 +88,7 @@ Json status_json(const ApiContext& context) {
     json["totals"] = {{"messages_received", totals.received()}, {"messages_sent", totals.sent()},
                       {"messages_dropped", totals.all_dropped()}, {"publishes_refused", totals.publishes_refused}};
     json["governance"] = governance_status(broker.governance(), context.meter);
+    json["audit"] = audit_status(sources);
     json["log"] = {{"accepting", health.accepting}, {"backlog_bytes", health.backlog_bytes}};
     if (sources.store) {
         const StoreNumbers store = sources.store();
@@ -385,6 +387,7 @@ Router make_router(ApiContext context) {
     add_governance(router, context);
     add_model_routes(router, context);
     add_access(router, context);
+    add_audit_routes(router, context);
     router.add({"GET", "/api/v1/config", "The configuration in force, secrets masked", Route::Access::token, {},
                 "application/json", [context](const Request&, const Reply& reply) {
                     Response response;

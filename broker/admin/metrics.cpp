@@ -244,6 +244,15 @@ public:
         Families out;
         out.gauge("build_info", "Always 1.").value(1, {{"version", now_.version}});
         out.gauge("ready", "1: clients are served, as /readyz says.").value(now_.ready ? 1 : 0);
+        if (now_.audit) {
+            out.counter("audit_records_total", "Records written to the audit trail.").value(now_.audit->records);
+            out.counter("audit_leaves_total", "Publishes on regulated topics that left their leaf in the audit trail.")
+                .value(now_.audit->leaves);
+            out.counter("audit_records_lost_total", "Records that found the queue of the audit trail full.")
+                .value(now_.audit->lost);
+            out.gauge("audit_last_checkpoint_timestamp_seconds", "When the audit trail was last signed.")
+                .value(static_cast<double>(now_.audit->checkpoint_utc_ns) / 1e9);
+        }
         out.gauge("config_last_reload_success", "1: the last reload of the configuration was taken.")
             .value(now_.last_reload_ok ? 1 : 0);
         out.gauge("draining", "1: clients are sent to another broker.").value(now_.draining ? 1 : 0);

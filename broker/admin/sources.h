@@ -10,6 +10,8 @@
 #include <vector>
 
 #include "auth/access_store.h"
+#include "broker/admin/audit_trail.h"
+#include "broker/core/audit_sink.h"
 #include "broker/core/broker.h"
 #include "broker/core/browse.h"
 #include "namespace/traffic.h"
@@ -74,6 +76,7 @@ struct Sources {
     /// The roles file and what is in force of it; null: the configuration names none.
     auth::AccessStore* access = nullptr;
     std::string roles_file = {};
+    AuditTrail* audit = nullptr;                  ///< null: nothing is audited
     broker::Browse* browse = nullptr;             ///< the live tree; null: there is none
     std::function<std::string()> config_json;     ///< the effective configuration, secrets masked
     std::string version;
@@ -98,6 +101,9 @@ public:
         if (broker.draining()) all.push_back("being drained");
         if (const broker::Health health = broker.log().health(); !health.accepting) {
             all.push_back(health.detail.empty() ? "durable messages are refused" : health.detail);
+        }
+        if (broker.audit() && !broker.audit()->takes_regulated()) {
+            all.push_back("the audit trail cannot be written: regulated publishes and changes are refused");
         }
         return all;
     }

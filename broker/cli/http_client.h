@@ -28,6 +28,7 @@ struct Server {
     std::string host, port;   ///< or
     std::string unix_path;
     std::string token;
+    std::string reason;       ///< why something is changed, for the audit trail
     std::string name;         ///< as shown in messages
 
     /// `http://HOST:PORT`, `HOST:PORT`, `[V6]:PORT` or `unix:PATH`; "" looks at TRUNKLINE_SERVER, then for the socket
@@ -38,6 +39,9 @@ struct Server {
 /// One request on a connection of its own. Throws Failure: no connection, or what the broker's problem document says.
 [[nodiscard]] Json request(const Server& server, std::string_view method, const std::string& target,
                            const std::string& body = {});
+
+/// A page of a list that is no JSON, byte for byte; `cursor` becomes the next page's, empty after the last.
+[[nodiscard]] std::string request_page(const Server& server, const std::string& target, std::string& cursor);
 
 /// Server-sent events: calls `on_event(name, data)` ("message" unless named) until it says false or the server ends.
 /// Throws Failure.

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <chrono>
 
+#include "broker/core/audit_sink.h"
 #include "broker/core/filter_index.h"
 #include "broker/core/governance.h"
 #include "broker/core/login.h"
@@ -229,5 +230,31 @@ void Broker::filter_removed(std::string_view filter, std::uint8_t qos) { filters
 void Broker::quarantine_added(std::uint64_t id, const store::QuarantineOp& op) { governance_->note_added(id, op); }
 void Broker::quarantine_removed(std::uint64_t id) { governance_->note_removed(id); }
 void Broker::model_applied(std::uint64_t sequence, const store::ModelOp& op) { governance_->note_model(sequence, op); }
+
+void Broker::leaves_added(Position position, std::string_view leaves) {
+    if (audit_) audit_->leaves(position, leaves);
+}
+
+void Broker::regulated_overwritten(const store::RegulatedOp& by, std::string_view topic, std::string_view old_payload,
+                                   std::string_view new_payload) {
+    if (!audit_) return;
+    auth::audit::Record record;
+    record.actor = by.principal;
+    record.method = "mqtt";
+    record.source = by.source;
+    record.action = auth::audit::action::overwrite;
+    record.object = topic;
+    record.old_value = auth::audit::Value::hash_of(old_payload);
+    if (!new_payload.empty()) record.new_value = auth::audit::Value::hash_of(new_payload);
+    record.reason = "client " + std::string(by.client_id);
+    audit_->note(std::move(record));
+}
+
+void Broker::leaves_kept(const store::LeavesKeptOp& kept, std::function<void(bool safe)> done) {
+    run_on_shard(0, [kept, done = std::move(done)](ShardApi& shard) {
+        static_cast<Shard&>(shard).submit_request([&kept](store::OpBatch& ops) { ops.add(kept); },
+                                                  [done](Refusal why) { done(why == Refusal::none); });
+    });
+}
 
 }  // namespace trunkline::broker

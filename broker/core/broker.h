@@ -147,6 +147,9 @@ public:
     void preset_model(const std::shared_ptr<const uns::Model>& model);
     /// The same while they run, thread safe; `done` on the last shard's thread.
     void use_model(const std::shared_ptr<const uns::Model>& model, std::function<void()> done);
+    /// Thread safe. The audit trail has these leaves on its own disk: they go from beside their messages. `done` on a
+    /// shard's thread.
+    void leaves_kept(const store::LeavesKeptOp& kept, std::function<void(bool safe)> done);
     /// Thread safe. Publishes a message of the broker itself ($SYS, administration); nothing judges it.
     void publish(std::string topic, std::string payload, bool retain, std::uint8_t qos);
     /// Thread safe. Every client gets DISCONNECT 0x8B (Server shutting down) or, with `server_reference`, 0x9C; the
@@ -172,6 +175,9 @@ public:
     void quarantine_added(std::uint64_t id, const store::QuarantineOp& message) override;
     void quarantine_removed(std::uint64_t id) override;
     void model_applied(std::uint64_t sequence, const store::ModelOp& model) override;
+    void leaves_added(Position position, std::string_view leaves) override;
+    void regulated_overwritten(const store::RegulatedOp& by, std::string_view topic, std::string_view old_payload,
+                               std::string_view new_payload) override;
 
 private:
     friend class Shard;

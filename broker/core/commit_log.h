@@ -126,6 +126,12 @@ struct StateListener {
     virtual void quarantine_added(std::uint64_t /*id*/, const store::QuarantineOp& /*message*/) {}
     virtual void quarantine_removed(std::uint64_t /*id*/) {}
     virtual void model_applied(std::uint64_t /*sequence*/, const store::ModelOp& /*model*/) {}
+    /// Leaves of acknowledged publishes on regulated topics, 32 bytes each, of the batch at `position`: they are on
+    /// disk, and stay there until a LEAVES KEPT says that the audit trail has them.
+    virtual void leaves_added(Position /*position*/, std::string_view /*leaves*/) {}
+    /// A retained value of a regulated topic was replaced, or removed by an empty payload.
+    virtual void regulated_overwritten(const store::RegulatedOp& /*by*/, std::string_view /*topic*/,
+                                       std::string_view /*old_payload*/, std::string_view /*new_payload*/) {}
 };
 
 /// Thread safe. Implementations: EmbeddedLog (RocksDB or memory behind store::Store), the simulator's.

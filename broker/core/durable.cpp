@@ -194,6 +194,9 @@ void Shard::settle_one(Submission& submission, Pending& pending, const RefusedOp
             if (message.qos > 0) distribute(message, router_.find(message.topic));
             if (!client) return;
             if (pending.qos == 1 && client->publishes_unanswered > 0) --client->publishes_unanswered;
+            if (pending.regulated && client->v5() && client->problem_information) {  // [MQTT-3.1.2-29]
+                return answer_with_receipt(*client, pending, submission.ops->bytes().substr(pending.op_offset));
+            }
             mqtt::encode_ack(client->out, pending.qos == 1 ? PacketType::puback : PacketType::pubrec,
                              pending.packet_id);
             return want_flush(*client);

@@ -1,6 +1,7 @@
 // What the model says of a PUBLISH, and what follows: refusal, quarantine, or a note that it broke the model.
 #include <algorithm>
 
+#include "broker/core/audit_sink.h"
 #include "broker/core/log.h"
 #include "broker/core/name_book.h"
 #include "broker/core/quota_book.h"
@@ -39,8 +40,10 @@ void Shard::look_up(Route& route) {
     route.model_generation = model_generation_;
     route.payload = nullptr;
     route.standing = Standing::open;
+    route.regulated = false;
     uns::Resolution found = model_->resolve(route.topic());
     if (found.status == uns::Resolution::Status::exempt) return route.resolution.reset();
+    route.regulated = found.regulated && broker_.audit();
     const bool plain = found.status == uns::Resolution::Status::member && !found.writers && !found.moved &&
                        !found.quota && (found.kind == uns::MemberKind::metric || found.kind == uns::MemberKind::open);
     const bool named_before = !found.has_free_level || !model_->unique_ignoring_case();
@@ -99,12 +102,16 @@ bool Shard::govern(Client& client, const mqtt::Publish& packet, Route*& route, M
             quarantine(&client, packet.packet_id, sender, message, *verdict.finding);
             return false;
     }
-    if (!route->resolution || !route->resolution->moved) return true;
-    move_on(route, message);
-    // An old path is no way round the rules about the place that it leads to.
-    if (!authority_.on() || authority_.may_publish(client, *route, packet.qos, packet.retain)) return true;
-    refuse_unauthorised(client, packet, route->topic());
-    return false;
+    if (route->resolution && route->resolution->moved) {
+        move_on(route, message);
+        // An old path is no way round the rules about the place that it leads to.
+        if (authority_.on() && !authority_.may_publish(client, *route, packet.qos, packet.retain)) {
+            refuse_unauthorised(client, packet, route->topic());
+            return false;
+        }
+    }
+    if (route->resolution && route->resolution->kind == uns::MemberKind::command) audit_command(client, message);
+    return true;
 }
 
 /// Follows an old path to where it has moved.
@@ -112,6 +119,7 @@ void Shard::move_on(Route*& route, MessageView& message) {
     if (!route->resolution || !route->resolution->moved) return;
     const std::shared_ptr<const uns::Moved> moved = route->resolution->moved;  // the route may go with the cache
     route = &router_.find(moved->topic);
+    if (route->model_generation != model_generation_) look_up(*route);
     message.topic = route->topic();
 }
 
@@ -149,6 +157,9 @@ void Shard::quarantine(Client* client, std::uint16_t packet_id, const Sender& se
     op.expected = finding.expected;
     op.fix = finding.fix;
     const std::uint32_t offset = submission().ops->add(op);
+    if (client && message.qos > 0 && router_.find(message.topic).regulated) {
+        leave_leaf(teller_of(*client), message, true);
+    }
     Pending& pending = await(message.qos > 0 ? client : nullptr, Wait::quarantine);
     pending.qos = message.qos;
     pending.packet_id = packet_id;
@@ -291,8 +302,11 @@ void Shard::publish_for(const Publication& publication, const std::function<void
         }
         move_on(route, message);
     }
+    if (route->regulated && !broker_.audit()->takes_regulated()) {
+        return done({Refused::Kind::unavailable, trail_cannot_be_written, "see the alarms of trunkctl status"});
+    }
     feed.note(*route, publication.client_id, message, now_.wall_ms);
-    if (message.retain || (message.qos > 0 && route->durable)) {
+    if (message.retain || (message.qos > 0 && (route->durable || route->regulated))) {
         store::PublishOp op;
         op.qos = message.qos;
         op.retain = message.retain;
@@ -300,6 +314,9 @@ void Shard::publish_for(const Publication& publication, const std::function<void
         op.topic = message.topic;
         op.payload = message.payload;
         const std::uint32_t offset = submission().ops->add(op);
+        if (route->regulated) {
+            leave_leaf({publication.user, publication.client_id}, message, message.qos > 0);
+        }
         if (message.qos > 0) await(nullptr, Wait::publish).op_offset = offset;
         submission().requests.push_back({offset, [done](Refusal why) {
             done(why == Refusal::none ? Refused{} : Refused{Refused::Kind::unavailable, explain(why), ""});
@@ -328,6 +345,7 @@ void Shard::release_from_quarantine(std::uint64_t id, const MessageView& message
     op.properties = message.properties;
     op.payload = message.payload;
     const std::uint32_t offset = submission().ops->add(op);
+    if (governed_ && message.retain) note_overwrite(router_.find(message.topic), message, {});
     submission().ops->add(store::DropQuarantinedOp{id, true});
     Pending& pending = await(nullptr, Wait::publish);
     pending.qos = op.qos;

@@ -2,6 +2,7 @@
 // through the log.
 #include <algorithm>
 
+#include "broker/core/audit_sink.h"
 #include "broker/core/log.h"
 #include "broker/core/shard.h"
 #include "broker/mqtt/encode.h"
@@ -129,7 +130,7 @@ bool Shard::take_packet_id(Client& client, const mqtt::Publish& packet) {
         if (session.inbound.contains(packet.packet_id)) {  // a repetition [MQTT-4.3.3-10]
             if (client.pending_log > 0) {
                 await(&client, Wait::refusal) = {
-                    &client, Wait::refusal, 2, Reason::success, packet.packet_id, no_op, nullptr};
+                    &client, Wait::refusal, 2, Reason::success, false, packet.packet_id, no_op, nullptr};
             } else {
                 send_answer(client, 2, packet.packet_id, Reason::success, {});
             }
@@ -201,7 +202,10 @@ Route* Shard::route_of(Client& client, std::string_view topic) {
 void Shard::publish(Client& client, const mqtt::Publish& packet, Route& route, const MessageView& message) {
     if (held_up_by_ != 0 && is_held_up(route)) pause_publishers(client);
     if (packet.qos == 0) {
-        if (packet.retain) submit_publish(nullptr, packet, message, true);  // nobody waits for the disk
+        if (packet.retain) {  // nobody waits for the disk
+            submit_publish(nullptr, packet, message, true);
+            if (route.regulated) leave_leaf(teller_of(client), message, false);
+        }
         distribute(message, route);
         return;
     }
@@ -210,9 +214,14 @@ void Shard::publish(Client& client, const mqtt::Publish& packet, Route& route, c
         return answer_publish(client, packet.qos, packet.packet_id, Reason::quota_exceeded,
                               "a subscriber's queue is full");
     }
-    const bool durable = packet.retain || route.durable || (packet.qos == 2 && client.session->durable != 0);
+    if (route.regulated && !broker_.audit()->takes_regulated()) {
+        counters.publishes_refused.add();
+        return answer_publish(client, packet.qos, packet.packet_id, Reason::quota_exceeded, trail_cannot_be_written);
+    }
+    const bool durable = packet.retain || route.durable || route.regulated ||
+                         (packet.qos == 2 && client.session->durable != 0);
     if (durable) {
-        submit_publish(&client, packet, message, false);
+        submit_publish(&client, packet, message, false, route.regulated);
         if (unsafe_bytes_ > backlog_share()) pause_publishers(client);
         return;
     }
@@ -264,7 +273,8 @@ bool Shard::is_held_up(const Route& route) const {
     return (route.other_shards & held_up_by_) != 0 || (route.audience && !route.audience->groups.empty());
 }
 
-void Shard::submit_publish(Client* client, const mqtt::Publish& packet, const MessageView& message, bool no_queue) {
+void Shard::submit_publish(Client* client, const mqtt::Publish& packet, const MessageView& message, bool no_queue,
+                           bool regulated) {
     store::PublishOp op;
     op.qos = message.qos;
     op.retain = message.retain;
@@ -278,6 +288,7 @@ void Shard::submit_publish(Client* client, const mqtt::Publish& packet, const Me
     op.properties = message.properties;
     op.payload = message.payload;
     const std::uint32_t offset = submission().ops->add(op);
+    if (regulated) leave_leaf(teller_of(*client), message, true);
     if (no_queue) {
         ++submission().retained_qos0;
         broker_.retained_under_way_.fetch_add(1, std::memory_order_relaxed);
@@ -285,6 +296,7 @@ void Shard::submit_publish(Client* client, const mqtt::Publish& packet, const Me
     }
     Pending& pending = await(client, Wait::publish);
     pending.qos = message.qos;
+    pending.regulated = regulated;
     pending.packet_id = packet.packet_id;
     pending.op_offset = offset;
 }
@@ -339,6 +351,7 @@ void Shard::publish_internal(const MessageView& message, SessionId will_of, std:
         return;
     }
     submit_publish(nullptr, {}, message, message.qos == 0);
+    if (governed_ && message.retain) note_overwrite(route, message, client_id);
     if (message.qos == 0) distribute(message, route);
     if (will_of != 0) submission().ops->add(store::WillSentOp{will_of});
 }

@@ -60,6 +60,7 @@ public:
     std::uint64_t other_shards = 0;
     std::unique_ptr<Audience> audience;   ///< null: nobody here, nothing shared, nothing crowded
     bool durable = false;
+    bool regulated = false;               ///< by the model and with an audit trail: a publish leaves its leaf there
     bool look_for_room = false;           ///< before a QoS 1 or 2 message: there are crowded queues or groups
     Standing standing = Standing::open;   ///< by the model of `model_generation`, as what follows
     std::uint32_t model_generation = 0;   ///< 0: none yet

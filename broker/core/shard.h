@@ -91,11 +91,13 @@ private:
         publish, held_publish, refusal, quarantine, suback, unsuback, pubrel, pubcomp, claim,
     };
     static constexpr std::uint32_t no_op = 0xFFFFFFFF;
+    static constexpr const char* trail_cannot_be_written = "the audit trail cannot be written; see the broker's alarms";
     struct Pending {
         Client* client = nullptr;             // null: nobody waits for an answer
         Wait wait = Wait::publish;
         std::uint8_t qos = 0;
         mqtt::Reason reason = mqtt::Reason::success;
+        bool regulated = false;               // publish: its REGULATED follows it in the batch
         std::uint16_t packet_id = 0;
         std::uint32_t op_offset = no_op;      // of the operation; of subacks and refusals the index into their table
         MessagePtr message;                   // held_publish
@@ -202,7 +204,8 @@ private:
     /// Null: the client may not publish on it, and a route is not made for that.
     [[nodiscard]] Route* route_of(Client& client, std::string_view topic);
     void publish(Client& client, const mqtt::Publish& packet, Route& route, const MessageView& message);
-    void submit_publish(Client* client, const mqtt::Publish& packet, const MessageView& message, bool no_queue);
+    void submit_publish(Client* client, const mqtt::Publish& packet, const MessageView& message, bool no_queue,
+                        bool regulated = false);
     void answer_publish(Client& client, std::uint8_t qos, std::uint16_t packet_id, mqtt::Reason reason,
                         std::string_view what = {}, std::shared_ptr<const uns::Finding> finding = nullptr);
     void send_answer(Client& client, std::uint8_t qos, std::uint16_t packet_id, mqtt::Reason reason,
@@ -274,6 +277,22 @@ private:
     void move_on(Route*& route, MessageView& message);
     /// Live events about violations, a bounded number a second.
     void publish_violations();
+
+    // regulated.cpp
+    /// Who publishes, as the audit trail names him; views.
+    struct Teller {
+        std::string_view principal, client_id;
+        const Client* client = nullptr;       // null: not by MQTT
+    };
+    [[nodiscard]] Teller teller_of(const Client& client) const;
+    /// Adds to the open batch what the audit trail keeps of the publish just added to it. `acknowledged`: with a leaf.
+    void leave_leaf(const Teller& who, const MessageView& message, bool acknowledged);
+    /// Of a retained message that nobody is sent an acknowledgement for.
+    void note_overwrite(Route& route, const MessageView& message, std::string_view client_id);
+    /// A command that the model lets through is a record of its own.
+    void audit_command(const Client& client, const MessageView& message);
+    /// PUBACK or PUBREC of a regulated publish: with the facts that its publisher needs to prove it.
+    void answer_with_receipt(Client& client, const Pending& pending, std::string_view publish_and_after);
 
     // deliver.cpp
     /// To everyone: this shard's subscribers, one member of each shared subscription, the other shards. Returns whether
@@ -437,6 +456,7 @@ private:
     std::vector<Slot> wheel_;
     std::int64_t wheel_s_ = 0;
     std::string scratch_;                                    // forwarded properties
+    std::string leaf_scratch_;                               // facts of a regulated publish
     std::uint64_t rates_second_ = 0;
 };
 

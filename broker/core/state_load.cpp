@@ -107,6 +107,7 @@ StoreStatus State::load_all(bool first) {
     }
     retained_count_ = retained_.count();
     retained_bytes_ = retained_.bytes();
+    if (StoreStatus status = load_audit(first); !status.ok()) return status;
     return load_governance(first);
 }
 
@@ -320,6 +321,9 @@ void State::clear() {
     next_quarantined_ = 1;
     model_hashes_.clear();
     next_model_ = 1;
+    leaves_kept_ = {};
+    leaves_.clear();
+    replaced_ = nullptr;
     effects_.clear();
     touched_.clear();
     touched_groups_.clear();
@@ -363,8 +367,9 @@ private:
 
 std::uint64_t State::state_hash() const {
     Hasher hash;
-    for (const std::uint64_t number : {stamp_.epoch, stamp_.position, stamp_.hash, next_session_,
-                                       static_cast<std::uint64_t>(time_ms_)}) {
+    for (const std::uint64_t number :
+         {stamp_.epoch, stamp_.position, stamp_.hash, next_session_, static_cast<std::uint64_t>(time_ms_),
+          leaves_kept_.through, leaves_kept_.trail_size}) {
         hash.add_number(number);
     }
     for (const auto& [id, kept] : sessions_) {

@@ -200,6 +200,26 @@ TEST_CASE("a listener off loopback needs authenticators, and TLS where a secret 
     CHECK(has(parse(roles + "listeners: [{url: 'mqtt://0.0.0.0:1'}]"), "TL-9010", "t.yaml:2:19"));
 }
 
+TEST_CASE("the audit trail's section is read and checked", "[config]") {
+    const auto good = parse("data: d\naudit: {dir: /a, checkpoint_interval: 500ms, checkpoint_leaves: 7,\n"
+                            "  receipts: false, when_unwritable: allow, witnesses: [{file: /w/x}, {syslog: /dev/log},\n"
+                            "  {trunkline: 'http://b:9883'}]}");
+    REQUIRE(good.ok());
+    const AuditConfig& audit = good.config.audit;
+    CHECK((audit.enabled && !audit.receipts && !audit.refuse_unaudited));
+    CHECK((audit.dir == "/a" && audit.checkpoint_interval_ms == 500 && audit.checkpoint_leaves == 7));
+    REQUIRE(audit.witnesses.size() == 3);
+    CHECK(audit.witnesses[1].kind == AuditWitness::Kind::syslog);
+    CHECK(audit.witnesses[2].target == "http://b:9883");
+    CHECK(has(parse("audit: {witnesses: [{}]}"), "TL-9003", "t.yaml:1:21"));
+    CHECK(has(parse("audit: {witnesses: [{file: /a, syslog: /b}]}"), "TL-9003", "t.yaml:1:28"));
+    CHECK(has(parse("audit: {witnesses: [{trunkline: 'ftp://x'}]}"), "TL-9008", "t.yaml:1:33"));
+    CHECK_FALSE(parse("audit: {dir: /a, witnesses: [{file: /a/x}]}").ok());
+    CHECK_FALSE(parse("audit: {approval: regulated}").ok());
+    CHECK_FALSE(parse("audit: {checkpoint_interval: 1ms}").ok());
+    CHECK(has(parse("audit: {key: x}"), "TL-9002", "t.yaml:1:9"));
+}
+
 TEST_CASE("references to the environment and to files are resolved or reported", "[config]") {
     ::setenv("TRUNKLINE_TEST_NODE", "plant-7", 1);
     ::unsetenv("TRUNKLINE_TEST_NOTHING");
