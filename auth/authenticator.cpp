@@ -3,8 +3,11 @@
 namespace trunkline::auth {
 
 Answer AnonymousOnly::check(const Credentials& credentials) {
-    if (credentials.local || allow_remote_)
-        return {Outcome::accept, std::string(credentials.certificate_subject), {}, {}};
+    if (credentials.local || allow_remote_) {
+        Answer answer{Outcome::accept, std::string(credentials.certificate_subject), {}, {}};
+        answer.method = answer.user.empty() ? "anonymous" : "certificate";
+        return answer;
+    }
     return {Outcome::not_authorized, {}, {}, "anonymous clients are welcome from loopback only; see allow_anonymous"};
 }
 

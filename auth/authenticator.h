@@ -3,6 +3,7 @@
 // without one, clients that may be anonymous are, and every enhanced method is unknown.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -26,6 +27,12 @@ struct Credentials {
     std::string_view address;               ///< of the peer, without its port; empty where there is none
     const CertificateFields* certificate = nullptr;   ///< of a verified client certificate, or null
     std::int64_t now_ms = 0;                ///< UTC milliseconds since 1970
+    std::uint32_t shard = 0;                ///< whose thread the connection lives on
+    std::uint8_t protocol = 5;              ///< 3 (3.1), 4 (3.1.1), 5
+    std::uint64_t connection = 0;           ///< its number
+    std::string_view listener;              ///< its URL
+    /// Set when nobody waits for the answer any more: what costs much need not be done. May be null.
+    std::shared_ptr<const std::atomic<bool>> abandoned = nullptr;
 };
 
 enum class Outcome : std::uint8_t {
@@ -40,6 +47,7 @@ struct Answer {
     std::string reason;    ///< for the Reason String; says what the person at the gateway can do
     std::shared_ptr<const Principal> principal = nullptr;   ///< with accept: all of it; null: `user` is all there is
     std::string detail = {};        ///< without accept: what the log may say beside `reason`; no secret either
+    std::string method = {};        ///< the method that decided, as Method::name() has it; empty: none did
 };
 
 /// Takes an answer, once, on any thread, perhaps before the call that it was given to returns. It must not throw.

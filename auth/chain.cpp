@@ -12,6 +12,7 @@ struct AuthChain::Run {
     std::shared_ptr<const Attempt> attempt;
     OnAnswer done;
     MethodAnswer last;      // of a method that deferred and had something to say
+    std::string_view last_method;
 };
 
 /// An exchange of a method, whose principal must pass what every principal passes, and stay the same one when it
@@ -37,10 +38,12 @@ public:
             refused.outcome = answer.outcome == Outcome::accept ? Outcome::not_authorized : answer.outcome;
             refused.reason = std::move(answer.reason);
             refused.detail = std::move(answer.detail);
-            return chain_.refuse(refused, attempt_);
+            return chain_.refuse(refused, attempt_, method_);
         }
         if (known_ && user_ != answer.principal->user) {
-            return {Outcome::not_authorized, {}, {}, "this connection belongs to another user"};
+            Answer refused{Outcome::not_authorized, {}, {}, "this connection belongs to another user"};
+            refused.method = method_;
+            return refused;
         }
         Answer admitted = chain_.admit(Principal(*answer.principal), method_, attempt_);
         admitted.data = std::move(answer.data);
@@ -84,14 +87,17 @@ void AuthChain::check_async(const Credentials& credentials, OnAnswer done) {
 }
 
 void AuthChain::ask(std::shared_ptr<Run> run, std::size_t index) {
-    if (index == methods_.size()) return run->done(refuse(run->last, *run->attempt));
+    if (index == methods_.size()) return run->done(refuse(run->last, *run->attempt, run->last_method));
     Method& method = *methods_[index];
     method.check(run->attempt, [this, run, index, &method](MethodAnswer&& answer) {
         if (answer.verdict == Verdict::defer) {
-            if (!answer.reason.empty()) run->last = std::move(answer);
+            if (!answer.reason.empty()) {
+                run->last = std::move(answer);
+                run->last_method = method.name();
+            }
             return ask(run, index + 1);
         }
-        if (answer.verdict == Verdict::deny) return run->done(refuse(answer, *run->attempt));
+        if (answer.verdict == Verdict::deny) return run->done(refuse(answer, *run->attempt, method.name()));
         const Attempt& attempt = *run->attempt;
         Answer admitted = admit(std::move(answer.principal), method.name(), attempt);
         if (attempt.user && attempt.password) backoff_.succeeded(*attempt.user, attempt.address, attempt.now_ms);
@@ -99,7 +105,7 @@ void AuthChain::ask(std::shared_ptr<Run> run, std::size_t index) {
     });
 }
 
-Answer AuthChain::refuse(const MethodAnswer& answer, const Attempt& attempt) {
+Answer AuthChain::refuse(const MethodAnswer& answer, const Attempt& attempt, std::string_view method) {
     if (answer.outcome == Outcome::bad_credentials) {
         backoff_.failed(attempt.user.value_or(std::string()), attempt.address, attempt.now_ms);
     }
@@ -107,6 +113,7 @@ Answer AuthChain::refuse(const MethodAnswer& answer, const Attempt& attempt) {
     refused.outcome = answer.outcome;
     refused.reason = answer.reason;
     refused.detail = answer.detail;
+    refused.method = method;
     return refused;
 }
 
@@ -117,6 +124,7 @@ Answer AuthChain::admit(Principal&& principal, std::string_view method, const At
     if (principal.method.empty()) principal.method = method;
 
     Answer answer;
+    answer.method = principal.method;
     const auto access = store_.current();
     const User* user = principal.anonymous() ? nullptr : access->find_user(principal.user);
     if (user && !user->may_connect(attempt.now_ms)) {

@@ -28,7 +28,7 @@ private:
     class ChainExchange;
     void ask(std::shared_ptr<Run> run, std::size_t index);
     [[nodiscard]] Answer admit(Principal&& principal, std::string_view method, const Attempt& attempt) const;
-    [[nodiscard]] Answer refuse(const MethodAnswer& answer, const Attempt& attempt);
+    [[nodiscard]] Answer refuse(const MethodAnswer& answer, const Attempt& attempt, std::string_view method);
 
     std::vector<std::shared_ptr<Method>> methods_;
     const AccessStore& store_;

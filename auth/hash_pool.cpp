@@ -1,5 +1,8 @@
 #include "auth/hash_pool.h"
 
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <chrono>
 #include <limits>
@@ -44,6 +47,8 @@ std::size_t HashPool::waiting() const {
 }
 
 void HashPool::work() {
+    // Behind whoever serves clients that are in already. Linux knows priorities by thread.
+    setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), 10);
     std::unique_lock lock(mutex_);
     while (!ending_) {
         const std::int64_t now = steady_ms();

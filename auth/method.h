@@ -23,9 +23,16 @@ struct Attempt {
     std::optional<Secret> password;
     CertificateFields certificate;          ///< present() false: there is none
     std::string address;
+    std::string listener;
+    std::uint32_t shard = 0;
+    std::uint8_t protocol = 5;
+    std::uint64_t connection = 0;
+    std::shared_ptr<const std::atomic<bool>> abandoned;     ///< may be null
     bool local = false;
     std::int64_t now_ms = 0;
     std::int64_t delay_ms = 0;              ///< to wait before a password is checked, see Backoff
+
+    [[nodiscard]] bool is_abandoned() const { return abandoned && abandoned->load(std::memory_order_relaxed); }
 };
 
 enum class Verdict : std::uint8_t {

@@ -59,7 +59,8 @@ void CertificateMethod::check(std::shared_ptr<const Attempt> attempt, OnMethodAn
     done(allow(name));
 }
 
-PasswordMethod::PasswordMethod(const AccessStore& store, HashPool& pool) : store_(store), pool_(pool) {
+PasswordMethod::PasswordMethod(const AccessStore& store, HashPool& pool, std::int64_t remember_ms)
+    : store_(store), pool_(pool), memory_(remember_ms) {
     randombytes_buf(secret_, sizeof secret_);
     fallback_ = *read_password_hash(hash_password("no one has this password"));
 }
@@ -86,12 +87,33 @@ MethodAnswer PasswordMethod::verify(const Attempt& attempt) const {
     return answer;
 }
 
+bool PasswordMethod::is_remembered(const Attempt& attempt) const {
+    const auto access = store_.current();
+    const User* user = access->find_user(*attempt.user);
+    const bool known = user && user->password;
+    const PasswordHash& stored = known ? *user->password : like_one_of(*access, *attempt.user);
+    return memory_.knows({*attempt.user, attempt.address, attempt.password->view(), stored}, attempt.now_ms) && known;
+}
+
+void PasswordMethod::remember(const Attempt& attempt) {
+    const auto access = store_.current();
+    const User* user = access->find_user(*attempt.user);
+    if (!user || !user->password) return;   // gone while it was hashed
+    memory_.remember({*attempt.user, attempt.address, attempt.password->view(), *user->password}, attempt.now_ms);
+}
+
 void PasswordMethod::check(std::shared_ptr<const Attempt> attempt, OnMethodAnswer done) {
     if (!attempt->user || attempt->user->empty() || !attempt->password) return done({});
+    if (attempt->delay_ms == 0 && is_remembered(*attempt)) return done(allow(*attempt->user));
     // Held by two: the pool may refuse to take its copy.
     const auto shared_done = std::make_shared<OnMethodAnswer>(std::move(done));
     const bool taken = pool_.submit(attempt->address, attempt->delay_ms, [this, attempt, shared_done](bool go) {
-        (*shared_done)(go ? verify(*attempt) : deny(Outcome::busy, "the broker is stopping"));
+        if (!go) return (*shared_done)(deny(Outcome::busy, "the broker is stopping"));
+        // Hashing for those who have given up would starve those who still wait.
+        if (attempt->is_abandoned()) return (*shared_done)(deny(Outcome::busy, "nobody waits for it any more"));
+        MethodAnswer answer = verify(*attempt);
+        if (answer.verdict == Verdict::allow) remember(*attempt);
+        (*shared_done)(std::move(answer));
     });
     if (!taken) (*shared_done)(deny(Outcome::busy, "too many log in at this moment; try again later"));
 }

@@ -5,6 +5,7 @@
 #include "auth/access_store.h"
 #include "auth/hash_pool.h"
 #include "auth/method.h"
+#include "auth/password_memory.h"
 
 namespace trunkline::auth {
 
@@ -38,9 +39,10 @@ private:
 };
 
 /// User name and password of the roles file. Unknown users are deferred after as long as a known one would have taken.
+/// Who was right from the same address within `remember_ms` is let in without hashing, unless guesses slow it down.
 class PasswordMethod : public Method {
 public:
-    PasswordMethod(const AccessStore& store, HashPool& pool);
+    PasswordMethod(const AccessStore& store, HashPool& pool, std::int64_t remember_ms = 0);
     [[nodiscard]] std::string_view name() const override { return "password"; }
     void check(std::shared_ptr<const Attempt> attempt, OnMethodAnswer done) override;
 
@@ -48,10 +50,13 @@ public:
     [[nodiscard]] MethodAnswer verify(const Attempt& attempt) const;
 
 private:
+    [[nodiscard]] bool is_remembered(const Attempt& attempt) const;
+    void remember(const Attempt& attempt);
     [[nodiscard]] const PasswordHash& like_one_of(const Access& access, std::string_view user) const;
 
     const AccessStore& store_;
     HashPool& pool_;
+    PasswordMemory memory_;
     PasswordHash fallback_;             // for files without any password
     unsigned char secret_[16];          // chooses whose hash an unknown name resembles
 };

@@ -1,6 +1,7 @@
 // What the parts of the plugin host share: internal.
 #pragma once
 
+#include <condition_variable>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -20,6 +21,8 @@ struct Plugin::Desk {
     std::mutex mutex;
     std::map<std::uint64_t, Waiting> waiting;  ///< by ticket
     std::uint64_t next_ticket = 1;
+    std::size_t answering = 0;                 ///< calls of threads of the plugin that are under way in the broker
+    std::condition_variable answered;          ///< there is one less
     bool closed = false;
     Log log;
     PluginCounters counters;
@@ -32,7 +35,14 @@ struct Plugin::Desk {
         if (found == waiting.end()) return {};
         Done done = std::move(found->second.done);
         waiting.erase(found);
+        ++answering;
         return done;
+    }
+    /// After the call of what take() gave.
+    void end_answer() {
+        const std::lock_guard lock(mutex);
+        --answering;
+        answered.notify_all();
     }
     void say(int level, std::string_view line) {
         Log to;

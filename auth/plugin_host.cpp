@@ -70,6 +70,7 @@ void Plugin::Desk::on_complete(void* context, std::uint64_t ticket, const tl_aut
        : login.decision == PluginDecision::deny ? desk.counters.denied
                                                 : desk.counters.deferred);
     done(std::move(login));
+    desk.end_answer();
 }
 
 const PluginCounters& Plugin::counters() const { return desk_->counters; }
@@ -154,6 +155,7 @@ void Plugin::authenticate(unsigned shard, const PluginClient& from, const LoginR
     if (const Done unanswered = desk_->take(ticket)) {
         ++desk_->counters.denied;
         unanswered(denied("plugin " + name_ + " failed", true));
+        desk_->end_answer();
     }
 }
 
@@ -217,6 +219,10 @@ Plugin::~Plugin() {
         unanswered.swap(desk_->waiting);
     }
     for (const auto& [ticket, login] : unanswered) login.done(denied("the broker ends", false));
+    {   // what is called back may end with the plugin
+        std::unique_lock lock(desk_->mutex);
+        desk_->answered.wait(lock, [this] { return desk_->answering == 0; });
+    }
     if (table_.close_shard && table_.open_shard)
         for (void* shard : shards_) guarded("close_shard", [&] { table_.close_shard(shard); });
     if (opened_ && table_.close) guarded("close", [&] { table_.close(state_); });

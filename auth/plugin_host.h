@@ -82,6 +82,10 @@ public:
     [[nodiscard]] const std::string& version() const { return version_; }
     [[nodiscard]] bool authorises() const { return table_.authorise; }
     [[nodiscard]] bool authenticates() const { return table_.authenticate; }
+    [[nodiscard]] bool observes_publishes() const { return table_.on_publish; }
+    [[nodiscard]] bool observes() const {
+        return table_.on_connect || table_.on_disconnect || table_.on_subscribe || table_.on_publish;
+    }
 
     /// `action` is TL_PUBLISH and so on. Defers where the plugin does not authorise.
     [[nodiscard]] PluginVerdict authorise(unsigned shard, std::uint32_t action, const PluginClient& client,

@@ -10,6 +10,7 @@
 #include <set>
 #include <utility>
 
+#include "broker/config_audit.h"
 #include "broker/core/log.h"
 #include "broker/version.h"
 
@@ -54,11 +55,20 @@ struct Backups::Held {
 };
 
 Backups::Backups(store::Store& store, const Config& config, std::string config_file)
-    : store_(store), node_(config.node), data_(config.data_dir), root_(config.data_dir + "/backup.tmp") {
+    : store_(store), node_(config.node), data_(config.data_dir), audit_(audit_folder(config)),
+      root_(config.data_dir + "/backup.tmp") {
     std::error_code ignored;
     fs::remove_all(root_, ignored);
-    for (const std::string& file : {std::move(config_file), config.model_file, config.admin.tokens_file}) {
-        if (!file.empty()) config_files_.push_back(file);
+    std::vector<std::string> files = {std::move(config_file), config.model_file, config.admin.tokens_file,
+                                      roles_file_of(config.authorizers)};
+    const auto add_key_sets = [&files](const std::vector<AuthenticatorConfig>& authenticators) {
+        for (const AuthenticatorConfig& one : authenticators) files.push_back(one.jwks_file);
+    };
+    add_key_sets(config.authenticators);
+    for (const ListenerConfig& listener : config.listeners) add_key_sets(listener.authenticators);
+    for (std::string& file : files) {
+        const bool known = std::find(config_files_.begin(), config_files_.end(), file) != config_files_.end();
+        if (!file.empty() && !known) config_files_.push_back(std::move(file));
     }
 }
 
@@ -156,22 +166,29 @@ std::string Backups::take(Held& held, const std::function<bool()>& go_on) {
     return {};
 }
 
-/// The trail's mark first: what it says was durable is then in the segments that are copied after it.
+/// The trail's mark first: what it says was durable is then in the segments that are copied after it. The key comes
+/// along where it lies beside the trail; without it nobody could go on with the trail.
 std::string Backups::copy_audit(const Held& held) const {
-    const fs::path from = fs::path(data_) / "audit", to = held.folder / "store" / "audit";
-    std::error_code error;
-    if (!fs::is_directory(from, error)) return {};
-    if (std::string wrong = make_folder(to); !wrong.empty()) return wrong;
-    std::vector<std::string> names = {"mark"};
-    for (const std::string& name : files_of(from)) {
-        if (name != "mark" && !name.starts_with("LOCK") && !name.ends_with(".lock")) names.push_back(name);
-    }
-    std::stable_partition(names.begin() + 1, names.end(), [](const auto& name) { return name.starts_with("tiles-"); });
-    for (const std::string& name : names) {
-        if (!fs::exists(from / name, error)) continue;
-        if (std::string wrong = store::copy_file((from / name).string(), (to / name).string(), {}); !wrong.empty()) {
-            return wrong;
+    const fs::path to = held.folder / "store" / "audit";
+    const auto copy = [&](const fs::path& folder, const std::string& name) -> std::string {
+        std::error_code error;
+        const fs::path from = fs::path(audit_) / folder / name;
+        if (!fs::exists(from, error)) return {};
+        if (std::string wrong = make_folder(to / folder); !wrong.empty()) return wrong;
+        return store::copy_file(from.string(), (to / folder / name).string(), {});
+    };
+    std::vector<std::pair<fs::path, std::string>> files = {{"trail", "mark"}, {"", "key"}, {"", "key.pub"}};
+    const auto add = [&](const fs::path& folder, bool tiles) {
+        for (const std::string& name : files_of(fs::path(audit_) / folder)) {
+            const bool skip = name == "mark" || name.starts_with("LOCK") || name.ends_with(".lock");
+            if (!skip && name.starts_with("tiles-") == tiles) files.emplace_back(folder, name);
         }
+    };
+    add("trail", true);
+    add("trail", false);
+    add("witnessed", false);
+    for (const auto& [folder, name] : files) {
+        if (std::string wrong = copy(folder, name); !wrong.empty()) return wrong;
     }
     return {};
 }

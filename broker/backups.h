@@ -42,7 +42,7 @@ private:
     [[nodiscard]] std::string copy_config(const Held& held) const;
 
     store::Store& store_;
-    const std::string node_, data_, root_;
+    const std::string node_, data_, audit_, root_;
     std::vector<std::string> config_files_;
     std::mutex mutex_;                     // guards what follows, and Held::progress
     std::shared_ptr<Held> held_;

@@ -6,6 +6,8 @@
 #include <fstream>
 #include <sstream>
 
+#include "broker/config_access.h"
+#include "broker/config_audit.h"
 #include "broker/limits_table.h"
 #include "broker/listener_url.h"
 #include "broker/units.h"
@@ -43,7 +45,7 @@ void read_listener(std::size_t index, YamlMap& map, YamlContext& context, Config
               [&](std::uint64_t n) { listener.max_connections = static_cast<std::uint32_t>(n); });
     map.boolean("proxy_protocol", listener.proxy_protocol);
     map.boolean("allow_insecure", listener.allow_insecure);
-    map.absent_section("authenticators", "authenticators");
+    read_authenticators(map, context, listener.authenticators);
     if (!wrong.empty()) listener.host.clear();
 }
 
@@ -102,9 +104,9 @@ void read_file(YamlMap& map, YamlContext& context, Config& config) {
         log.choice("level", config.log_level, {"error", "warn", "info", "debug"});
         log.choice("format", config.log_format, {"json", "text"});
     });
-    map.absent_section("authenticators", "authenticators");
-    map.absent_section("authorizers", "authorizers");
-    map.absent_section("audit", "audit");
+    read_authenticators(map, context, config.authenticators);
+    read_authorizers(map, context, config.authorizers);
+    map.map("audit", [&](YamlMap& audit) { read_audit(audit, context, config.audit); });
     map.absent_section("history", "history");
     map.absent_section("bridges", "bridges");
     map.absent_section("sparkplug", "Sparkplug");
@@ -163,6 +165,13 @@ public:
         }
         if (config_.data_dir.empty()) report("TL-9004", "data", "the data folder is empty", "name a folder");
         check_readable("model.file", config_.model_file);
+        check_access(config_, [&](std::string rule, std::string place, std::string message, std::string fix) {
+            const auto known = context_.places.find(place);
+            context_.report(std::move(rule), known == context_.places.end() ? std::move(place) : known->second,
+                            std::move(message), std::move(fix));
+        });
+        check_audit(config_, [this](const std::string& rule, const std::string& key, const std::string& message,
+                                    const std::string& fix) { report(rule, key, message, fix); });
     }
 
 private:
@@ -207,11 +216,28 @@ private:
                 report("TL-9013", key, listener.url + " has the address of " + earlier.url, "choose another port");
             }
         }
+        check_authentication(listener, key, encrypted);
+    }
+
+    void check_authentication(const ListenerConfig& listener, const std::string& key, bool encrypted) {
+        const auto& authenticators = authenticators_of(config_, listener);
+        const bool certificate = std::any_of(
+            listener.authenticators.begin(), listener.authenticators.end(),
+            [](const AuthenticatorConfig& one) { return one.method == AuthMethod::certificate; });
+        if (certificate && (!encrypted || listener.tls.ca_file.empty())) {
+            report("TL-9013", key, listener.url + " authenticates by certificate but never sees one",
+                   "use mqtts:// or wss://, and name who signs the clients in tls.ca");
+        }
         // Behind a proxy on loopback a client counts as local only if the proxy says that it is.
-        if (listener.loopback || config_.allow_anonymous) return;
-        report("TL-9010", key, listener.url + " can be reached from outside and this version has no authentication yet",
-               "listen on 127.0.0.1 or a Unix socket, or set allow_anonymous: true (--allow-anonymous) by name");
-        if (!encrypted && !listener.allow_insecure) {
+        if (listener.loopback) return;
+        const bool asks = !authenticators.empty();
+        if (!asks && config_.allow_anonymous) return;
+        if (!asks) {
+            report("TL-9010", key, listener.url + " can be reached from outside without authentication",
+                   "add authenticators, listen on 127.0.0.1 or a Unix socket, or set allow_anonymous: true "
+                   "(--allow-anonymous) by name");
+        }
+        if (!encrypted && !listener.allow_insecure && (!asks || sends_secrets(authenticators))) {
             report("TL-9011", key, listener.url + " would carry passwords in the clear",
                    "use mqtts:// or wss://, or set allow_insecure: true on this listener");
         }
@@ -340,16 +366,20 @@ std::vector<std::string> needs_restart(const Config& running, const Config& fres
     note(running.durability == fresh.durability, "durability");
     note(running.model_file == fresh.model_file, "model.file");
     note(running.allow_anonymous == fresh.allow_anonymous, "allow_anonymous");
+    note(running.authenticators == fresh.authenticators, "authenticators");
+    note(running.authorizers == fresh.authorizers, "authorizers");
     note(running.sys_interval_s == fresh.sys_interval_s, "sys_interval");
     note(running.admin.listen == fresh.admin.listen, "admin.listen");
     const auto same_listener = [](const ListenerConfig& a, const ListenerConfig& b) {
         return a.url == b.url && a.max_connections == b.max_connections && a.proxy_protocol == b.proxy_protocol &&
                a.tls.require_client_certificate == b.tls.require_client_certificate &&
                a.tls.min_version == b.tls.min_version && a.tls.certificate_file == b.tls.certificate_file &&
-               a.tls.key_file == b.tls.key_file && a.tls.ca_file == b.tls.ca_file && a.tls.crl_file == b.tls.crl_file;
+               a.tls.key_file == b.tls.key_file && a.tls.ca_file == b.tls.ca_file && a.tls.crl_file == b.tls.crl_file &&
+               a.authenticators == b.authenticators;
     };
     note(std::equal(running.listeners.begin(), running.listeners.end(), fresh.listeners.begin(),
                     fresh.listeners.end(), same_listener), "listeners");
+    for (const std::string& key : audit_differences(running.audit, fresh.audit)) keys.push_back(key);
     for (const LimitField& field : limit_fields()) {
         note(field.get(running.limits) == field.get(fresh.limits), "limits." + std::string(field.name));
     }

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "broker/config_audit.h"
 #include "broker/limits_table.h"
 
 namespace trunkline::broker {
@@ -18,6 +19,58 @@ Json tls_json(const TlsConfig& tls) {
     return json;
 }
 
+// Without what a plugin is configured with: there may be secrets in it.
+Json plugin_json(const PluginConfig& plugin) {
+    Json json = {{"file", plugin.file}};
+    if (!plugin.sha256.empty()) json["sha256"] = plugin.sha256;
+    return json;
+}
+
+Json jwt_json(const AuthenticatorConfig& authenticator) {
+    const auth::JwtOptions& jwt = authenticator.jwt;
+    Json algorithms = Json::array();
+    for (const auto algorithm : jwt.algorithms) algorithms.push_back(auth::name_of(algorithm));
+    return {{"jwks_file", authenticator.jwks_file}, {"issuer", jwt.issuer},
+            {"audience", jwt.audience},             {"any_audience", jwt.any_audience},
+            {"algorithms", std::move(algorithms)},  {"require_expiry", jwt.require_expiry},
+            {"leeway", jwt.leeway_s},               {"user_claim", jwt.user_claim},
+            {"roles_claim", jwt.roles_claim},       {"groups_claim", jwt.groups_claim}};
+}
+
+Json authenticators_json(const std::vector<AuthenticatorConfig>& authenticators) {
+    Json list = Json::array();
+    for (const AuthenticatorConfig& one : authenticators) {
+        Json values = Json::object();
+        if (one.method == AuthMethod::jwt) values = jwt_json(one);
+        if (one.method == AuthMethod::password) values["remember_ms"] = one.remember_ms;
+        if (one.method == AuthMethod::anonymous) values["remote"] = one.remote;
+        if (one.method == AuthMethod::plugin) {
+            values = plugin_json(one.plugin);
+            values["timeout_ms"] = one.timeout_ms;
+        }
+        if (one.method == AuthMethod::certificate) {
+            values["source"] = name_of(one.certificate_name);
+            values["known_only"] = one.known_only;
+        }
+        list.push_back({{std::string(name_of(one.method)), std::move(values)}});
+    }
+    return list;
+}
+
+Json authorizers_json(const std::vector<AuthorizerConfig>& authorizers) {
+    Json list = Json::array();
+    for (const AuthorizerConfig& one : authorizers) {
+        Json entry = Json::object();
+        if (one.roles_file.empty()) {
+            entry["plugin"] = plugin_json(one.plugin);
+        } else {
+            entry["roles"] = {{"file", one.roles_file}};
+        }
+        list.push_back(std::move(entry));
+    }
+    return list;
+}
+
 }  // namespace
 
 std::string config_json(const Config& config) {
@@ -26,6 +79,7 @@ std::string config_json(const Config& config) {
         Json entry = {{"url", listener.url}, {"max_connections", listener.max_connections},
                       {"proxy_protocol", listener.proxy_protocol}, {"allow_insecure", listener.allow_insecure}};
         if (!listener.tls.certificate_file.empty()) entry["tls"] = tls_json(listener.tls);
+        if (!listener.authenticators.empty()) entry["authenticators"] = authenticators_json(listener.authenticators);
         listeners.push_back(std::move(entry));
     }
     Json limits = Json::object();
@@ -41,8 +95,11 @@ std::string config_json(const Config& config) {
           {"metrics_without_token", config.admin.metrics_without_token}}},
         {"durability", config.durability == Durability::strict ? "strict" : "relaxed"},
         {"allow_anonymous", config.allow_anonymous},
+        {"authenticators", authenticators_json(config.authenticators)},
+        {"authorizers", authorizers_json(config.authorizers)},
         {"sys_interval", config.sys_interval_s},
         {"limits", std::move(limits)},
+        {"audit", Json::parse(audit_json(config.audit))},
         {"log", {{"level", config.log_level}, {"format", config.log_format}}},
     };
     return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";

@@ -5,6 +5,9 @@
 #include <future>
 #include <thread>
 
+#include "broker/admin/access_api.h"
+#include "broker/admin/http_witness.h"
+#include "broker/config_audit.h"
 #include "broker/config_file.h"
 #include "broker/config_json.h"
 #include "broker/core/governance.h"
@@ -15,6 +18,9 @@
 #include "broker/version.h"
 
 namespace trunkline::broker {
+
+namespace audit = auth::audit;
+
 namespace {
 
 constexpr std::chrono::seconds store_model_time{30};
@@ -54,11 +60,28 @@ Level level_of(const std::string& name) {
     return Level::info;
 }
 
+/// What limits have dropped or refused since the start, for the audit trail.
+std::vector<std::pair<std::string, std::uint64_t>> audit_drops(const Broker& broker) {
+    std::vector<std::pair<std::string, std::uint64_t>> sums;
+    for (const char* name : drop_names) sums.emplace_back("dropped " + std::string(name), 0);
+    sums.emplace_back("publishes refused", 0);
+    for (std::uint32_t shard = 0; shard < broker.shard_count(); ++shard) {
+        const Counters& counters = broker.counters(shard);
+        for (std::size_t i = 0; i < drop_names.size(); ++i) sums[i].second += counters.dropped[i].get();
+        sums.back().second += counters.publishes_refused.get();
+    }
+    return sums;
+}
+
 }  // namespace
 
 Daemon::Daemon(Config config, Options options) : config_(std::move(config)), options_(std::move(options)) {}
 
-Daemon::~Daemon() = default;
+Daemon::~Daemon() {
+    net_.reset();   // nobody asks any more
+    if (security_) security_->stop();
+    if (audit_) audit_->stop();
+}
 
 std::string Daemon::open_store() {
     if (std::string wrong = lock_.take(config_.data_dir); !wrong.empty()) return wrong;
@@ -76,12 +99,16 @@ std::string Daemon::start() {
     const std::uint32_t shards = shard_count(config_);
     wakers_ = std::make_unique<net::ShardWakers>(shards);
     broker_ = std::make_unique<Broker>(config_, shards, [this](std::uint32_t shard) { wakers_->wake(shard); });
+    security_ = std::make_unique<Security>(config_, shards);
+    if (std::string wrong = security_->start(*broker_); !wrong.empty()) return wrong;
     broker_->on_connect_failure([this](const PeerAddress& peer) { net_->connect_failed(peer); });
+    make_audit();
     resources_ = std::make_unique<ResourceWatch>(*broker_);
     state_ = std::make_unique<State>(state_limits(config_.limits), broker_->retained(), broker_.get());
     if (const auto status = state_->load(*store_); !status.ok()) {
         return "the store in " + config_.data_dir + " cannot be loaded: " + status.detail;
     }
+    if (std::string wrong = open_audit(); !wrong.empty()) return wrong;
     if (std::string wrong = load_model(); !wrong.empty()) return wrong;
     EmbeddedLog::Options log_options;
     log_options.sync = config_.durability == Durability::strict;
@@ -104,6 +131,13 @@ std::string Daemon::start() {
     for (std::uint32_t shard = 0; shard < shards; ++shard) apis.push_back(&broker_->shard(shard));
     net_ = std::make_unique<net::NetServer>(config_, std::move(apis), *wakers_);
     net_->start();
+    if (audit_) {
+        audit_->start(
+            [this](const store::LeavesKeptOp& kept, std::function<void(bool)> done) {
+                broker_->leaves_kept(kept, std::move(done));
+            },
+            [this] { return audit_drops(*broker_); });
+    }
     if (std::string wrong = store_model(); !wrong.empty()) return wrong;
     readiness_.listening = true;
     readiness_.set("");
@@ -113,6 +147,67 @@ std::string Daemon::start() {
     log(Level::info, "started", {{"version", version}, {"node", config_.node}, {"data", config_.data_dir},
                                  {"workers", std::to_string(shards)}, {"admin", admin_->address()}});
     return {};
+}
+
+void Daemon::make_audit() {
+    if (!config_.audit.enabled) {
+        log(Level::warn, "audit_disabled", {{"meaning", "nothing is audited, regulated publishes leave no proof"}});
+        return;
+    }
+    AuditService::Options options;
+    options.node = config_.node;
+    options.dir = audit_folder(config_);
+    options.key_file = config_.audit.key_file;
+    options.policy.interval_ns = config_.audit.checkpoint_interval_ms * 1'000'000;
+    options.policy.leaves_max = config_.audit.checkpoint_leaves;
+    options.refuse_unaudited = config_.audit.refuse_unaudited;
+    options.receipts = config_.audit.receipts;
+    options.begin_anew = config_.audit.begin_anew;
+    audit_ = std::make_unique<AuditService>(std::move(options));
+    for (const AuditWitness& witness : config_.audit.witnesses) {
+        switch (witness.kind) {
+            case AuditWitness::Kind::file:
+                audit_->add_witness(std::make_unique<audit::FileWitness>(witness.target));
+                break;
+            case AuditWitness::Kind::syslog:
+                audit_->add_witness(std::make_unique<audit::SyslogWitness>(witness.target));
+                break;
+            case AuditWitness::Kind::trunkline:
+                audit_->add_witness(std::make_unique<admin::HttpWitness>(witness.target, witness.token_file));
+                break;
+        }
+    }
+    broker_->attach(*audit_);
+}
+
+std::string Daemon::open_audit() {
+    if (!audit_) return {};
+    if (std::string wrong = audit_->open(state_->leaves_kept()); !wrong.empty()) return wrong;
+    audit::Record record;
+    record.actor = "trunkline";
+    record.method = record.source = "broker";
+    record.action = audit::action::start;
+    record.object = config_.node;
+    record.new_value = audit::Value::of("version " + std::string(version) + ", configuration SHA-256 " +
+                                        audit::to_hex(audit::sha256(config_json(config_))));
+    record.reason = audit_->after_crash() ? "after a crash: the life before this one has no stop" : "";
+    audit_->note(std::move(record));
+    return {};
+}
+
+void Daemon::note_config_change(const std::string& before, const std::string& result) {
+    if (!audit_) return;
+    audit::Record record;
+    record.actor = "operator";
+    record.method = "signal";
+    record.source = "broker";
+    record.action = audit::action::config;
+    record.object = options_.config_file.empty() ? "defaults" : options_.config_file;
+    record.old_value = audit::Value::hash_of(before);
+    record.new_value = audit::Value::hash_of(config_text());
+    record.reason = "SIGHUP: " + result;
+    record.outcome = readiness_.last_reload_ok ? audit::Outcome::ok : audit::Outcome::failed;
+    audit_->note(std::move(record));
 }
 
 std::string Daemon::load_model() {
@@ -134,6 +229,17 @@ std::string Daemon::store_model() {
     if (!model_to_store_) return {};
     auto stored = std::make_shared<std::promise<Refused>>();
     auto answer = stored->get_future();
+    audit::Record change;
+    change.actor = "trunkline --model";
+    change.method = change.source = "broker";
+    change.action = audit::action::model;
+    change.object = config_.model_file;
+    if (const auto before = broker_->governance().current()) {
+        change.old_value = audit::Value::of(before->name + " " + before->version + " " + before->hash);
+    }
+    change.new_value = audit::Value::of(model_to_store_->name() + " " + model_to_store_->version() + " " +
+                                        model_to_store_->hash());
+    if (audit_) audit_->note(std::move(change));
     broker_->governance().apply(std::move(model_to_store_), {"trunkline --model", ""},
                                 [stored](const Refused& refused) { stored->set_value(refused); });
     if (answer.wait_for(store_model_time) != std::future_status::ready) return "the model could not be stored in time";
@@ -152,10 +258,14 @@ std::string Daemon::start_admin() {
         .commits = [this] { return commit_numbers(); },
         .alarms = [this] {
             return std::vector<admin::Alarm>{{"disk", resources_->disk_alarm()},
-                                             {"memory", resources_->memory_alarm()}};
+                                             {"memory", resources_->memory_alarm()},
+                                             {"audit", audit_ && !audit_->numbers().open}};
         },
         .traffic = [this] { return browse_->traffic(); },
         .explain_access = {},
+        .access = security_->roles_file().empty() ? nullptr : &security_->access(),
+        .roles_file = security_->roles_file(),
+        .audit = audit_.get(),
         .browse = browse_.get(),
         .backups = backups_.get(),
         .config_json = [this] { return config_text(); },
@@ -163,6 +273,11 @@ std::string Daemon::start_admin() {
         .started_wall_ms = admin::wall_ms(),
         .started_steady_ms = admin::steady_ms(),
     });
+    if (sources_->access || !security_->plugins().empty() || !config_.authenticators.empty()) {
+        sources_->explain_access = [this](const admin::AccessQuestion& question) {
+            return admin::explain_access(*sources_, question);
+        };
+    }
     AdminAddress address;
     if (std::string wrong = parse_admin_address(config_.admin.listen, address); !wrong.empty()) return wrong;
     admin_ = std::make_unique<admin::AdminServer>(*sources_, readiness_);
@@ -220,6 +335,7 @@ void Daemon::reload() {
     notify_supervisor("RELOADING=1\nMONOTONIC_USEC=" + std::to_string(
         std::chrono::duration_cast<std::chrono::microseconds>(
             std::chrono::steady_clock::now().time_since_epoch()).count()));
+    const std::string before = config_text();
     ConfigResult fresh = load_config(options_);
     auto problems = std::move(fresh.problems);
     if (problems.empty()) problems = admin_->reload(fresh.config.admin);
@@ -236,6 +352,7 @@ void Daemon::reload() {
             log(Level::error, "tls_reload_failed", {{"what", wrong}});
             ok = false;
         }
+        ok = security_->reload() && ok;
         set_log_level(level_of(fresh.config.log_level));
         const std::lock_guard lock(config_mutex_);
         config_.log_level = fresh.config.log_level;
@@ -243,11 +360,13 @@ void Daemon::reload() {
         config_.admin.metrics_without_token = fresh.config.admin.metrics_without_token;
     }
     readiness_.last_reload_ok = ok;
+    note_config_change(before, ok ? "taken" : "kept what was in force");
     log(ok ? Level::info : Level::error, "config_reloaded", {{"result", ok ? "taken" : "kept what was in force"}});
     notify_supervisor("READY=1");
 }
 
 void Daemon::look_around() {
+    security_->look_around();
     const std::int64_t now_ms = admin::steady_ms();
     if (now_ms < next_look_ms_) return;
     next_look_ms_ = now_ms + ResourceWatch::interval_ms;
@@ -268,7 +387,9 @@ void Daemon::finish_stop() {
     admin_->stop();
     browse_->stop();
     net_->stop();
+    security_->stop();
     log_->stop();
+    if (audit_) audit_->stop();
     log(Level::info, "stopped");
 }
 

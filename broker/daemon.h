@@ -7,6 +7,7 @@
 #include <string>
 
 #include "broker/admin/server.h"
+#include "broker/audit_service.h"
 #include "broker/backups.h"
 #include "broker/core/broker.h"
 #include "broker/core/browse.h"
@@ -18,6 +19,7 @@
 #include "broker/net/shard_wakers.h"
 #include "broker/options.h"
 #include "broker/resource_watch.h"
+#include "broker/security.h"
 #include "persistence/rocksdb_store.h"
 
 namespace trunkline::broker {
@@ -43,6 +45,11 @@ public:
 
 private:
     [[nodiscard]] std::string open_store();
+    /// Before the state is loaded, which tells the trail of leaves.
+    void make_audit();
+    /// After it.
+    [[nodiscard]] std::string open_audit();
+    void note_config_change(const std::string& before, const std::string& result);
     /// Puts the model in force before anybody may publish.
     [[nodiscard]] std::string load_model();
     /// Stores the model of the command line, which is in force already.
@@ -67,7 +74,9 @@ private:
     // In order of dependence: each is destroyed before what it uses.
     DataLock lock_;
     std::unique_ptr<store::RocksDbStore> store_;
+    std::unique_ptr<AuditService> audit_;       // asked by shards and log; stopped before they go
     std::unique_ptr<net::ShardWakers> wakers_;
+    std::unique_ptr<Security> security_;
     std::unique_ptr<Broker> broker_;
     std::unique_ptr<ResourceWatch> resources_;
     std::unique_ptr<State> state_;

@@ -17,6 +17,7 @@
 #include "broker/model_file.h"
 #include "broker/notify.h"
 #include "broker/options.h"
+#include "broker/security.h"
 
 namespace {
 
@@ -115,6 +116,10 @@ int main(int argc, char** argv) {
         ConfigResult loaded = load_config(options);
         if (options.check_config && loaded.ok() && !loaded.config.model_file.empty()) {
             loaded.problems = load_model_file(loaded.config.model_file).problems;
+        }
+        if (options.check_config) {
+            const auto found = Security::check(loaded.config);
+            loaded.problems.insert(loaded.problems.end(), found.begin(), found.end());
         }
         for (const Problem& problem : loaded.problems) std::cerr << to_string(problem) << '\n';
         if (options.check_config && loaded.ok()) std::cout << "the configuration is good\n";

@@ -5,6 +5,8 @@
 #include <fstream>
 #include <iterator>
 
+#include <nlohmann/json.hpp>
+
 #include "broker/units.h"
 
 namespace trunkline::broker {
@@ -12,7 +14,7 @@ namespace {
 
 constexpr std::size_t reference_bytes_max = 64 * 1024;
 
-std::string quoted(std::string_view text) { return "\"" + std::string(text) + "\""; }
+std::string in_quotes(std::string_view text) { return "\"" + std::string(text) + "\""; }
 
 // Edit distance with insertions, deletions, replacements and swapped neighbours.
 std::size_t edit_distance(std::string_view a, std::string_view b) {
@@ -33,6 +35,16 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
 
 bool is_nothing(const YAML::Node& node) {
     return !node.IsDefined() || node.IsNull() || ((node.IsMap() || node.IsSequence()) && node.size() == 0);
+}
+
+constexpr int json_depth_max = 32;
+
+// A plain scalar as the JSON core schema of YAML 1.2 has it (section 10.2); what is quoted is a text.
+nlohmann::json json_scalar(const YAML::Node& node, std::string text) {
+    if (node.Tag() == "!") return text;
+    const auto value = nlohmann::json::parse(text, nullptr, false);
+    const bool plain = value.is_boolean() || value.is_number() || value.is_null();
+    return plain ? value : nlohmann::json(std::move(text));
 }
 
 std::optional<std::string> read_reference(const std::string& path, std::string& error) {
@@ -93,7 +105,7 @@ std::optional<std::string> expand_environment(std::string_view text, std::string
         } else if (fallback != std::string_view::npos) {
             out.append(inside.substr(fallback + 2));
         } else {
-            error = "the environment variable " + quoted(name) + " is not set";
+            error = "the environment variable " + in_quotes(name) + " is not set";
             return std::nullopt;
         }
         text.remove_prefix(end + 1);
@@ -206,7 +218,8 @@ void YamlMap::boolean(std::string_view key, bool& out) {
     if (*value == "true" || *value == "false") {
         out = *value == "true";
     } else {
-        context_.report("TL-9003", place_of(key), path_of(key) + ": " + quoted(*value) + " is neither true nor false",
+        context_.report("TL-9003", place_of(key),
+                        path_of(key) + ": " + in_quotes(*value) + " is neither true nor false",
                         "write true or false");
     }
 }
@@ -219,7 +232,7 @@ void YamlMap::choice(std::string_view key, std::string& out, std::initializer_li
     if (std::find(names.begin(), names.end(), *value) != names.end()) {
         out = *value;
     } else {
-        context_.report("TL-9003", place_of(key), path_of(key) + ": " + quoted(*value) + " is not known",
+        context_.report("TL-9003", place_of(key), path_of(key) + ": " + in_quotes(*value) + " is not known",
                         "write one of " + all);
     }
 }
@@ -230,7 +243,8 @@ void YamlMap::number(std::string_view key, std::string_view what, const Parse& p
     if (!value) return;
     const auto number = parse(*value);
     if (!number) {
-        context_.report("TL-9003", place_of(key), path_of(key) + ": " + quoted(*value) + " is not " + std::string(what),
+        context_.report("TL-9003", place_of(key),
+                        path_of(key) + ": " + in_quotes(*value) + " is not " + std::string(what),
                         "write " + std::string(what) + " from " + show(min) + " to " + show(max));
     } else if (*number < min || *number > max) {
         context_.report("TL-9004", place_of(key), path_of(key) + ": " + *value + " is out of range",
@@ -254,14 +268,17 @@ void YamlMap::map(std::string_view key, const std::function<void(YamlMap&)>& rea
     inner.finish();
 }
 
-void YamlMap::list(std::string_view key, const std::function<void(std::size_t, YamlMap&)>& read) {
+YamlMap::Entry* YamlMap::ask_list(std::string_view key) {
     Entry* entry = ask(key);
+    if (!entry || entry->value.IsSequence()) return entry;
+    context_.report("TL-9003", context_.place(entry->value.Mark()), path_of(key) + " is no list",
+                    "begin each entry with `- `");
+    return nullptr;
+}
+
+void YamlMap::list(std::string_view key, const std::function<void(std::size_t, YamlMap&)>& read) {
+    Entry* entry = ask_list(key);
     if (!entry) return;
-    if (!entry->value.IsSequence()) {
-        context_.report("TL-9003", context_.place(entry->value.Mark()), path_of(key) + " is no list",
-                        "begin each entry with `- `");
-        return;
-    }
     for (std::size_t i = 0; i < entry->value.size(); ++i) {
         const YAML::Node item = entry->value[i];
         YamlMap inner(context_, item, path_of(key) + "[" + std::to_string(i) + "]");
@@ -269,6 +286,77 @@ void YamlMap::list(std::string_view key, const std::function<void(std::size_t, Y
         read(i, inner);
         inner.finish();
     }
+}
+
+void YamlMap::words(std::string_view key, std::vector<std::string>& out) {
+    Entry* entry = ask(key);
+    if (!entry) return;
+    const bool list = entry->value.IsSequence();
+    for (std::size_t i = 0; list && i < entry->value.size(); ++i) {
+        const YAML::Node item = entry->value[i];
+        if (item.IsScalar()) {
+            out.push_back(item.Scalar());
+        } else {
+            context_.report("TL-9003", context_.place(item.Mark()), path_of(key) + " holds what is no word",
+                            "write [one, two]");
+        }
+    }
+    if (!list) {
+        context_.report("TL-9003", context_.place(entry->value.Mark()), path_of(key) + " is no list",
+                        "write [one, two]");
+    }
+}
+
+void YamlMap::json(std::string_view key, std::string& out) {
+    Entry* entry = ask(key);
+    if (!entry) return;
+    const auto convert = [&](const auto& self, const YAML::Node& node, int depth) -> nlohmann::json {
+        if (depth > json_depth_max) {
+            context_.report("TL-9004", context_.place(node.Mark()), path_of(key) + " is too deep", "nest it less");
+            return nullptr;
+        }
+        if (node.IsScalar()) return json_scalar(node, resolve({entry->key, node.Mark(), node}).value_or(""));
+        if (node.IsSequence()) {
+            auto list = nlohmann::json::array();
+            for (const auto& item : node) list.push_back(self(self, item, depth + 1));
+            return list;
+        }
+        if (!node.IsMap()) return nullptr;
+        auto object = nlohmann::json::object();
+        for (const auto& pair : node) {
+            if (pair.first.IsScalar()) object[pair.first.Scalar()] = self(self, pair.second, depth + 1);
+        }
+        return object;
+    };
+    out = convert(convert, entry->value, 0).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+void YamlMap::named_list(std::string_view key, const std::function<void(YamlMap&)>& read) {
+    Entry* entry = ask_list(key);
+    if (!entry) return;
+    for (std::size_t i = 0; i < entry->value.size(); ++i) {
+        const YAML::Node item = entry->value[i];
+        const std::string path = path_of(key) + "[" + std::to_string(i) + "]";
+        YamlMap one = item.IsScalar() ? YamlMap(context_, path, item.Mark()) : YamlMap(context_, item, path);
+        if (item.IsScalar()) one.entries_.push_back({item.Scalar(), item.Mark(), YAML::Node(YAML::NodeType::Null)});
+        if (one.entries_.size() > 1 || item.IsNull()) {
+            context_.report("TL-9003", context_.place(item.Mark()),
+                            path + (item.IsNull() ? " is empty" : " has several names"),
+                            "write one name behind each `- `, and indent its values further");
+        }
+        read(one);
+        one.finish();
+    }
+}
+
+void YamlMap::named(std::string_view key, const std::function<void(YamlMap&)>& read) {
+    Entry* entry = ask(key);
+    const auto found = std::find_if(entries_.begin(), entries_.end(), [&](const Entry& e) { return e.key == key; });
+    if (found == entries_.end()) return;
+    const std::string path = path_of(key);
+    YamlMap inner = entry ? YamlMap(context_, entry->value, path) : YamlMap(context_, path, found->mark);
+    read(inner);
+    inner.finish();
 }
 
 void YamlMap::absent_section(std::string_view key, std::string_view what) {
@@ -284,8 +372,8 @@ void YamlMap::finish() {
         const std::string near = nearest(entry.key, known_);
         std::string all;
         for (const std::string& key : known_) all += (all.empty() ? "" : ", ") + key;
-        context_.report("TL-9002", context_.place(entry.mark), "unknown key " + quoted(path_of(entry.key)),
-                        near.empty() ? "the keys here are " + all : "did you mean " + quoted(near) + "?");
+        context_.report("TL-9002", context_.place(entry.mark), "unknown key " + in_quotes(path_of(entry.key)),
+                        near.empty() ? "the keys here are " + all : "did you mean " + in_quotes(near) + "?");
     }
 }
 

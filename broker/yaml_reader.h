@@ -56,6 +56,15 @@ public:
     void map(std::string_view key, const std::function<void(YamlMap&)>& read);
     /// Calls `read` for each mapping of a list, with its index.
     void list(std::string_view key, const std::function<void(std::size_t, YamlMap&)>& read);
+    /// A list of words.
+    void words(std::string_view key, std::vector<std::string>& out);
+    /// Any YAML as JSON text, `{}` when there is none; texts are resolved like others, only plain scalars are numbers.
+    void json(std::string_view key, std::string& out);
+    /// A list of which each entry is one name with a mapping of values, `- name: {...}`, or the name alone. `read` asks
+    /// the entry for the names that may be there by named().
+    void named_list(std::string_view key, const std::function<void(YamlMap&)>& read);
+    /// Calls `read` when the key is there, also without a value, and checks its mapping for unknown keys.
+    void named(std::string_view key, const std::function<void(YamlMap&)>& read);
     /// A section that this version does not have: anything but nothing is reported.
     void absent_section(std::string_view key, std::string_view what);
 
@@ -69,8 +78,12 @@ private:
         bool asked = false;
     };
     Entry* ask(std::string_view key);
+    Entry* ask_list(std::string_view key);
     std::optional<std::string> scalar(std::string_view key, std::string_view what);
     std::optional<std::string> resolve(const Entry& entry);
+
+    YamlMap(YamlContext& context, std::string path, YAML::Mark mark)
+        : context_(context), path_(std::move(path)), mark_(mark) {}
 
     YamlContext& context_;
     std::string path_;

@@ -19,6 +19,16 @@ macro(trunkline_cheap_to_build)
   endif()
 endmacro()
 
+# trunkline_rim(TARGET): what no message passes through, made of large templates (HTTP, JSON, command lines): optimised
+# less, for that is what building takes its time for, and not at all in a sanitizer's build.
+function(trunkline_rim target)
+  if(TRUNKLINE_SANITIZE)
+    target_compile_options(${target} PRIVATE -O0)
+  else()
+    target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:-O1>)
+  endif()
+endfunction()
+
 # trunkline_unit_tests(NAME SOURCE...): a Catch2 binary, optimised little, for its compilation is what takes time.
 function(trunkline_unit_tests name)
   add_executable(${name} ${ARGN})

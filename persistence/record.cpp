@@ -21,8 +21,13 @@ enum Flag : std::uint8_t {
     flag_as_published = 0x08,      // SUBSCRIBE
     flag_clean_start = 0x01,       // CLAIM
     flag_has_will = 0x02,          // CLAIM
+    flag_has_principal = 0x08,     // will
+    flag_claim_has_user = 0x04,    // CLAIM
+    flag_drop_has_user = 0x01,     // DROP
     flag_drop_will = 0x01,         // DETACH
     flag_if_published = 0x01,      // DROP QUARANTINED
+    flag_has_leaf = 0x01,          // REGULATED
+    flag_has_names = 0x02,         // REGULATED
 };
 
 void begin_op(std::string& out, OpKind kind, std::uint8_t flags, std::uint16_t aux = 0) {
@@ -94,12 +99,14 @@ std::uint32_t OpBatch::add(const PublishOp& op) {
 }
 
 void put_will(std::string& out, const WillRecord& will) {
-    put_le(out, static_cast<std::uint8_t>((will.qos & qos_mask) | (will.retain ? flag_retain : 0)));
+    put_le(out, static_cast<std::uint8_t>((will.qos & qos_mask) | (will.retain ? flag_retain : 0) |
+                                          (will.principal.empty() ? 0 : flag_has_principal)));
     put_le(out, will.delay_s);
     put_le(out, will.message_expiry_s);
     put_text(out, will.topic);
     put_text(out, will.properties);
     put_text(out, will.payload);
+    if (!will.principal.empty()) put_text(out, will.principal);
 }
 
 std::optional<WillRecord> take_will(ByteReader& in) {
@@ -112,6 +119,7 @@ std::optional<WillRecord> take_will(ByteReader& in) {
     will.topic = in.take_text();
     will.properties = in.take_text();
     will.payload = in.take_text();
+    if (flags & flag_has_principal) will.principal = in.take_text();
     if (!in.ok() || will.qos > 2) return std::nullopt;
     return will;
 }
@@ -119,12 +127,14 @@ std::optional<WillRecord> take_will(ByteReader& in) {
 std::uint32_t OpBatch::add(const ClaimOp& op) {
     const std::size_t start = bytes_.size();
     begin_op(bytes_, OpKind::claim,
-             static_cast<std::uint8_t>((op.clean_start ? flag_clean_start : 0) | (op.will ? flag_has_will : 0)));
+             static_cast<std::uint8_t>((op.clean_start ? flag_clean_start : 0) | (op.will ? flag_has_will : 0) |
+                                       (op.user.empty() ? 0 : flag_claim_has_user)));
     put_le(bytes_, op.owner);
     put_le(bytes_, op.shard);
     put_le(bytes_, op.expiry_s);
     put_text(bytes_, op.client_id);
     if (op.will) put_will(bytes_, *op.will);
+    if (!op.user.empty()) put_text(bytes_, op.user);
     end_op(bytes_, start);
     ++count_;
     return static_cast<std::uint32_t>(start);
@@ -144,10 +154,11 @@ std::uint32_t OpBatch::add(const DetachOp& op) {
 
 std::uint32_t OpBatch::add(const DropOp& op) {
     const std::size_t start = bytes_.size();
-    begin_op(bytes_, OpKind::drop, 0);
+    begin_op(bytes_, OpKind::drop, op.user.empty() ? 0 : flag_drop_has_user);
     put_le(bytes_, op.session);
     put_le(bytes_, op.owner);
     put_text(bytes_, op.client_id);
+    if (!op.user.empty()) put_text(bytes_, op.user);
     end_op(bytes_, start);
     ++count_;
     return static_cast<std::uint32_t>(start);
@@ -265,11 +276,38 @@ std::uint32_t OpBatch::add(const ModelOp& op) {
     return static_cast<std::uint32_t>(start);
 }
 
+std::uint32_t OpBatch::add(const RegulatedOp& op) {
+    const std::size_t start = bytes_.size();
+    assert(op.leaf.empty() || op.leaf.size() == RegulatedOp::leaf_bytes);
+    const bool names = !(op.principal.empty() && op.client_id.empty() && op.source.empty());
+    begin_op(bytes_, OpKind::regulated,
+             static_cast<std::uint8_t>((op.leaf.empty() ? 0 : flag_has_leaf) | (names ? flag_has_names : 0)));
+    put_le(bytes_, op.utc_ns);
+    put_le(bytes_, op.monotonic_ns);
+    bytes_.append(op.leaf);
+    if (names) {
+        for (const std::string_view text : {op.principal, op.client_id, op.source}) put_text(bytes_, text);
+    }
+    end_op(bytes_, start);
+    ++count_;
+    return static_cast<std::uint32_t>(start);
+}
+
+std::uint32_t OpBatch::add(const LeavesKeptOp& op) {
+    const std::size_t start = bytes_.size();
+    begin_op(bytes_, OpKind::leaves_kept, 0);
+    put_le(bytes_, op.through);
+    put_le(bytes_, op.trail_size);
+    end_op(bytes_, start);
+    ++count_;
+    return static_cast<std::uint32_t>(start);
+}
+
 std::optional<OpHeader> peek_op(std::string_view bytes) {
     if (bytes.size() < op_header_size) return std::nullopt;
     const auto kind = static_cast<std::uint8_t>(bytes[0]);
     const auto size = load_le<std::uint32_t>(bytes.data() + 4);
-    if (kind < static_cast<std::uint8_t>(OpKind::publish) || kind > static_cast<std::uint8_t>(OpKind::model) ||
+    if (kind < static_cast<std::uint8_t>(OpKind::publish) || kind > static_cast<std::uint8_t>(OpKind::leaves_kept) ||
         size < op_header_size || size > bytes.size()) {
         return std::nullopt;
     }
@@ -312,6 +350,7 @@ std::optional<ClaimOp> read_claim(std::string_view bytes) {
         op.will = take_will(body->in);
         if (!op.will) return std::nullopt;
     }
+    if (body->flags & flag_claim_has_user) op.user = body->in.take_text();
     return body->in.done() ? std::optional(std::move(op)) : std::nullopt;
 }
 
@@ -334,6 +373,7 @@ std::optional<DropOp> read_drop(std::string_view bytes) {
     op.session = body->in.take<std::uint64_t>();
     op.owner = body->in.take<std::uint64_t>();
     op.client_id = body->in.take_text();
+    if (body->flags & flag_drop_has_user) op.user = body->in.take_text();
     return body->in.done() ? std::optional(op) : std::nullopt;
 }
 
@@ -436,6 +476,28 @@ std::optional<ModelOp> read_model(std::string_view bytes) {
     for (std::string_view* text : {&op.name, &op.version, &op.hash, &op.file, &op.who, &op.why, &op.source}) {
         *text = body->in.take_text();
     }
+    return body->in.done() ? std::optional(op) : std::nullopt;
+}
+
+std::optional<RegulatedOp> read_regulated(std::string_view bytes) {
+    auto body = open_op(bytes, OpKind::regulated);
+    if (!body) return std::nullopt;
+    RegulatedOp op;
+    op.utc_ns = body->in.take<std::int64_t>();
+    op.monotonic_ns = body->in.take<std::uint64_t>();
+    if (body->flags & flag_has_leaf) op.leaf = body->in.take_bytes(RegulatedOp::leaf_bytes);
+    if (body->flags & flag_has_names) {
+        for (std::string_view* text : {&op.principal, &op.client_id, &op.source}) *text = body->in.take_text();
+    }
+    return body->in.done() ? std::optional(op) : std::nullopt;
+}
+
+std::optional<LeavesKeptOp> read_leaves_kept(std::string_view bytes) {
+    auto body = open_op(bytes, OpKind::leaves_kept);
+    if (!body) return std::nullopt;
+    LeavesKeptOp op;
+    op.through = body->in.take<std::uint64_t>();
+    op.trail_size = body->in.take<std::uint64_t>();
     return body->in.done() ? std::optional(op) : std::nullopt;
 }
 

@@ -20,7 +20,7 @@ inline constexpr std::uint8_t record_version = 1;
 enum class OpKind : std::uint8_t {
     publish = 1, claim = 2, detach = 3, drop = 4, subscribe = 5, unsubscribe = 6, acknowledge = 7,
     release_inbound = 8, will_sent = 9, restart = 10, drop_retained = 11, quarantine = 12, drop_quarantined = 13,
-    model = 14,
+    model = 14, regulated = 15, leaves_kept = 16,
 };
 
 /// A message that something durable is owed: a session, a retained value, a QoS 2 id.
@@ -43,6 +43,7 @@ struct WillRecord {
     std::uint32_t delay_s = 0;
     std::uint32_t message_expiry_s = 0;  ///< 0: never
     std::string topic, properties, payload;
+    std::string principal = {};          ///< whose it is, as the broker encodes it; empty: nobody asked
     bool operator==(const WillRecord&) const = default;
 };
 
@@ -54,6 +55,7 @@ struct ClaimOp {
     std::uint32_t expiry_s = 0;        ///< 0xFFFFFFFF: never
     std::string_view client_id;
     std::optional<WillRecord> will;
+    std::string_view user = {};        ///< who claims it; empty: nobody in particular
 };
 
 /// The connection ended; the session lives on for `expiry_s`.
@@ -70,6 +72,7 @@ struct DropOp {
     SessionId session = 0;
     std::uint64_t owner = 0;           ///< 0: whoever owns it (administration, Clean Start)
     std::string_view client_id;
+    std::string_view user = {};        ///< without a session: who asks; another user's stays
 };
 
 struct SubscribeOp {
@@ -143,6 +146,22 @@ struct ModelOp {
     std::string_view source;              ///< the YAML, byte for byte
 };
 
+/// Says that the PUBLISH or QUARANTINE before it in the batch is on a topic whose every publish leaves a proof. Without
+/// effect when that one was refused or repeats an earlier one.
+struct RegulatedOp {
+    static constexpr std::size_t leaf_bytes = 32;
+    std::int64_t utc_ns = 0;              ///< since 1970; as the leaf says
+    std::uint64_t monotonic_ns = 0;
+    std::string_view leaf;                ///< leaf_bytes of the audit tree; empty: nobody is sent an acknowledgement
+    std::string_view principal, client_id, source;   ///< only where it may overwrite a retained value
+};
+
+/// The audit trail has all leaves of batches up to `through` on its own disk, and `trail_size` leaves in all then.
+struct LeavesKeptOp {
+    Position through = 0;
+    std::uint64_t trail_size = 0;
+};
+
 /// Operations of one shard's turn, appended as bytes in the order they happened.
 class OpBatch {
 public:
@@ -161,6 +180,8 @@ public:
     std::uint32_t add(const QuarantineOp& op);
     std::uint32_t add(const DropQuarantinedOp& op);
     std::uint32_t add(const ModelOp& op);
+    std::uint32_t add(const RegulatedOp& op);
+    std::uint32_t add(const LeavesKeptOp& op);
     /// One whole operation, encoded before.
     std::uint32_t add_encoded(std::string_view op) {
         const auto offset = static_cast<std::uint32_t>(bytes_.size());
@@ -199,6 +220,8 @@ struct OpHeader { OpKind kind; std::uint32_t size; };
 [[nodiscard]] std::optional<QuarantineOp> read_quarantine(std::string_view bytes);
 [[nodiscard]] std::optional<DropQuarantinedOp> read_drop_quarantined(std::string_view bytes);
 [[nodiscard]] std::optional<ModelOp> read_model(std::string_view bytes);
+[[nodiscard]] std::optional<RegulatedOp> read_regulated(std::string_view bytes);
+[[nodiscard]] std::optional<LeavesKeptOp> read_leaves_kept(std::string_view bytes);
 
 /// A chunk holds publish operations and, per session, which of them it is owed and under which delivery numbers.
 /// The same layout serves a young batch in `log` (many sessions) and a piece of one session's queue in `queues`.

@@ -1,6 +1,8 @@
 #include "auth/audit/prove.h"
 
+#include <algorithm>
 #include <cstring>
+#include <set>
 
 #include <nlohmann/json.hpp>
 
@@ -15,6 +17,10 @@ namespace {
 using Json = nlohmann::ordered_json;
 constexpr const char* format_name = "trunkline-audit-proof/1";
 constexpr std::size_t path_max = 64, key_changes_max = 1000;
+constexpr std::int64_t ns_per_ms = 1'000'000;  // leaves of publishes have their times in whole milliseconds
+constexpr std::int64_t search_ns_max = 600'000 * ns_per_ms, search_slack_ns = 10'000 * ns_per_ms;
+constexpr std::int64_t clock_slack_ms = 2;     // of a checkpoint's own rounding, and of a clock that is being slewed
+constexpr std::size_t search_leaves_max = 2'000'000;  // 64 MB of them
 
 Result<std::string> make_proof(const AuditStore& store, std::uint64_t sequence, std::string_view data) {
     const auto reader = TrailReader::open(store);
@@ -144,6 +150,98 @@ Result<std::string> prove_publish(const AuditStore& store, std::string_view fact
         index += count;
         if (count == 0) return Error{Failure::absent, "the trail holds no such publish"};
     }
+}
+
+namespace {
+
+struct Sought {
+    std::string principal, client_id, topic;
+    Digest payload{};
+    std::int64_t from_ns = 0, to_ns = 0;
+};
+
+Result<Sought> sought_from(const Json& json) {
+    Sought sought;
+    bool ok = true;
+    const auto from = parse_utc(take<std::string>(json, "from", ok));
+    const auto to = parse_utc(take<std::string>(json, "to", ok));
+    const auto payload = digest_from_hex(take<std::string>(json, "payload_sha256", ok));
+    sought.principal = take<std::string>(json, "principal", ok);
+    sought.client_id = take<std::string>(json, "client_id", ok);
+    sought.topic = take<std::string>(json, "topic", ok);
+    if (!ok || !from || !to || !payload)
+        return invalid("without its time a publish is looked for by from, to, principal, client_id, topic and "
+                       "payload_sha256");
+    sought.payload = *payload;
+    sought.from_ns = *from / ns_per_ms * ns_per_ms;
+    sought.to_ns = *to;
+    if (*to < *from || *to - *from > search_ns_max) return invalid("from and to are at most ten minutes apart");
+    return sought;
+}
+
+/// The checkpoints around the times, which know the monotonic clock of each moment: at least one, or an error.
+Result<std::vector<Checkpoint>> checkpoints_around(const TrailReader& reader, const Sought& sought) {
+    std::vector<Checkpoint> found;
+    const auto done = reader.for_each_checkpoint([&](const Checkpoint& one) {
+        if (one.at.utc_ns < sought.from_ns - search_slack_ns) found.clear();  // the last one before is enough
+        found.push_back(one);
+        return one.at.utc_ns <= sought.to_ns + search_slack_ns;
+    });
+    if (!done) return done.error();
+    if (found.empty()) return Error{Failure::absent, "the trail has no checkpoint yet"};
+    return found;
+}
+
+/// Encoded facts of a leaf that is among the trail's.
+Result<std::string> find_publish(const AuditStore& store, const Sought& sought) {
+    const auto reader = TrailReader::open(store);
+    if (!reader) return reader.error();
+    const auto around = checkpoints_around(*reader, sought);
+    if (!around) return around.error();
+    const Checkpoint& before = around->front();  // or the first of all
+    const std::uint64_t first = before.at.utc_ns < sought.from_ns - search_slack_ns ? before.size : 0;
+    const Checkpoint& after = around->back();  // or the newest of all: then what is not signed yet counts, too
+    const bool ends = after.at.utc_ns > sought.to_ns + search_slack_ns;
+    const std::uint64_t most = ends ? after.size - first : ~std::uint64_t{0};
+    std::vector<Digest> leaves;
+    const auto read = reader->for_each_publish(first, [&](const Digest& leaf) {
+        if (leaves.size() < search_leaves_max) leaves.push_back(leaf);
+        return leaves.size() < std::min<std::uint64_t>(search_leaves_max, most);
+    });
+    if (!read) return read.error();
+    if (leaves.size() == search_leaves_max)
+        return invalid("there are too many publishes between from and to: bring them closer together");
+    std::sort(leaves.begin(), leaves.end());
+    std::set<std::int64_t> offsets;  // between the clocks, in milliseconds
+    for (const Checkpoint& one : *around) {
+        const std::int64_t offset = (one.at.utc_ns - static_cast<std::int64_t>(one.at.monotonic_ns)) / ns_per_ms;
+        for (std::int64_t off = -clock_slack_ms; off <= clock_slack_ms; ++off) offsets.insert(offset + off);
+    }
+    std::string scratch;
+    for (std::int64_t at = sought.from_ns; at <= sought.to_ns; at += ns_per_ms) {
+        for (const std::int64_t offset : offsets) {
+            const auto monotonic = static_cast<std::uint64_t>(at - offset * ns_per_ms);
+            const PublishFacts facts{{at, monotonic}, sought.principal, sought.client_id, sought.topic, sought.payload};
+            if (std::binary_search(leaves.begin(), leaves.end(), leaf_of(facts, scratch))) return encode(facts);
+        }
+    }
+    return Error{Failure::absent, "the trail holds no such publish between these times"};
+}
+
+}  // namespace
+
+Result<std::string> prove_publish_json(const AuditStore& store, std::string_view text, std::uint64_t from) {
+    const Json json = parse(text);
+    if (!json.is_object() || !json.contains("from")) {
+        const auto facts = publish_from_json(text);
+        if (!facts) return facts.error();
+        return prove_publish(store, *facts, from);
+    }
+    const auto sought = sought_from(json);
+    if (!sought) return sought.error();
+    const auto facts = find_publish(store, *sought);
+    if (!facts) return facts.error();
+    return prove_publish(store, *facts, from);
 }
 
 Result<Proven> check_proof(std::string_view text, const VerifyKey& key) {

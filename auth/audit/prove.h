@@ -22,6 +22,12 @@ namespace trunkline::auth::audit {
 [[nodiscard]] Result<std::string> prove_publish(const AuditStore& store, std::string_view facts,
                                                 std::uint64_t from = 0);
 
+/// The proof of a publish given as JSON: its facts as publish_from_json() takes them, or, where its publisher was not
+/// told the times, `from` and `to` instead of `time` and `monotonic_ns`: each millisecond between the two is tried, so
+/// that they may be ten minutes apart.
+[[nodiscard]] Result<std::string> prove_publish_json(const AuditStore& store, std::string_view json,
+                                                     std::uint64_t from = 0);
+
 /// What a proof shows.
 struct Proven {
     std::uint64_t sequence = 0;

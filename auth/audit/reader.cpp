@@ -1,6 +1,7 @@
 #include "auth/audit/reader.h"
 
 #include <algorithm>
+#include <cstring>
 
 namespace trunkline::auth::audit {
 namespace {
@@ -68,6 +69,39 @@ Status TrailReader::for_each(const RecordFilter& filter, const std::function<boo
         });
         if (!more) return more.error();
         if (wrong) return *wrong;
+        if (!*more) return {};
+    }
+    return {};
+}
+
+Status TrailReader::for_each_publish(std::uint64_t from, const std::function<bool(const Digest&)>& on_leaf) const {
+    for (std::size_t i = 0; i < firsts_.size(); ++i) {
+        if (i + 1 < firsts_.size() && firsts_[i + 1] <= from) continue;
+        const auto more = walk(i, [&](const FrameView& frame) {
+            if (frame.type != FrameType::leaves) return true;
+            for (std::size_t at = 0; at + sizeof(Digest) <= frame.body.size(); at += sizeof(Digest)) {
+                if (frame.sequence + at / sizeof(Digest) < from) continue;
+                Digest leaf;
+                std::memcpy(leaf.data(), frame.body.data() + at, sizeof leaf);
+                if (!on_leaf(leaf)) return false;
+            }
+            return true;
+        });
+        if (!more) return more.error();
+        if (!*more) return {};
+    }
+    return {};
+}
+
+Status TrailReader::for_each_checkpoint(const std::function<bool(const Checkpoint&)>& on_checkpoint) const {
+    for (std::size_t i = 0; i < firsts_.size(); ++i) {
+        const auto more = walk(i, [&](const FrameView& frame) {
+            if (frame.type != FrameType::checkpoint) return true;
+            const auto note = parse_note(frame.body);
+            const auto checkpoint = note ? parse_checkpoint(note->text) : Result<Checkpoint>(note.error());
+            return !checkpoint || on_checkpoint(*checkpoint);
+        });
+        if (!more) return more.error();
         if (!*more) return {};
     }
     return {};

@@ -33,6 +33,10 @@ public:
     /// the last segment ends it: the broker may be writing.
     [[nodiscard]] Status for_each(const RecordFilter& filter,
                                   const std::function<bool(const Record&)>& on_record) const;
+    /// Calls `on_leaf` for each leaf of a publish from number `from` on, in order, until it returns false.
+    [[nodiscard]] Status for_each_publish(std::uint64_t from, const std::function<bool(const Digest&)>& on_leaf) const;
+    /// Calls `on_checkpoint` for each checkpoint, in order, until it returns false. Signatures are not looked at.
+    [[nodiscard]] Status for_each_checkpoint(const std::function<bool(const Checkpoint&)>& on_checkpoint) const;
     /// The encoded record of this number. absent: there is no such leaf, or it is a publish's.
     [[nodiscard]] Result<std::string> record_bytes(std::uint64_t sequence) const;
     /// The note of the newest checkpoint.

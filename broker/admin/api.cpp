@@ -5,6 +5,8 @@
 #include <mutex>
 #include <set>
 
+#include "broker/admin/access_api.h"
+#include "broker/admin/audit_api.h"
 #include "broker/admin/backup_api.h"
 #include "broker/admin/governance_api.h"
 #include "broker/admin/model_api.h"
@@ -87,6 +89,7 @@ Json status_json(const ApiContext& context) {
     json["totals"] = {{"messages_received", totals.received()}, {"messages_sent", totals.sent()},
                       {"messages_dropped", totals.all_dropped()}, {"publishes_refused", totals.publishes_refused}};
     json["governance"] = governance_status(broker.governance(), context.meter);
+    json["audit"] = audit_status(sources);
     json["log"] = {{"accepting", health.accepting}, {"backlog_bytes", health.backlog_bytes}};
     if (sources.store) {
         const StoreNumbers store = sources.store();
@@ -265,6 +268,7 @@ void post_publish(const ApiContext& context, const Request& request, const Reply
     publication.payload = std::move(*payload);
     publication.qos = qos.get<std::uint8_t>();
     publication.retain = retain.get<bool>();
+    publication.user = request.principal;
     context.sources.broker.publish_for(std::move(publication), [reply, topic](const broker::Refused& refused) {
         reply(refused.kind == broker::Refused::Kind::none ? json_response({{"topic", *topic}, {"accepted", true}})
                                                           : refused_problem(refused));
@@ -383,6 +387,8 @@ Router make_router(ApiContext context) {
     add_drain(router, context);
     add_governance(router, context);
     add_model_routes(router, context);
+    add_access(router, context);
+    add_audit_routes(router, context);
     add_backup(router, context);
     router.add({"GET", "/api/v1/config", "The configuration in force, secrets masked", Route::Access::token, {},
                 "application/json", [context](const Request&, const Reply& reply) {

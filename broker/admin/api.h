@@ -9,12 +9,15 @@
 
 namespace trunkline::admin {
 
+class Approvals;
+
 /// What handlers work with; outlives the router.
 struct ApiContext {
     Sources& sources;
     Readiness& readiness;
     Meter& meter;
     LongJobs& long_jobs;
+    Approvals* approvals = nullptr;   ///< null: nobody is asked
 };
 
 [[nodiscard]] Router make_router(ApiContext context);

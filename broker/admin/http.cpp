@@ -52,6 +52,8 @@ Response refused_problem(const broker::Refused& refused) {
     struct Answer { unsigned status; std::string_view kind, title; };
     const Answer answer = refused.kind == Kind::not_found  ? Answer{404, "not-found", "There is no such thing"}
                           : refused.kind == Kind::conflict ? Answer{409, "conflict", "It contradicts what is there"}
+                          : refused.kind == Kind::forbidden
+                              ? Answer{403, "forbidden", "No rule of access allows it"}
                           : refused.kind == Kind::judged   ? Answer{422, "refused-by-model", "The model refuses it"}
                                                            : Answer{503, "unavailable", "It cannot be stored now"};
     Json json = {{"type", "urn:trunkline:problem:" + std::string(answer.kind)}, {"title", answer.title},

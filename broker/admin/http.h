@@ -26,6 +26,8 @@ struct Request {
     std::string accept;
     std::string token;                             ///< of "Authorization: Bearer"; empty: none
     std::string principal;                         ///< name of the token; empty where none is needed
+    std::string source;                            ///< address of who asks, "local" over a Unix socket
+    std::string reason;                            ///< of the header Trunkline-Reason: why, for the record
 
     [[nodiscard]] std::optional<std::string> get(std::string_view name) const {
         const auto at = query.find(std::string(name));
@@ -38,6 +40,9 @@ struct Response {
     std::string content_type = "application/json";
     std::string body;
     std::vector<std::pair<std::string, std::string>> headers;
+    // What the record of a change says otherwise than the request; the client does not see it.
+    std::string audit_action = {}, audit_actor = {}, audit_approver = {}, audit_object = {};
+    std::optional<std::string> audit_reason = {};
 };
 
 /// Called once, from any thread.

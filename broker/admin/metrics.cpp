@@ -112,6 +112,15 @@ void add_traffic(Families& out, const Totals& totals) {
                   totals.ack_latency, static_cast<double>(totals.ack_latency_sum_us) / 1e6);
 }
 
+void add_authorisations(Families& out, const Totals& totals) {
+    constexpr std::array<const char*, 3> actions = {"publish", "subscribe", "receive"};
+    out.counter("authz_decisions_total", "What clients asked to do, by action and whether they may.");
+    for (std::size_t action = 0; action < actions.size(); ++action) {
+        out.value(totals.authorisations[action][1], {{"action", actions[action]}, {"result", "allow"}});
+        out.value(totals.authorisations[action][0], {{"action", actions[action]}, {"result", "deny"}});
+    }
+}
+
 void add_clients(Families& out, const Snapshot& now) {
     const Totals& totals = now.totals;
     out.gauge("connections", "Open connections of a listener.");
@@ -124,6 +133,15 @@ void add_clients(Families& out, const Snapshot& now) {
     out.counter("connects_total", "Answers to CONNECT.");
     for (std::size_t code = 0; code < 256; ++code) {
         if (code == 0 || totals.connects[code]) out.value(totals.connects[code], {{"result", reason_label(code)}});
+    }
+    out.counter("authn_total", "Attempts to log in, by the method that decided.");
+    for (std::size_t method = 0; method < totals.logins.size(); ++method) {
+        const std::string name(broker::login_methods[method]);
+        for (std::size_t result = 0; result < totals.logins[method].size(); ++result) {
+            const std::uint64_t count = totals.logins[method][result];
+            if (count == 0 && result != 0) continue;
+            out.value(count, {{"method", name}, {"result", broker::login_result_names[result]}});
+        }
     }
     out.counter("disconnects_total", "Ends of connections; network_error: without DISCONNECT.");
     for (std::size_t code = 0; code < 256; ++code) {
@@ -240,12 +258,22 @@ public:
         out.gauge("durability_relaxed", "1: acknowledged messages may be lost when power fails.")
             .value(now_.relaxed ? 1 : 0);
         out.gauge("ready", "1: clients are served, as /readyz says.").value(now_.ready ? 1 : 0);
+        if (now_.audit) {
+            out.counter("audit_records_total", "Records written to the audit trail.").value(now_.audit->records);
+            out.counter("audit_leaves_total", "Publishes on regulated topics that left their leaf in the audit trail.")
+                .value(now_.audit->leaves);
+            out.counter("audit_records_lost_total", "Records that found the queue of the audit trail full.")
+                .value(now_.audit->lost);
+            out.gauge("audit_last_checkpoint_timestamp_seconds", "When the audit trail was last signed.")
+                .value(static_cast<double>(now_.audit->checkpoint_utc_ns) / 1e9);
+        }
         out.gauge("config_last_reload_success", "1: the last reload of the configuration was taken.")
             .value(now_.last_reload_ok ? 1 : 0);
         out.gauge("draining", "1: clients are sent to another broker.").value(now_.draining ? 1 : 0);
         out.gauge("alarms", "1: disk or memory is beyond the limit that warns.");
         for (const Alarm& alarm : now_.alarms) out.value(alarm.on ? 1 : 0, {{"alarm", alarm.name}});
         add_traffic(out, now_.totals);
+        add_authorisations(out, now_.totals);
         add_clients(out, now_);
         add_store(out, now_);
         if (now_.live) add_namespace(out, *now_.live);

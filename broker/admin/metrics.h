@@ -33,6 +33,7 @@ struct Snapshot {
     std::optional<Live> live;
     broker::VerdictCounts verdicts;
     std::string model_name, model_version;        ///< of the model in force; empty: none was applied
+    std::optional<AuditNumbers> audit;            ///< absent: nothing is audited
     ProcessStats process;
     std::int64_t started_wall_ms = 0;
 };

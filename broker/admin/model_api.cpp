@@ -2,6 +2,7 @@
 
 #include <memory>
 
+#include "broker/admin/approvals.h"
 #include "broker/admin/explain.h"
 #include "broker/core/governance.h"
 #include "broker/core/log.h"
@@ -138,6 +139,97 @@ void get_model(const ApiContext& context, const Request& request, const Reply& r
     });
 }
 
+/// With audit.approval another person must agree to what touches a regulated branch.
+bool needs_approval(const ApiContext& context, const uns::Model& fresh) {
+    return context.approvals && context.sources.broker.config().audit.approval != broker::AuditConfig::Approval::none &&
+           touches_regulated(*governance(context).model(), fresh);
+}
+
+Json proposal_json(const Approvals::Proposal& proposal) {
+    return {{"id", proposal.id},   {"at_ms", proposal.at_ms}, {"action", proposal.action},
+            {"object", proposal.object}, {"who", proposal.who},     {"why", proposal.why},
+            {"changes", Json::parse(proposal.changes, nullptr, false)}};
+}
+
+Response propose(const ApiContext& context, Approvals::Proposal proposal) {
+    if (proposal.who.empty() || proposal.who == "admin") {
+        return problem(403, "no-name", "A change that another person must approve needs a name",
+                       "send a token of admin.tokens_file");
+    }
+    proposal.at_ms = wall_ms();
+    const auto id = context.approvals->add(proposal);
+    if (!id) return problem(503, "busy", "Too many changes wait for approval already", "approve or withdraw some");
+    proposal.id = *id;
+    Json json = {{"pending", *id},
+                 {"needs", "approval by another person: trunkctl model approve " + std::to_string(*id)},
+                 {"proposal", proposal_json(proposal)}};
+    Response response = json_response(json, 202);
+    response.audit_action = proposal.action == "model.rollback" ? "model.propose-rollback" : "model.propose";
+    return response;
+}
+
+void get_pending(const ApiContext& context, const Request&, const Reply& reply) {
+    Json list = Json::array();
+    for (const auto& proposal : context.approvals->waiting(wall_ms())) list.push_back(proposal_json(proposal));
+    reply(json_response({{"pending", std::move(list)}}));
+}
+
+std::optional<std::uint64_t> pending_id(const Request& request) {
+    const std::string& text = request.parameters.at("id");
+    const bool number = !text.empty() && text.size() < 19 && text.find_first_not_of("0123456789") == std::string::npos;
+    return number ? std::optional<std::uint64_t>(std::stoull(text)) : std::nullopt;
+}
+
+Response no_proposal() {
+    return problem(404, "not-found", "No such change waits for approval", "GET model/pending lists them");
+}
+
+void approve(const ApiContext& context, const Request& request, const Reply& reply) {
+    const auto id = pending_id(request);
+    const auto found = id ? context.approvals->find(*id, wall_ms()) : std::nullopt;
+    if (!found) return reply(no_proposal());
+    if (request.principal.empty() || request.principal == found->who) {
+        return reply(problem(403, "same-person", "Another person must approve",
+                             found->who + " has proposed the change"));
+    }
+    if (governance(context).model()->hash() != found->based_on) {
+        return reply(problem(409, "conflict", "Another model has come into force since",
+                             "withdraw the change and propose it again"));
+    }
+    auto taken = context.approvals->take(*id, wall_ms());
+    if (!taken) return reply(no_proposal());  // somebody else was faster
+    const broker::Change change{taken->who, taken->why + (taken->why.empty() ? "" : "; ") + "approved by " +
+                                                request.principal};
+    taken->run(change, [context, reply, proposal = *taken, approver = request.principal](const broker::Refused& why) {
+        Response answer;
+        if (why.kind != broker::Refused::Kind::none) {
+            answer = refused(why);
+        } else {
+            Json json = {{"approved", proposal.id}, {"who", proposal.who}, {"approver", approver}};
+            const auto current = governance(context).current();
+            if (current) json["current"] = version_json(*current, current->sequence);
+            answer = json_response(json);
+        }
+        answer.audit_action = proposal.action;
+        answer.audit_actor = proposal.who;
+        answer.audit_approver = approver;
+        answer.audit_object = proposal.object;
+        answer.audit_reason = proposal.why;
+        reply(std::move(answer));
+    });
+}
+
+/// By whoever has proposed it, or anybody else who may change models.
+void withdraw(const ApiContext& context, const Request& request, const Reply& reply) {
+    const auto id = pending_id(request);
+    const auto taken = id ? context.approvals->take(*id, wall_ms()) : std::nullopt;
+    if (!taken) return reply(no_proposal());
+    Response answer = json_response({{"withdrawn", *id}});
+    answer.audit_action = "model.withdraw";
+    answer.audit_object = taken->object;
+    reply(std::move(answer));
+}
+
 void put_model(const ApiContext& context, const Request& request, const Reply& reply) {
     Response wrong;
     auto body = model_body(request, wrong);
@@ -152,6 +244,19 @@ void put_model(const ApiContext& context, const Request& request, const Reply& r
         json["changes"] = Json::parse(uns::to_json(uns::diff(*of.model(), *compiled.model)));
         json["dry_run"] = dry_run;
         if (dry_run) return reply(json_response(json));
+        if (needs_approval(context, *compiled.model)) {
+            Approvals::Proposal proposal;
+            proposal.action = "model.apply";
+            proposal.object = compiled.model->name() + " " + compiled.model->version();
+            proposal.who = change.who;
+            proposal.why = change.why;
+            proposal.changes = json["changes"].dump();
+            proposal.based_on = of.model()->hash();
+            proposal.run = [context, model = compiled.model](broker::Change by, broker::Governance::Done done) {
+                governance(context).apply(model, std::move(by), std::move(done));
+            };
+            return reply(propose(context, std::move(proposal)));
+        }
         of.apply(compiled.model, change, [context, json, change, reply](const broker::Refused& why) mutable {
             if (why.kind != broker::Refused::Kind::none) return reply(refused(why));
             const auto current = governance(context).current();
@@ -203,6 +308,33 @@ void get_version(const ApiContext& context, const Request& request, const Reply&
     });
 }
 
+void roll_back(const ApiContext& context, const broker::ModelVersion& to, const broker::Change& change,
+               const Reply& reply);
+
+void propose_rollback(const ApiContext& context, const broker::ModelVersion& to, const broker::Change& change,
+                      const Reply& reply) {
+    governance(context).source(to.sequence, [context, to, change, reply](std::optional<std::string> yaml) {
+        if (!yaml) return reply(no_version(to.version));
+        const bool taken = context.long_jobs.post([context, to, change, reply, yaml = *yaml] {
+            const uns::Model::Result compiled = uns::Model::compile(yaml, to.file);
+            if (!compiled.model) return reply(not_accepted(compiled.problems));
+            if (!needs_approval(context, *compiled.model)) return roll_back(context, to, change, reply);
+            Approvals::Proposal proposal;
+            proposal.action = "model.rollback";
+            proposal.object = to.name + " " + to.version;
+            proposal.who = change.who;
+            proposal.why = change.why;
+            proposal.changes = uns::to_json(uns::diff(*governance(context).model(), *compiled.model));
+            proposal.based_on = governance(context).model()->hash();
+            proposal.run = [context, to](broker::Change by, broker::Governance::Done done) {
+                governance(context).rollback(to.sequence, std::move(by), std::move(done));
+            };
+            reply(propose(context, std::move(proposal)));
+        });
+        if (!taken) reply(problem(503, "busy", "Too much is being worked out already", "try again in a moment"));
+    });
+}
+
 void post_rollback(const ApiContext& context, const Request& request, const Reply& reply) {
     const Json body = request.body.empty() ? Json::object() : Json::parse(request.body, nullptr, false);
     if (!body.is_object()) return reply(problem(400, "bad-body", "The body is no JSON object", ""));
@@ -227,7 +359,16 @@ void post_rollback(const ApiContext& context, const Request& request, const Repl
     const auto to = find_version(context, which);
     if (!to) return reply(no_version(which));
     const auto change = change_of(request, reason.get<std::string>());
-    governance(context).rollback(to->sequence, change, [context, reply, to = *to, change](const broker::Refused& why) {
+    if (context.sources.broker.config().audit.approval != broker::AuditConfig::Approval::none) {
+        return propose_rollback(context, *to, change, reply);
+    }
+    roll_back(context, *to, change, reply);
+}
+
+/// Puts `to` in force again, without asking anybody.
+void roll_back(const ApiContext& context, const broker::ModelVersion& to, const broker::Change& change,
+               const Reply& reply) {
+    governance(context).rollback(to.sequence, change, [context, reply, to, change](const broker::Refused& why) {
         if (why.kind != broker::Refused::Kind::none) return reply(refused(why));
         broker::log(broker::Level::info, "model_rolled_back",
                     {{"version", to.version}, {"who", change.who}, {"why", change.why}});
@@ -395,6 +536,13 @@ void add_model_routes(Router& router, const ApiContext& context) {
                           json,
                           bind(context, post_rollback)},
                          "version (a version or its sequence; the one before unless told), reason"));
+    router.add({"GET", "/api/v1/model/pending", "Changes that wait for a second person", token, {}, json,
+                bind(context, get_pending)});
+    router.add(with_body({"POST", "/api/v1/model/pending/{id}/approve", "Approves a change of somebody else", token,
+                          {{"id", "path", "integer", true, "as the list gives it"}}, json, bind(context, approve)},
+                         "reason"));
+    router.add({"DELETE", "/api/v1/model/pending/{id}", "Withdraws a change that waits", token,
+                {{"id", "path", "integer", true, "as the list gives it"}}, json, bind(context, withdraw)});
     add_long(with_body({"POST",
                         "/api/v1/model/learn",
                         "Proposes a model from recent traffic",

@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstring>
 #include <mutex>
 #include <optional>
 #include <thread>
@@ -26,6 +27,8 @@
 #include <boost/beast/http.hpp>
 
 #include "broker/admin/api.h"
+#include "broker/admin/approvals.h"
+#include "broker/admin/audit_api.h"
 #include "broker/admin/sys_topics.h"
 #include "broker/admin/tokens.h"
 #include "broker/admin/watch.h"
@@ -74,11 +77,30 @@ http::response<http::string_body> to_beast(Response response, const HttpRequest&
     return out;
 }
 
+/// A header's percent-encoded text; empty when it is none.
+std::string header_text(std::string_view value) {
+    Request parsed;
+    return !value.empty() && parse_target("/?t=" + std::string(value), parsed) ? parsed.get("t").value_or("") : "";
+}
+
+/// The peer's address; "local" over a Unix socket.
+std::string source_of(Stream& stream) {
+    error_code error;
+    const auto generic = stream.socket().remote_endpoint(error);
+    const int family = error ? AF_UNIX : generic.protocol().family();
+    if (family != AF_INET && family != AF_INET6) return "local";
+    asio::ip::tcp::endpoint endpoint;
+    endpoint.resize(generic.size());
+    std::memcpy(endpoint.data(), generic.data(), generic.size());
+    return endpoint.address().to_string();
+}
+
 }  // namespace
 
 struct AdminServer::Impl : std::enable_shared_from_this<Impl> {
     Impl(Sources& from, Readiness& ready)
-        : sources(from), readiness(ready), sys(from), router(make_router({from, ready, meter, long_jobs})) {}
+        : sources(from), readiness(ready), sys(from),
+          router(make_router({from, ready, meter, long_jobs, &approvals})) {}
 
     /// A reply that may come from any thread, waited for on ours.
     struct Pending {
@@ -104,6 +126,7 @@ struct AdminServer::Impl : std::enable_shared_from_this<Impl> {
     Meter meter;
     SysTopics sys;
     LongJobs long_jobs;                    // before the router, whose handlers use it
+    Approvals approvals;                   // the same
     Router router;
     std::unique_ptr<asio::io_context> context_owner = std::make_unique<asio::io_context>(1);
     asio::io_context& context = *context_owner;
@@ -244,6 +267,9 @@ std::optional<Response> AdminServer::Impl::refuse(const Route& route, Request& r
     if (!request.token.empty()) request.principal = tokens->name_of(request.token);
     if (!request.principal.empty()) return std::nullopt;
     broker::log(broker::Level::warn, "admin_token_refused", {{"path", route.path}});
+    if (broker::AuditSink* sink = sources.broker.audit()) {
+        sink->note(broker::Denial{{}, "token", {}, request.source, "admin", route.path, "no token, or an unknown one"});
+    }
     Response response = problem(401, "not-authorised", "A token is needed",
                                 request.token.empty() ? "send Authorization: Bearer TOKEN" : "the token is not known");
     response.headers.emplace_back("WWW-Authenticate", "Bearer");
@@ -255,6 +281,8 @@ asio::awaitable<bool> AdminServer::Impl::run_request(Stream& stream, HttpRequest
     Response answer;
     request.method = from.method_string();
     request.accept = from[http::field::accept];
+    request.source = source_of(stream);
+    request.reason = header_text(from["Trunkline-Reason"]);
     const std::string_view authorization = from[http::field::authorization];
     if (authorization.starts_with("Bearer ")) request.token = authorization.substr(7);
     const std::string_view host = from[http::field::host];
@@ -300,7 +328,7 @@ asio::awaitable<Response> AdminServer::Impl::call(const Route& route, const Requ
     };
     std::string failure;
     try {
-        route.handler(request, reply);
+        call_audited(sources, route, request, reply);
     } catch (const std::exception& error) {   // a defect, or out of memory: one request fails, not the broker
         failure = error.what();
     }

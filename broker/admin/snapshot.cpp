@@ -18,6 +18,7 @@ Snapshot take_snapshot(const Sources& sources, const Readiness& readiness) {
     now.ready = readiness.reasons(broker).empty();
     now.last_reload_ok = readiness.last_reload_ok;
     now.relaxed = broker.config().durability == broker::Durability::relaxed;
+    if (sources.audit) now.audit = sources.audit->numbers();
     now.totals = sum_counters(broker);
     if (sources.listeners) now.listeners = sources.listeners();
     now.durable_sessions = broker.durable_session_count();

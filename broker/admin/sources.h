@@ -10,6 +10,9 @@
 #include <string>
 #include <vector>
 
+#include "auth/access_store.h"
+#include "broker/admin/audit_trail.h"
+#include "broker/core/audit_sink.h"
 #include "broker/core/broker.h"
 #include "broker/core/browse.h"
 #include "namespace/traffic.h"
@@ -98,6 +101,10 @@ struct Sources {
     std::function<uns::Traffic()> traffic = {};
     /// What access control says; absent: it is not configured.
     std::function<AccessAnswer(const AccessQuestion& question)> explain_access = {};
+    /// The roles file and what is in force of it; null: the configuration names none.
+    auth::AccessStore* access = nullptr;
+    std::string roles_file = {};
+    AuditTrail* audit = nullptr;                  ///< null: nothing is audited
     broker::Browse* browse = nullptr;             ///< the live tree; null: there is none
     BackupSource* backups = nullptr;              ///< null: none can be taken
     std::function<std::string()> config_json;     ///< the effective configuration, secrets masked
@@ -123,6 +130,9 @@ public:
         if (broker.draining()) all.push_back("being drained");
         if (const broker::Health health = broker.log().health(); !health.accepting) {
             all.push_back(health.detail.empty() ? "durable messages are refused" : health.detail);
+        }
+        if (broker.audit() && !broker.audit()->takes_regulated()) {
+            all.push_back("the audit trail cannot be written: regulated publishes and changes are refused");
         }
         return all;
     }

@@ -44,8 +44,12 @@ void add_counters(Totals& totals, const broker::Counters& counters) {
     add_all(totals.disconnects, counters.disconnects);
     add_all(totals.connects, counters.connects);
     add_all(totals.refused_by_reason, counters.refused_by_reason);
+    for (std::size_t i = 0; i < totals.logins.size(); ++i) add_all(totals.logins[i], counters.logins[i]);
     add_all(totals.connections_by_version, counters.connections_by_version);
     add_all(totals.ack_latency, counters.ack_latency);
+    for (std::size_t i = 0; i < totals.authorisations.size(); ++i) {
+        add_all(totals.authorisations[i], counters.authorisations[i]);
+    }
     totals.bytes_received += counters.bytes_received.get();
     totals.bytes_sent += counters.bytes_sent.get();
     totals.payload_bytes_received += counters.payload_bytes_received.get();

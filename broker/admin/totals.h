@@ -14,12 +14,14 @@ struct Totals {
     std::uint64_t bytes_received = 0, bytes_sent = 0, payload_bytes_received = 0, payload_bytes_sent = 0;
     std::array<std::uint64_t, static_cast<std::size_t>(broker::Drop::count_)> dropped{};
     std::array<std::uint64_t, 256> disconnects{}, connects{}, refused_by_reason{};
+    std::array<std::array<std::uint64_t, 3>, broker::login_methods.size()> logins{};
     std::uint64_t network_errors = 0, connections = 0, sockets = 0;
     std::array<std::uint64_t, 3> connections_by_version{};
     std::uint64_t subscriptions = 0, shared_subscriptions = 0, inflight_out = 0, queued_transient = 0;
     std::uint64_t publishes_refused = 0;
     std::array<std::uint64_t, 13> ack_latency{};
     std::uint64_t ack_latency_sum_us = 0;
+    std::array<std::array<std::uint64_t, 2>, 4> authorisations{};        // by auth::Action, then denied and allowed
     std::uint64_t violations = 0;                                        // of the model, whatever became of them
 
     [[nodiscard]] std::uint64_t received() const;

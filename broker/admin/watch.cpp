@@ -43,6 +43,7 @@ void Watch::begin(broker::ShardApi& shard, const std::string& filter, const std:
     }
     broker::ConnectionInfo info;
     info.local = true;
+    info.administration = true;
     client_ = shard.on_open(*this, info);
     if (!client_) return end("the broker refuses connections");
     self_ = shared_from_this();

@@ -68,6 +68,7 @@ http::request<http::string_body> make_request(const Server& server, std::string_
     request.set(http::field::host, server.unix_path.empty() ? server.host : "localhost");
     request.set(http::field::user_agent, "trunkctl");
     if (!server.token.empty()) request.set(http::field::authorization, "Bearer " + server.token);
+    if (!server.reason.empty()) request.set("Trunkline-Reason", percent_encode(server.reason));
     if (!body.empty()) request.set(http::field::content_type, "application/json");
     request.body() = body;
     request.keep_alive(false);
@@ -111,11 +112,14 @@ bool take_events(std::string& text, const EventSink& sink) {
 }
 
 asio::awaitable<void> exchange(const Server& server, http::request<http::string_body> message, std::string& answer,
-                               const EventSink* sink) {
+                               const EventSink* sink, std::string* cursor) {
     Stream stream(co_await asio::this_coro::executor);
     co_await connect(stream, server);
-    const bool long_work = message.target().find("/api/v1/model") != boost::beast::string_view::npos;
-    stream.expires_after(long_work ? 150s : 30s);   // compiling and replaying take their time
+    const auto is_under = [&message](const char* path) {
+        return message.target().find(path) != boost::beast::string_view::npos;
+    };
+    // compiling and replaying take their time, and reading an audit trail does
+    stream.expires_after(is_under("/api/v1/model") ? 150s : is_under("/api/v1/audit") ? 600s : 30s);
     auto [write_error, sent] = co_await http::async_write(stream, message, token);
     if (write_error) no_connection(server, write_error.message());
     beast::flat_buffer buffer;
@@ -128,6 +132,7 @@ asio::awaitable<void> exchange(const Server& server, http::request<http::string_
         auto [error, got] = co_await http::async_read(stream, buffer, parser, token);
         if (error) no_connection(server, error.message());
         answer = std::move(parser.get().body());
+        if (cursor) *cursor = std::string(parser.get()["Trunkline-Cursor"]);
         if (status >= 300) refused(status, answer);
         co_return;
     }
@@ -143,11 +148,12 @@ asio::awaitable<void> exchange(const Server& server, http::request<http::string_
     }
 }
 
-std::string run(const Server& server, http::request<http::string_body> message, const EventSink* sink) {
+std::string run(const Server& server, http::request<http::string_body> message, const EventSink* sink,
+                std::string* cursor = nullptr) {
     asio::io_context context{1};
     std::string answer;
     std::exception_ptr failure;
-    asio::co_spawn(context, exchange(server, std::move(message), answer, sink),
+    asio::co_spawn(context, exchange(server, std::move(message), answer, sink, cursor),
                    [&](std::exception_ptr thrown) { failure = thrown; });
     context.run();
     if (failure) std::rethrow_exception(failure);
@@ -204,8 +210,8 @@ Json request(const Server& server, std::string_view method, const std::string& t
     return json;
 }
 
-std::string request_bytes(const Server& server, const std::string& target) {
-    return run(server, make_request(server, "GET", target, {}), nullptr);
+std::string request_bytes(const Server& server, const std::string& target, std::string* cursor) {
+    return run(server, make_request(server, "GET", target, {}), nullptr, cursor);
 }
 
 void stream(const Server& server, const std::string& target, const EventSink& on_event) {

@@ -28,6 +28,7 @@ struct Server {
     std::string host, port;   ///< or
     std::string unix_path;
     std::string token;
+    std::string reason;       ///< why something is changed, for the audit trail
     std::string name;         ///< as shown in messages
 
     /// `http://HOST:PORT`, `HOST:PORT`, `[V6]:PORT` or `unix:PATH`; "" looks at TRUNKLINE_SERVER, then for the socket
@@ -39,8 +40,10 @@ struct Server {
 [[nodiscard]] Json request(const Server& server, std::string_view method, const std::string& target,
                            const std::string& body = {});
 
-/// The same, for an answer that is no JSON.
-[[nodiscard]] std::string request_bytes(const Server& server, const std::string& target);
+/// The same, for an answer that is no JSON, byte for byte. `cursor`, where given, becomes the next page's of a list,
+/// empty after the last.
+[[nodiscard]] std::string request_bytes(const Server& server, const std::string& target,
+                                        std::string* cursor = nullptr);
 
 /// Server-sent events: calls `on_event(name, data)` ("message" unless named) until it says false or the server ends.
 /// Throws Failure.

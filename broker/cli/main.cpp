@@ -7,6 +7,8 @@
 
 #include <CLI/CLI.hpp>
 
+#include "broker/cli/access_commands.h"
+#include "broker/cli/audit_commands.h"
 #include "broker/cli/backup_commands.h"
 #include "broker/cli/commands.h"
 #include "broker/cli/governance_commands.h"
@@ -19,13 +21,14 @@ using namespace trunkline;
 using namespace trunkline::cli;
 
 struct Common {
-    std::string server, token_file;
+    std::string server, token_file, reason;
     Format format = Format::table;
     bool no_colour = false;
 };
 
 Tool make_tool(const Common& common) {
     Tool tool{Server::parse(common.server), Output(common.format, !common.no_colour)};
+    tool.server.reason = common.reason;
     if (!common.token_file.empty()) {
         std::ifstream in(common.token_file);
         if (!std::getline(in, tool.server.token)) throw Failure(exit_usage, "cannot read " + common.token_file);
@@ -43,6 +46,8 @@ struct CommandLine {
     bool stats = false, dry_run = false, moved = false, end = false;
     Publication publication;
     ModelCommands model;
+    AccessCommands access;
+    AuditCommands audit;
     Search search;
     Chosen chosen;
     BackupCommands backup;
@@ -63,6 +68,7 @@ void CommandLine::add_common(CLI::App& app) {
         {"table", Format::table}, {"json", Format::json}, {"yaml", Format::yaml}, {"jsonl", Format::jsonl}};
     app.add_option("--server", common.server, "http://HOST:PORT or unix:PATH; also TRUNKLINE_SERVER")->type_name("URL");
     app.add_option("--token-file", common.token_file, "file with the token; also TRUNKLINE_TOKEN")->type_name("FILE");
+    app.add_option("--reason", common.reason, "why something is changed, for the audit trail")->type_name("TEXT");
     app.add_option("-o,--output", common.format, "table, json, yaml or jsonl")
         ->transform(CLI::CheckedTransformer(formats))->option_text("FORMAT");
     app.add_flag("--no-color,--no-colour", common.no_colour, "no colours");
@@ -187,6 +193,8 @@ int main(int argc, char** argv) {
     line.add_messages(app);
     line.add_governance(app);
     line.model.add(app, line.action);
+    line.access.add(app, line.action);
+    line.audit.add(app, line.action);
     line.backup.add(app, line.action);
     try {
         app.parse(argc, argv);

@@ -273,6 +273,52 @@ int model_versions(const Tool& tool) {
     return list.empty() ? exit_findings : exit_ok;
 }
 
+namespace {
+
+int tell_pending(const Json& json) {
+    std::cout << "waits as " << count_in(json, "pending") << "; " << printable(text_in(json, "needs")) << '\n';
+    return exit_ok;
+}
+
+}  // namespace
+
+int model_pending(const Tool& tool) {
+    const Json json = request(tool.server, "GET", "/api/v1/model/pending");
+    const Json list = json.value("pending", Json::array());
+    if (tool.out.format() != Format::table) {
+        tool.out.value(list);
+        return exit_ok;
+    }
+    std::vector<std::vector<std::string>> rows;
+    for (const Json& one : list) {
+        const auto minutes = (static_cast<std::uint64_t>(now_ms()) - count_in(one, "at_ms")) / 60'000;
+        const std::string age = counted(minutes, "minute");
+        rows.push_back({text_in(one, "id"), age, text_in(one, "action"), text_in(one, "object"),
+                        text_in(one, "who"), text_in(one, "why"),
+                        std::to_string(one.value("changes", Json::array()).size())});
+    }
+    tool.out.table({"ID", "AGE", "ACTION", "MODEL", "WHO", "WHY", "CHANGES"}, std::move(rows));
+    return exit_ok;
+}
+
+int model_approve(const Tool& tool, const ModelCommands& what) {
+    const std::string target = "/api/v1/model/pending/" + percent_encode(what.version) + "/approve";
+    const Json json = request(tool.server, "POST", target);
+    if (tool.out.format() != Format::table) {
+        tool.out.value(json);
+    } else {
+        std::cout << "in force: the change of " << printable(text_in(json, "who")) << ", approved by "
+                  << printable(text_in(json, "approver")) << '\n';
+    }
+    return exit_ok;
+}
+
+int model_withdraw(const Tool& tool, const ModelCommands& what) {
+    const Json json = request(tool.server, "DELETE", "/api/v1/model/pending/" + percent_encode(what.version));
+    if (tool.out.format() != Format::table) tool.out.value(json);
+    return exit_ok;
+}
+
 int model_apply(const Tool& tool, const ModelCommands& what) {
     std::string target = std::string("/api/v1/model?dry_run=") + (what.dry_run ? "true" : "false");
     if (!what.reason.empty()) target += "&reason=" + percent_encode(what.reason);
@@ -282,6 +328,7 @@ int model_apply(const Tool& tool, const ModelCommands& what) {
         tool.out.value(*json);
         return exit_ok;
     }
+    if (json->contains("pending")) return tell_pending(*json);
     std::cout << (what.dry_run ? "would apply " : "applied ") << printable(about(*json)) << '\n';
     print_changes(tool, json->at("changes"));
     if (json->at("changes").empty()) std::cout << "  nothing changes in meaning\n";
@@ -293,6 +340,7 @@ int model_rollback(const Tool& tool, const ModelCommands& what) {
     if (!what.version.empty()) body["version"] = what.version;
     const Json json = request(tool.server, "POST", "/api/v1/model/rollback",
                               body.dump(-1, ' ', false, Json::error_handler_t::replace));
+    if (tool.out.format() == Format::table && json.contains("pending")) return tell_pending(json);
     if (tool.out.format() == Format::table)
         std::cout << "in force again: " << printable(text_in(json, "rolled_back_to")) << '\n';
     else
@@ -457,6 +505,13 @@ void ModelCommands::add_versions(CLI::App& model, std::function<int(const Tool&)
     back->add_option("VERSION", version, "version or its number, the one before unless told");
     back->add_option("--reason", reason, "for the record");
     on(back, action, [this](const Tool& tool) { return model_rollback(tool, *this); });
+    on(model.add_subcommand("pending", "changes that wait for a second person"), action, model_pending);
+    auto* agree = model.add_subcommand("approve", "put somebody else's change in force");
+    agree->add_option("ID", version, "as pending gives it")->required();
+    on(agree, action, [this](const Tool& tool) { return model_approve(tool, *this); });
+    auto* withdraw = model.add_subcommand("withdraw", "drop a change that waits");
+    withdraw->add_option("ID", version, "as pending gives it")->required();
+    on(withdraw, action, [this](const Tool& tool) { return model_withdraw(tool, *this); });
 }
 
 void ModelCommands::add_traffic(CLI::App& model, std::function<int(const Tool&)>& action) {

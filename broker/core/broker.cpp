@@ -3,8 +3,10 @@
 #include <atomic>
 #include <chrono>
 
+#include "broker/core/audit_sink.h"
 #include "broker/core/filter_index.h"
 #include "broker/core/governance.h"
+#include "broker/core/login.h"
 #include "broker/core/registry.h"
 #include "broker/core/shard.h"
 
@@ -24,16 +26,30 @@ Broker::Broker(Config config, std::uint32_t shards, std::function<void(std::uint
                std::uint64_t first_number)
     : config_(std::move(config)),
       authenticator_(std::make_unique<auth::AnonymousOnly>(config_.allow_anonymous)),
+      answers_(std::make_shared<AnswerDesk>()),
       first_number_(first_number ? first_number : number_from_clock()),
       wake_(std::move(wake)), registry_(std::make_unique<Registry>()), filters_(std::make_unique<FilterIndex>(shards)),
       governance_(std::make_unique<Governance>(*this, shards)) {
+    answers_->broker = this;
     for (std::uint32_t i = 0; i < shards; ++i) shards_.push_back(std::make_unique<Shard>(*this, i));
 }
 
-Broker::~Broker() = default;
+Broker::~Broker() {
+    const std::lock_guard lock(answers_->mutex);
+    answers_->broker = nullptr;
+}
 
 void Broker::attach(CommitLog& log) { log_ = &log; }
 void Broker::attach(std::unique_ptr<auth::Authenticator> authenticator) { authenticator_ = std::move(authenticator); }
+
+void Broker::attach(std::uint16_t listener, auth::Authenticator& authenticator) {
+    if (listener_authenticators_.size() <= listener) listener_authenticators_.resize(listener + 1U);
+    listener_authenticators_[listener] = &authenticator;
+}
+
+void Broker::attach_observers(const std::vector<auth::Plugin*>& plugins) {
+    for (const auto& shard : shards_) shard->attach_observers(plugins);
+}
 
 void Broker::attach(LiveSink& sink) {
     for (const auto& shard : shards_) shard->feed.attach(sink);
@@ -100,6 +116,24 @@ void Broker::visit_subscriptions(std::function<void(std::string_view, std::strin
         });
     };
     (*step)(0);
+}
+
+void Broker::find_principal(std::string client_id,
+                            std::function<void(std::shared_ptr<const auth::Principal> principal)> done) {
+    const auto holder = registry_->find(client_id);
+    if (!holder) return done(nullptr);
+    run_on_shard(holder->shard, [client_id = std::move(client_id), done = std::move(done)](ShardApi& shard) {
+        done(static_cast<Shard&>(shard).principal_of(client_id));
+    });
+}
+
+void Broker::ask_plugins(auth::Principal principal, auth::Action action, std::string topic,
+                         std::function<void(std::string rule, bool allowed)> done) {
+    run_on_shard(0, [principal = std::move(principal), action, topic = std::move(topic),
+                     done = std::move(done)](ShardApi& shard) {
+        const auto [rule, allowed] = static_cast<Shard&>(shard).ask_plugins(principal, action, topic);
+        done(rule, allowed);
+    });
 }
 
 void Broker::kick(std::string client_id, std::function<void(bool found)> done) {
@@ -187,12 +221,40 @@ void Broker::post(std::uint32_t shard, Effects&& effects) {
     mail(shard % shard_count(), MailBody{std::move(effects)});
 }
 
-void Broker::session_added(std::string_view client_id) { registry_->set_durable(client_id, true); }
-void Broker::session_removed(std::string_view client_id) { registry_->set_durable(client_id, false); }
+void Broker::session_added(std::string_view client_id, std::string_view user) {
+    registry_->set_durable(client_id, true, user);
+}
+void Broker::session_removed(std::string_view client_id) { registry_->set_durable(client_id, false, {}); }
 void Broker::filter_added(std::string_view filter, std::uint8_t qos) { filters_->add_durable(filter, qos); }
 void Broker::filter_removed(std::string_view filter, std::uint8_t qos) { filters_->remove_durable(filter, qos); }
 void Broker::quarantine_added(std::uint64_t id, const store::QuarantineOp& op) { governance_->note_added(id, op); }
 void Broker::quarantine_removed(std::uint64_t id) { governance_->note_removed(id); }
 void Broker::model_applied(std::uint64_t sequence, const store::ModelOp& op) { governance_->note_model(sequence, op); }
+
+void Broker::leaves_added(Position position, std::string_view leaves) {
+    if (audit_) audit_->leaves(position, leaves);
+}
+
+void Broker::regulated_overwritten(const store::RegulatedOp& by, std::string_view topic, std::string_view old_payload,
+                                   std::string_view new_payload) {
+    if (!audit_) return;
+    auth::audit::Record record;
+    record.actor = by.principal;
+    record.method = "mqtt";
+    record.source = by.source;
+    record.action = auth::audit::action::overwrite;
+    record.object = topic;
+    record.old_value = auth::audit::Value::hash_of(old_payload);
+    if (!new_payload.empty()) record.new_value = auth::audit::Value::hash_of(new_payload);
+    record.reason = "client " + std::string(by.client_id);
+    audit_->note(std::move(record));
+}
+
+void Broker::leaves_kept(const store::LeavesKeptOp& kept, std::function<void(bool safe)> done) {
+    run_on_shard(0, [kept, done = std::move(done)](ShardApi& shard) {
+        static_cast<Shard&>(shard).submit_request([&kept](store::OpBatch& ops) { ops.add(kept); },
+                                                  [done](Refusal why) { done(why == Refusal::none); });
+    });
+}
 
 }  // namespace trunkline::broker

@@ -22,10 +22,14 @@
 
 namespace trunkline::auth {
 class AccessStore;
+class Plugin;
+struct Principal;
+enum class Action : std::uint8_t;
 }
 
 namespace trunkline::broker {
 
+struct AnswerDesk;
 class AuditSink;
 class Governance;
 class Registry;
@@ -79,10 +83,21 @@ public:
     void attach(CommitLog& log);
     /// Before any shard runs: who may connect. Without a call clients may be anonymous as the configuration says.
     void attach(std::unique_ptr<auth::Authenticator> authenticator);
+    /// Before any shard runs: who may connect to one listener (its index in the configuration), instead of the above.
+    /// The authenticator must outlive the broker.
+    void attach(std::uint16_t listener, auth::Authenticator& authenticator);
+    [[nodiscard]] auth::Authenticator& authenticator(std::uint16_t listener) const {
+        const bool own = listener < listener_authenticators_.size() && listener_authenticators_[listener];
+        return own ? *listener_authenticators_[listener] : *authenticator_;
+    }
     /// Before any shard runs: who gets to know what is published. The sink must outlive the shards' work.
     void attach(LiveSink& sink);
     /// Before any shard runs: who may do what. Without a call everybody who is connected may do everything.
     void attach(const auth::AccessStore& access) { access_ = &access; }
+    /// Before any shard runs, once for each: who decides beside the roles. It must outlive the shards' work.
+    void attach(auth::Plugin& plugin) { plugins_.push_back(&plugin); }
+    /// Before any shard runs: plugins that are told what happens. They must outlive the shards' work.
+    void attach_observers(const std::vector<auth::Plugin*>& plugins);
     /// Before any shard runs: who keeps the audit trail; without a call nobody. The sink must outlive the shards' work.
     void attach(AuditSink& sink) { audit_ = &sink; }
     /// Before any shard runs: `failed(peer)` is called, on any shard's thread, for each connection that ends before its
@@ -92,6 +107,7 @@ public:
     }
     [[nodiscard]] CommitLog& log() const { return *log_; }
     [[nodiscard]] const auth::AccessStore* access() const { return access_; }
+    [[nodiscard]] const std::vector<auth::Plugin*>& plugins() const { return plugins_; }
     [[nodiscard]] AuditSink* audit() const { return audit_; }
     [[nodiscard]] Governance& governance() const { return *governance_; }
     [[nodiscard]] uns::RetainedTree& retained() { return retained_; }
@@ -114,6 +130,14 @@ public:
                              std::function<void()> done);
     /// Thread safe. Runs `work` on a shard's thread, in order with its other mail.
     void run_on_shard(std::uint32_t shard, std::function<void(ShardApi&)> work);
+    /// Thread safe. Who the connected client with this identifier is; null: there is none, or nobody asked who it is.
+    /// `done` on a shard's thread.
+    void find_principal(std::string client_id,
+                        std::function<void(std::shared_ptr<const auth::Principal> principal)> done);
+    /// Thread safe. What plugins say that somebody does, asked on a shard: the rule of the one that denies, or "" and
+    /// whether one allows it.
+    void ask_plugins(auth::Principal principal, auth::Action action, std::string topic,
+                     std::function<void(std::string rule, bool allowed)> done);
     /// Thread safe. DISCONNECT 0x98 and close; `done(found)` on the shard's thread.
     void kick(std::string client_id, std::function<void(bool found)> done);
     /// Thread safe. Publishes a message that the model judges as it would a client's. `done` on a shard's thread: when
@@ -123,6 +147,9 @@ public:
     void preset_model(const std::shared_ptr<const uns::Model>& model);
     /// The same while they run, thread safe; `done` on the last shard's thread.
     void use_model(const std::shared_ptr<const uns::Model>& model, std::function<void()> done);
+    /// Thread safe. The audit trail has these leaves on its own disk: they go from beside their messages. `done` on a
+    /// shard's thread.
+    void leaves_kept(const store::LeavesKeptOp& kept, std::function<void(bool safe)> done);
     /// Thread safe. Publishes a message of the broker itself ($SYS, administration); nothing judges it.
     void publish(std::string topic, std::string payload, bool retain, std::uint8_t qos);
     /// Thread safe. Every client gets DISCONNECT 0x8B (Server shutting down) or, with `server_reference`, 0x9C; the
@@ -141,13 +168,16 @@ public:
 
     // EffectSink and StateListener, called by the log's thread
     void post(std::uint32_t shard, Effects&& effects) override;
-    void session_added(std::string_view client_id) override;
+    void session_added(std::string_view client_id, std::string_view user) override;
     void session_removed(std::string_view client_id) override;
     void filter_added(std::string_view filter, std::uint8_t qos) override;
     void filter_removed(std::string_view filter, std::uint8_t qos) override;
     void quarantine_added(std::uint64_t id, const store::QuarantineOp& message) override;
     void quarantine_removed(std::uint64_t id) override;
     void model_applied(std::uint64_t sequence, const store::ModelOp& model) override;
+    void leaves_added(Position position, std::string_view leaves) override;
+    void regulated_overwritten(const store::RegulatedOp& by, std::string_view topic, std::string_view old_payload,
+                               std::string_view new_payload) override;
 
 private:
     friend class Shard;
@@ -155,10 +185,13 @@ private:
 
     const Config config_;
     std::unique_ptr<auth::Authenticator> authenticator_;
+    std::shared_ptr<AnswerDesk> answers_;
+    std::vector<auth::Authenticator*> listener_authenticators_;   // null: authenticator_
     std::uint64_t first_number_;             // connection numbers are unique over restarts
     std::function<void(std::uint32_t)> wake_;
     CommitLog* log_ = nullptr;
     const auth::AccessStore* access_ = nullptr;   // null: nothing is asked
+    std::vector<auth::Plugin*> plugins_;
     AuditSink* audit_ = nullptr;                  // null: nothing is kept
     uns::RetainedTree retained_;
     /// Retained QoS 0 messages that were delivered live and are not in the retained tree yet.

@@ -19,6 +19,7 @@
 #include "broker/core/live_note.h"
 #include "broker/core/message.h"
 #include "broker/core/out_window.h"
+#include "broker/core/permissions.h"
 #include "broker/core/transport.h"
 #include "broker/mqtt/buffer.h"
 #include "broker/mqtt/packets.h"
@@ -28,6 +29,7 @@ namespace trunkline::broker {
 
 class Client;
 class Route;
+struct Login;
 struct QueueLevel;
 
 /// A subscription as its session holds it.
@@ -36,6 +38,7 @@ struct ClientSubscription {
     mqtt::SubscriptionOptions options;        // qos is what was granted
     std::uint32_t identifier = 0;             // 0: none
     uns::CommitTime retained_through = 0;     // what was retained by then it was sent, or will be; 0: nothing
+    bool allowed = true;                      // false: it delivers nothing, and is not routed, until it is again
 };
 
 /// How one message goes to one subscriber.
@@ -85,6 +88,7 @@ struct DurableOut {
     std::deque<Chunk> chunks;
     std::uint64_t expected_n = 0;             // first delivery number not received from the log yet
     std::uint64_t sent_below = 0;             // numbers below may have been sent by an earlier connection: DUP
+    std::uint64_t queued_below = 0;           // numbers below were there at the claim, perhaps of a filter that is gone
     bool live = false;                        // the log sends by itself
     bool fetching = false;
     bool acks_collected = false;              // is on the shard's list
@@ -118,6 +122,7 @@ struct Session {
     std::vector<std::string> retained_owed;   // durable: filters whose retained messages are not all acknowledged yet
     boost::container::flat_set<std::uint16_t> inbound;  // QoS 2 ids between PUBLISH and PUBREL
     std::unique_ptr<store::WillRecord> will;
+    std::uint32_t filters_denied = 0;         // subscriptions that are not allowed now
 
     Session() = default;
     Session(const Session&) = delete;
@@ -135,6 +140,7 @@ struct Session {
 
 enum class ClientState : std::uint8_t {
     fresh,          // no CONNECT yet
+    checking,       // authentication was asked who it is, and has not answered
     authenticating, // AUTH exchange before CONNACK
     claiming,       // waits for another connection's release or for the log
     connected,
@@ -154,11 +160,11 @@ struct Aliases {
 
 /// What only some connections have, so that an idle one stays small.
 struct ClientExtra {
-    std::unique_ptr<auth::Exchange> exchange;
+    std::shared_ptr<auth::Exchange> exchange;
+    std::shared_ptr<Login> login;             // not answered yet
     std::string auth_method;
-    std::string pending_connect;              // the CONNECT body while authenticating or claiming
     std::string early;                        // bytes that came before the CONNACK
-    std::string certificate_subject;
+    std::string certificate;                  // of the client, verified, in DER; until its CONNECT
     std::string assigned_id;                  // client id given by us
     std::string auth_data;                    // for the CONNACK
     std::uint32_t waits_for_release = 0;      // takeovers not finished yet
@@ -181,9 +187,11 @@ public:
     std::shared_ptr<const auth::Principal> principal;  // null: nobody asked who it is; `user` is all there is
     PeerAddress peer;
     ClientState state = ClientState::fresh;
+    mqtt::Reason ended_by = mqtt::Reason::unspecified_error;   // of DISCONNECT; without one, the network ended it
     mqtt::Version version = mqtt::Version::v5;
     std::uint16_t listener = 0;
     bool local = false;
+    bool administration = false;              // the broker's own: may read everything
     bool secure = false;
     bool clean_start = false;
     bool dirty = false;                       // on the shard's list of those with output
@@ -207,6 +215,7 @@ public:
     std::int64_t unanswered_since_ms = 0;     // steady; v3: a publish was refused and will not be answered; 0: none
     std::int64_t connected_wall_ms = 0;
     std::uint64_t messages_in = 0, messages_out = 0;
+    ClientRights rights;                      // used where authorisation is on
 
     ClientExtra& more() {
         if (!extra) extra = std::make_unique<ClientExtra>();

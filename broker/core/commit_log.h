@@ -72,7 +72,7 @@ struct WillDue {
 
 /// Why a submission was not taken.
 enum class Refusal : std::uint8_t {
-    none, queue_full, retained_full, no_space, store_failed, quarantine_full, version_taken,
+    none, queue_full, retained_full, no_space, store_failed, quarantine_full, version_taken, other_user,
 };
 
 /// For people; empty for none.
@@ -116,7 +116,8 @@ struct Health {
 /// store is loaded at start. Implementations are thread safe.
 struct StateListener {
     virtual ~StateListener() = default;
-    virtual void session_added(std::string_view client_id) = 0;
+    /// `user` is whose it is, empty: nobody's in particular.
+    virtual void session_added(std::string_view client_id, std::string_view user) = 0;
     virtual void session_removed(std::string_view client_id) = 0;
     /// `filter` as sent; messages of QoS 1 and 2 that it matches must go through the log when `qos` is above 0.
     virtual void filter_added(std::string_view filter, std::uint8_t qos) = 0;
@@ -125,6 +126,12 @@ struct StateListener {
     virtual void quarantine_added(std::uint64_t /*id*/, const store::QuarantineOp& /*message*/) {}
     virtual void quarantine_removed(std::uint64_t /*id*/) {}
     virtual void model_applied(std::uint64_t /*sequence*/, const store::ModelOp& /*model*/) {}
+    /// Leaves of acknowledged publishes on regulated topics, 32 bytes each, of the batch at `position`: they are on
+    /// disk, and stay there until a LEAVES KEPT says that the audit trail has them.
+    virtual void leaves_added(Position /*position*/, std::string_view /*leaves*/) {}
+    /// A retained value of a regulated topic was replaced, or removed by an empty payload.
+    virtual void regulated_overwritten(const store::RegulatedOp& /*by*/, std::string_view /*topic*/,
+                                       std::string_view /*old_payload*/, std::string_view /*new_payload*/) {}
 };
 
 /// Thread safe. Implementations: EmbeddedLog (RocksDB or memory behind store::Store), the simulator's.

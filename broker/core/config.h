@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "broker/core/access_config.h"
 #include "broker/core/limits.h"
 
 namespace trunkline::broker {
@@ -31,6 +32,7 @@ struct ListenerConfig {
     bool proxy_protocol = false;       // every connection starts with a PROXY v1 or v2 header
     bool allow_insecure = false;       // plaintext passwords off loopback
     bool loopback = true;              // bound to loopback or a Unix socket
+    std::vector<AuthenticatorConfig> authenticators;   // instead of Config::authenticators, when there is any
 };
 
 enum class Durability : std::uint8_t { strict, relaxed };
@@ -42,6 +44,27 @@ struct AdminConfig {
     bool metrics_without_token = true;
 };
 
+/// Who keeps checkpoints of the audit trail where the broker's own disk is not.
+struct AuditWitness {
+    enum class Kind : std::uint8_t { file, syslog, trunkline } kind = Kind::file;
+    std::string target;                      // path; socket of the syslog daemon; http://HOST:PORT of another broker
+    std::string token_file;                  // trunkline: holds the token of its administration; empty: none
+};
+
+struct AuditConfig {
+    enum class Approval : std::uint8_t { none, regulated };
+    bool enabled = true;
+    std::string dir;                         // empty: `audit` in the data folder
+    std::string key_file;                    // empty: `key` in `dir`; made at the first start
+    std::uint64_t checkpoint_interval_ms = 1'000;
+    std::uint64_t checkpoint_leaves = 10'000;
+    std::vector<AuditWitness> witnesses;
+    bool refuse_unaudited = true;            // changes and regulated publishes, while the trail cannot be written
+    bool receipts = true;                    // PUBACK and PUBREC carry the facts of the leaf, MQTT 5
+    bool begin_anew = false;                 // a trail that is shorter than the store says is taken, and says so
+    Approval approval = Approval::none;      // a second person for changes of the model in regulated branches
+};
+
 struct Config {
     std::string node = "trunkline";
     std::string data_dir = "./trunkline-data";
@@ -51,9 +74,12 @@ struct Config {
     std::string model_file;
     Durability durability = Durability::strict;
     bool allow_anonymous = false;            // off loopback; on loopback anonymous clients are welcome anyway
+    std::vector<AuthenticatorConfig> authenticators;   // none: clients are anonymous
+    std::vector<AuthorizerConfig> authorizers;         // none: everybody who is connected may do everything
     std::string log_level = "info";          // error, warn, info, debug
     std::string log_format = "json";         // json or text
     Limits limits;
+    AuditConfig audit;
     std::uint32_t sys_interval_s = 10;       // $SYS/broker/# period; 0: off
 };
 

@@ -1,10 +1,11 @@
-// From CONNECT to the end of a connection (sections 3.1, 3.2, 3.14, 3.15, 4.1, 4.12).
+// From CONNECT to the end of a connection (sections 3.1, 3.2, 3.14, 4.1); who the client is, is in authenticate.cpp.
 #include <algorithm>
 #include <charconv>
 #include <utility>
 
 #include "broker/core/filter_index.h"
 #include "broker/core/log.h"
+#include "broker/core/login.h"
 #include "broker/core/registry.h"
 #include "broker/core/shard.h"
 #include "broker/mqtt/encode.h"
@@ -42,14 +43,6 @@ std::string make_client_id(std::uint64_t number) {
     char text[17];
     const auto end = std::to_chars(text, text + sizeof(text), number, 16);
     return "auto-" + std::string(text, end.ptr);
-}
-
-Reason reason_of(auth::Outcome outcome) {
-    switch (outcome) {
-        case auth::Outcome::bad_credentials: return Reason::bad_user_name_or_password;
-        case auth::Outcome::bad_method: return Reason::bad_authentication_method;
-        default: return Reason::not_authorized;
-    }
 }
 
 /// The nearest reason that the packet may carry [MQTT-3.2.2-8] [MQTT-3.14.2-1].
@@ -143,92 +136,6 @@ Shard::Verdict Shard::check_will(const mqtt::Will& will) const {
     return judge_topic(will.topic);
 }
 
-void Shard::authenticate(Client& client, const mqtt::Connect& connect) {
-    auth::Credentials credentials;
-    credentials.client_id = client.session->client_id;
-    credentials.user_name = connect.user_name;
-    credentials.password = connect.password;
-    if (client.extra) credentials.certificate_subject = client.extra->certificate_subject;
-    credentials.local = client.local;
-    if (!connect.authentication_method) return authenticated(client, broker_.authenticator_->check(credentials));
-
-    credentials.method = *connect.authentication_method;
-    credentials.data = connect.authentication_data.value_or(std::string_view());
-    auth::Answer first;
-    auto exchange = broker_.authenticator_->begin(credentials, first);
-    if (!exchange) {  // [MQTT-4.12.0-1]
-        return refuse_connect(client, Reason::bad_authentication_method, first.reason);
-    }
-    client.more().exchange = std::move(exchange);
-    client.more().auth_method = credentials.method;
-    authenticated(client, std::move(first));
-}
-
-void Shard::authenticated(Client& client, auth::Answer&& answer) {
-    const bool again = client.state == ClientState::connected;  // re-authentication, section 4.12.1
-    if (answer.outcome == auth::Outcome::more) {
-        mqtt::Auth packet;
-        packet.reason = Reason::continue_authentication;  // [MQTT-4.12.0-2]
-        packet.method = client.extra->auth_method;        // [MQTT-4.12.0-5]
-        packet.data = answer.data;
-        mqtt::encode(client.out, client.version, packet, client.max_packet_bytes);
-        want_flush(client);
-        if (!again) client.state = ClientState::authenticating;
-        return;
-    }
-    if (answer.outcome != auth::Outcome::accept) {
-        const Reason reason = reason_of(answer.outcome);
-        if (again) return disconnect(client, reason, answer.reason);  // [MQTT-4.12.1-2]
-        return refuse_connect(client, reason, answer.reason);         // [MQTT-4.12.0-4]
-    }
-    client.user = std::move(answer.user);
-    client.principal = std::move(answer.principal);
-    if (again) {
-        mqtt::Auth packet;
-        packet.method = client.extra->auth_method;
-        if (!answer.data.empty()) packet.data = answer.data;
-        mqtt::encode(client.out, client.version, packet, client.max_packet_bytes);
-        return want_flush(client);
-    }
-    if (!answer.data.empty()) client.more().auth_data = std::move(answer.data);
-    if (!will_may_be_sent(client)) return;  // after authentication: whoever is nobody learns nothing of the model
-    claim(client);
-}
-
-void Shard::on_auth(Client& client, const mqtt::Frame& frame) {
-    const auto decoded = mqtt::decode_auth(frame.body, client.version);
-    if (decoded.has_error()) return disconnect(client, decoded.error().reason, decoded.error().what);
-    if (!client.extra || !client.extra->exchange) {  // [MQTT-4.12.0-6]
-        return disconnect(client, Reason::protocol_error, "AUTH without an authentication method in CONNECT");
-    }
-    if (decoded->method != client.extra->auth_method) {  // [MQTT-4.12.0-5] [MQTT-4.12.1-1]
-        return disconnect(client, Reason::protocol_error, "AUTH names another method than CONNECT");
-    }
-    const bool restart = decoded->reason == Reason::re_authenticate;
-    if (restart != (client.state == ClientState::connected) && restart) {
-        return disconnect(client, Reason::protocol_error, "re-authentication before the CONNACK");
-    }
-    authenticated(client, client.extra->exchange->next(decoded->data.value_or(std::string_view())));
-}
-
-void Shard::claim(Client& client) {
-    client.state = ClientState::claiming;
-    client.identity = FilterIndex::hash(client.session->client_id);
-    const auto claimed = registry_.claim(client.session->client_id, {index_, client.number});
-    const bool durable = claimed.durable || client.session->expiry_s > 0;
-    if (durable) client.session->durable = 1;  // known when the log has answered; not 0 sends the claim
-    if (claimed.previous) {
-        client.more().waits_for_release = 1;
-        if (claimed.previous->shard == index_) {
-            take_over(claimed.previous->number, index_, client.number);
-        } else {
-            post(claimed.previous->shard, TakeOver{claimed.previous->number, index_, client.number});
-        }
-        return;
-    }
-    claim_from_log(client);
-}
-
 void Shard::take_over(std::uint64_t number, std::uint32_t from_shard, std::uint64_t for_number) {
     const auto at = clients_.find(number);
     if (at == clients_.end()) {  // gone by itself; what it had to say was submitted before this turn's end
@@ -266,7 +173,7 @@ void Shard::claim_from_log(Client& client) {
     Submission& open = submission();
     if (client.clean_start && session.expiry_s == 0) {  // nothing is to outlive it: only the old session must go
         session.durable = 0;
-        const std::uint32_t offset = open.ops->add(store::DropOp{0, 0, session.client_id});
+        const std::uint32_t offset = open.ops->add(store::DropOp{0, 0, session.client_id, client.user});
         await(&client, Wait::claim).op_offset = offset;
         return;
     }
@@ -276,6 +183,7 @@ void Shard::claim_from_log(Client& client) {
     op.clean_start = client.clean_start;
     op.expiry_s = session.expiry_s;
     op.client_id = session.client_id;
+    op.user = client.user;
     if (session.will) op.will = *session.will;
     const std::uint32_t offset = open.ops->add(op);
     await(&client, Wait::claim).op_offset = offset;
@@ -290,6 +198,7 @@ void Shard::resume(Client& client, ClaimResult&& result) {
     DurableOut& out = *session.out;
     out.window.reset(result.cursor);
     out.expected_n = result.cursor;
+    out.queued_below = result.next_n;
     out.sent_below = result.sent_below;
     out.live = result.live;
     out.resumed = result.present;
@@ -322,6 +231,7 @@ void Shard::accept(Client& client, bool session_present) {
     counters.connections.add();
     counters.connects[0].add();
     counters.connections_by_version[static_cast<std::size_t>(client.version) - 3].add();
+    judge_subscriptions(client, false);
     for (const ClientSubscription& subscription : session.subscriptions) route_subscription(client, subscription);
 
     mqtt::Connack packet;
@@ -351,8 +261,11 @@ void Shard::accept(Client& client, bool session_present) {
         return finish(client, true);
     }
     want_flush(client);
-    watch_deadline(client, now_.steady_ms + std::min(1'000 + client.keep_alive_s * std::int64_t{1'500},
-                                                     limits_.write_stall_s * std::int64_t{1'000}));
+    if (!observers_.empty()) tell_connected(client);
+    std::int64_t due = now_.steady_ms + std::min(1'000 + client.keep_alive_s * std::int64_t{1'500},
+                                                 limits_.write_stall_s * std::int64_t{1'000});
+    (void)has_expired(client, due);  // one that has is ended at the next tick
+    watch_deadline(client, due);
     if (log_enabled(Level::debug)) log(Level::debug, "client_connected", {{"client_id", session.client_id}});
     if (client.extra && !client.extra->early.empty()) {
         const std::string early = std::move(client.extra->early);
@@ -364,7 +277,17 @@ void Shard::accept(Client& client, bool session_present) {
         client.reading_paused = false;
         client.transport->set_reading(true);
     }
+    drop_extra(client);
     if (session.out) pump(client);
+}
+
+void Shard::drop_extra(Client& client) {
+    if (!client.extra) return;
+    const ClientExtra& extra = *client.extra;
+    if (!extra.exchange && !extra.login && extra.early.empty() && extra.release_to.empty() &&
+        extra.waits_for_release == 0) {
+        client.extra.reset();
+    }
 }
 
 void Shard::note_failure(const Client& client, Reason reason) {
@@ -409,6 +332,7 @@ void Shard::on_disconnect(Client& client, const mqtt::Frame& frame) {
         }
         session.expiry_s = std::min(*decoded->session_expiry_s, limits_.max_session_expiry_s);
     }
+    client.ended_by = decoded->reason;
     counters.disconnects[static_cast<std::size_t>(decoded->reason)].add();
     counters.bytes_sent.add(client.out.size());
     std::exchange(client.transport, nullptr)->close_after_goodbye(std::move(client.out));
@@ -417,6 +341,7 @@ void Shard::on_disconnect(Client& client, const mqtt::Frame& frame) {
 
 void Shard::disconnect(Client& client, Reason reason, std::string_view what, std::string_view server_reference) {
     if (client.state == ClientState::closed) return;
+    client.ended_by = reason;
     counters.disconnects[static_cast<std::size_t>(reason)].add();
     note_failure(client, reason);
     if (client.state == ClientState::connected && client.v5()) {  // [MQTT-3.14.0-1]
@@ -425,7 +350,7 @@ void Shard::disconnect(Client& client, Reason reason, std::string_view what, std
         if (client.problem_information && !what.empty()) packet.reason_string = what;
         if (!server_reference.empty()) packet.server_reference = server_reference;
         mqtt::encode(client.out, client.version, packet, client.max_packet_bytes);
-    } else if (client.state == ClientState::authenticating || client.state == ClientState::claiming) {
+    } else if (client.state != ClientState::fresh && client.state != ClientState::connected) {
         mqtt::Connack packet;
         packet.reason = for_connack(reason);
         if (client.v5() && !what.empty()) packet.reason_string = what;
@@ -444,12 +369,14 @@ void Shard::finish(Client& client, bool with_will) {
     const ClientState was = client.state;
     client.state = ClientState::closed;
     client.unlink();
+    if (client.extra && client.extra->login) client.extra->login->abandoned.store(true, std::memory_order_relaxed);
     counters.sockets.sub();
     if (std::exchange(client.counted, false)) broker_.connections_.fetch_sub(1, std::memory_order_relaxed);
     if (was == ClientState::connected) {
         counters.connections.sub();
         counters.connections_by_version[static_cast<std::size_t>(client.version) - 3].sub();
         Session& session = *client.session;
+        if (!observers_.empty()) tell_disconnected(client);
         drop_subscriptions(client, session);
         if (session.durable != 0) {
             detach_durable(client, session, with_will);
@@ -472,13 +399,13 @@ void Shard::drop_subscriptions(Client& client, Session& session) {
 
 void Shard::end_transient(Client& client, Session& session, bool with_will) {
     if (with_will && session.will) {  // [MQTT-3.1.2-8]
-        publish_will({session.client_id, client.user, client.peer.to_string()}, client.identity, *session.will, 0);
+        publish_will(sender_of(client), client.identity, *session.will, 0);
     }
     counters.inflight_out.sub(session.window.open());
     // What a leaving member of a shared subscription did not acknowledge is offered to the others, unless a QoS 2
     // exchange had begun [MQTT-4.8.2-5].
     const auto offer = [&](MessagePtr message, const std::string& filter) {
-        offer_to_group(message->view(), filter, client.number, message);
+        offer_to_group(message->view(), filter, {client.number}, message);
     };
     for (const SharedInflight& sent : session.shared_inflight) {
         if (session.window.state(sent.n) == OutState::wait_puback) offer(sent.message, sent.shared_filter);
@@ -508,6 +435,7 @@ void Shard::publish_will(const Sender& sender, std::uint64_t publisher, const st
     };
     const Verdict verdict = judge_topic(will.topic);
     if (verdict.reason != Reason::success) return give_up(verdict.what);
+    if (const std::string why = will_not_authorised(sender, will.topic); !why.empty()) return give_up(why);
     MessageView message;
     message.qos = will.qos;
     message.retain = will.retain;  // [MQTT-3.1.2-14] [MQTT-3.1.2-15]
@@ -518,8 +446,8 @@ void Shard::publish_will(const Sender& sender, std::uint64_t publisher, const st
     message.payload = will.payload;
     Route* route = governed_ ? &router_.find(will.topic) : nullptr;
     if (route && !keeps_contract(*route, message.retain, message.payload)) {
-        // Who may write was judged at CONNECT: the log does not keep the user of a session that is gone.
-        const uns::Verdict judged = judge_by_model(*route, sender, message, session != 0);
+        // Who may write was judged at CONNECT: of a session that is gone the user may not be known.
+        const uns::Verdict judged = judge_by_model(*route, sender, message, session != 0 && sender.user.empty());
         note_verdict(judged, sender, message);
         if (judged.outcome == uns::Outcome::reject) return give_up(judged.finding->rule + " " + judged.finding->text);
         if (judged.outcome == uns::Outcome::quarantine) {

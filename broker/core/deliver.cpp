@@ -12,6 +12,7 @@ using mqtt::Reason;
 
 namespace {
 constexpr std::size_t retained_step = 256;   // messages visited under one lock of the retained tree
+constexpr std::size_t retained_judged = 32;  // where each is to be judged
 constexpr std::size_t retained_first = 16;   // while their size is not known
 constexpr std::size_t scans_per_turn = 8;    // so that one stream does not hold up the shard
 constexpr std::size_t most_fresher = 65'536; // topics of a session; beyond it an older value may follow a newer one
@@ -21,9 +22,9 @@ constexpr std::uint64_t beyond_messages = 65'536;
 constexpr std::uint64_t beyond_bytes = 64ULL << 20;
 }  // namespace
 
-bool Shard::distribute(const MessageView& message, const Route& route) {
+bool Shard::distribute(const MessageView& message, Route& route) {
     MessagePtr holder;
-    bool anyone = route.audience && distribute_here(message, *route.audience, holder);
+    bool anyone = route.audience && distribute_here(message, route, holder);
     for (std::uint64_t rest = route.other_shards; rest != 0; rest &= rest - 1) {
         forward(static_cast<std::uint32_t>(std::countr_zero(rest)), message, holder);
         anyone = true;
@@ -31,25 +32,27 @@ bool Shard::distribute(const MessageView& message, const Route& route) {
     if (!route.audience) return anyone;
     for (const auto& group : route.audience->groups) {
         if (group->members.empty() || (message.qos > 0 && group->durable_members > 0)) continue;  // the log picks
-        deliver_to_group(message, *group, holder);
+        deliver_to_group(message, *group, route, holder);
         anyone = true;
     }
     return anyone;
 }
 
 void Shard::forward(std::uint32_t shard, const MessageView& message, MessagePtr& holder, std::uint64_t member,
-                    std::string_view shared_filter) {
+                    std::string_view shared_filter, const Except& declined) {
     if (!holder) holder = Message::make(message);
     Forwards& outbox = outbox_[shard];
-    outbox.messages.push_back({holder, member, std::string(shared_filter)});
+    outbox.messages.push_back({holder, member, std::string(shared_filter), declined});
     outbox.bytes += holder->memory_bytes();
 }
 
-bool Shard::distribute_here(const MessageView& message, const Audience& audience, MessagePtr& holder) {
+bool Shard::distribute_here(const MessageView& message, Route& route, MessagePtr& holder) {
+    const Audience& audience = *route.audience;
     for (const Target& target : audience.targets) {
         Session& session = *target.session;
         const std::uint8_t qos = std::min(message.qos, target.qos);  // [MQTT-3.8.4-8]
         if (qos > 0 && session.durable != 0) continue;               // comes from the log
+        if (!may_receive(*session.client, route)) continue;
         if (message.retain && superseded(session, message)) continue;
         if (target.no_local && session.client->identity == message.publisher) {  // [MQTT-3.8.3-3]
             deliver_own(target, message, holder);
@@ -74,7 +77,7 @@ bool Shard::superseded(Session& session, const MessageView& message) {
     }
     if (message.committed > session.retained_through) return false;
     return std::ranges::all_of(session.subscriptions, [&](const ClientSubscription& s) {
-        return s.retained_through >= message.committed || s.filter.starts_with("$share/") ||
+        return s.retained_through >= message.committed || !s.allowed || s.filter.starts_with("$share/") ||
                !uns::matches(s.filter, message.topic);
     });
 }
@@ -84,7 +87,8 @@ void Shard::deliver_own(const Target& target, const MessageView& message, Messag
     std::uint8_t qos = 0;
     std::vector<std::uint32_t> identifiers;
     for (const ClientSubscription& s : target.session->subscriptions) {
-        if (s.options.no_local || s.filter.starts_with("$share/") || !uns::matches(s.filter, message.topic)) continue;
+        if (s.options.no_local || !s.allowed || s.filter.starts_with("$share/")) continue;
+        if (!uns::matches(s.filter, message.topic)) continue;
         any = true;
         qos = std::max(qos, s.options.qos);
         retain |= s.options.retain_as_published;
@@ -96,14 +100,22 @@ void Shard::deliver_own(const Target& target, const MessageView& message, Messag
     deliver(*target.session, message, options, holder);
 }
 
-void Shard::deliver_to_group(const MessageView& message, const Group& group, MessagePtr& holder, std::uint64_t except) {
+void Shard::deliver_to_group(const MessageView& message, const Group& group, Route& route, MessagePtr& holder,
+                             const Except& except) {
     const std::size_t size = group.members.size();
     const std::uint32_t first = group.turn->fetch_add(1, std::memory_order_relaxed);
     const GroupMember* chosen = nullptr;
     const GroupMember* full = nullptr;
     for (std::size_t i = 0; i < size; ++i) {  // the next in turn that can take it now, else the next with room
         const GroupMember& member = group.members[(first + i) % size];
-        if (member.number == except || (member.durable && message.qos > 0 && member.qos > 0)) continue;
+        if (member.durable && message.qos > 0 && member.qos > 0) continue;
+        if (!except.empty() && std::find(except.begin(), except.end(), member.number) != except.end()) continue;
+        Client* here = nullptr;
+        if (member.shard == index_) {
+            const auto at = clients_.find(member.number);
+            here = at == clients_.end() || !at->second->session ? nullptr : at->second;
+            if (here && !may_receive(*here, route)) continue;  // another shard looks itself, and hands it on
+        }
         if (message.qos > 0 && member.queue && is_full(*member.queue)) {
             if (!full) full = &member;
             continue;
@@ -113,17 +125,15 @@ void Shard::deliver_to_group(const MessageView& message, const Group& group, Mes
             chosen = &member;
             break;
         }
-        const auto at = clients_.find(member.number);
-        if (at == clients_.end() || !at->second->session) continue;
-        if (has_room(*at->second) &&
-            (message.qos == 0 || quota(*at->second, *at->second->session, at->second->session->window) > 0)) {
+        if (!here) continue;
+        if (has_room(*here) && (message.qos == 0 || quota(*here, *here->session, here->session->window) > 0)) {
             chosen = &member;
             break;
         }
     }
     if (!chosen) chosen = full;
     if (!chosen) return drop(Drop::no_local_member);
-    if (chosen->shard != index_) return forward(chosen->shard, message, holder, chosen->number, group.filter);
+    if (chosen->shard != index_) return forward(chosen->shard, message, holder, chosen->number, group.filter, except);
     const auto at = clients_.find(chosen->number);
     if (at == clients_.end() || !at->second->session) return drop(Drop::no_local_member);
     DeliveryOptions options;
@@ -134,12 +144,12 @@ void Shard::deliver_to_group(const MessageView& message, const Group& group, Mes
     deliver(*at->second->session, message, options, holder, group.filter);
 }
 
-void Shard::offer_to_group(const MessageView& message, std::string_view shared_filter, std::uint64_t except,
+void Shard::offer_to_group(const MessageView& message, std::string_view shared_filter, const Except& except,
                            MessagePtr& holder) {
-    const Route& route = router_.find(message.topic);
+    Route& route = router_.find(message.topic);
     if (!route.audience) return;
     for (const auto& group : route.audience->groups) {
-        if (group->filter == shared_filter) return deliver_to_group(message, *group, holder, except);
+        if (group->filter == shared_filter) return deliver_to_group(message, *group, route, holder, except);
     }
 }
 
@@ -203,7 +213,7 @@ void Shard::note_level(Session& session) {
 
 void Shard::tell_crowded(const Session& session, const ClientSubscription& subscription) {
     if (!session.level || subscription.filter.starts_with("$share/")) return;  // members of groups carry their level
-    if (session.crowded && subscription.options.qos > 0) {
+    if (session.crowded && subscription.allowed && subscription.options.qos > 0) {
         filters_.crowd(subscription.filter, session.level);
     } else {
         filters_.uncrowd(subscription.filter, session.level.get());
@@ -281,6 +291,10 @@ void Shard::pump_queue(Client& client, Session& session) {
         queue.pop_front();
         counters.queued_transient.sub();
         level.bytes -= next.message->memory_bytes();
+        if (authority_.on() && !may_still_receive(client, next.message->view().topic, true)) {
+            decline(client, next);
+            continue;
+        }
         const std::uint64_t n = session.window.next();
         const DeliveryOptions options{next.qos, next.retain, false, next.identifiers.data(),
                                       static_cast<std::uint32_t>(next.identifiers.size())};
@@ -309,6 +323,8 @@ void Shard::pump_retained(Client& client, Session& session) {
             if (most == 0) return;  // an acknowledgement goes on
         }
         if (scans == scans_per_turn) return want_pump(client);
+        const bool asks = authority_.on() && !receives_all(client);
+        if (asks) most = std::min(most, retained_judged);
         const bool more = broker_.retained_.scan(stream.filter, stream.after, most, [&](std::string_view topic,
                                                                                         const uns::RetainedPtr& kept) {
             const auto fields = kept->fields();
@@ -316,6 +332,7 @@ void Shard::pump_retained(Client& client, Session& session) {
             // at QoS 0 it has come live, before its commit, to whoever was subscribed then
             if (fields.stored_at > stream.through && fields.qos > 0) return;
             if (session.fresher && session.fresher->contains(FilterIndex::hash(topic))) return;
+            if (asks && !may_receive_retained(client, topic)) return;
             MessageView message;
             message.qos = std::min(fields.qos, stream.qos);
             message.retain = true;

@@ -35,6 +35,7 @@ const char* explain(Refusal refusal) {
         case Refusal::no_space: return "no space left for durable messages; free disk space on the broker";
         case Refusal::quarantine_full: return "limit quarantine_messages or quarantine_bytes reached";
         case Refusal::version_taken: return "the version was applied before with another content";
+        case Refusal::other_user: return "another user has this client identifier";
         case Refusal::store_failed: break;
     }
     return "the store has failed";
@@ -193,6 +194,9 @@ void Shard::settle_one(Submission& submission, Pending& pending, const RefusedOp
             if (message.qos > 0) distribute(message, router_.find(message.topic));
             if (!client) return;
             if (pending.qos == 1 && client->publishes_unanswered > 0) --client->publishes_unanswered;
+            if (pending.regulated && client->v5() && client->problem_information) {  // [MQTT-3.1.2-29]
+                return answer_with_receipt(*client, pending, submission.ops->bytes().substr(pending.op_offset));
+            }
             mqtt::encode_ack(client->out, pending.qos == 1 ? PacketType::puback : PacketType::pubrec,
                              pending.packet_id);
             return want_flush(*client);
@@ -233,6 +237,7 @@ void Shard::settle_one(Submission& submission, Pending& pending, const RefusedOp
             return want_flush(*client);
         case Wait::claim:
             if (!pending.client || pending.client->state != ClientState::claiming) return;
+            if (refusal == Refusal::other_user) return refuse_identity(*pending.client);
             if (refusal != Refusal::none)
                 return refuse_connect(*pending.client, Reason::quota_exceeded, explain(refusal));
             // A claim has been answered by its own effect; a drop of what an earlier session left lets its client in.
@@ -328,6 +333,12 @@ bool Shard::send_durable(Client& client, Session& session, DurableOut::Chunk& ch
             log(Level::error, "queue_chunk_damaged", {{"client_id", session.client_id}});
             return true;
         }
+        if (authority_.on() && !may_still_receive(client, op->topic, n >= out.queued_below)) {
+            out.window.push(OutState::done);  // as if it had been delivered: the queue moves on
+            collect(session, out.complete, n);
+            drop(Drop::not_authorized);
+            continue;
+        }
         MessageView message;
         message.qos = entry->qos;
         message.retain = entry->retain;
@@ -401,6 +412,11 @@ void Shard::submit_acks(Session& session) {
     }
 }
 
-void Shard::publish_will_due(WillDue&& due) { publish_will({due.client_id, {}, {}}, 0, due.will, due.session); }
+void Shard::publish_will_due(WillDue&& due) {
+    // Without a principal the will was stored while nobody asked who may do what: it is nobody's in particular.
+    auth::Principal principal = decode_principal(due.will.principal).value_or(auth::Principal());
+    if (principal.client_id.empty()) principal.client_id = due.client_id;
+    publish_will({due.client_id, principal.user, principal.address, &principal}, 0, due.will, due.session);
+}
 
 }  // namespace trunkline::broker

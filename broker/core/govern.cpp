@@ -1,6 +1,7 @@
 // What the model says of a PUBLISH, and what follows: refusal, quarantine, or a note that it broke the model.
 #include <algorithm>
 
+#include "broker/core/audit_sink.h"
 #include "broker/core/log.h"
 #include "broker/core/name_book.h"
 #include "broker/core/quota_book.h"
@@ -27,10 +28,6 @@ std::size_t stage_of(const uns::Verdict& verdict) {
     return thousands >= '1' && thousands <= '5' ? static_cast<std::size_t>(thousands - '1') : none;
 }
 
-Sender sender_of(const Client& client) {
-    return {client.session->client_id, client.user, client.peer.to_string()};
-}
-
 }  // namespace
 
 void Shard::use_model(std::shared_ptr<const uns::Model> model) {
@@ -43,8 +40,10 @@ void Shard::look_up(Route& route) {
     route.model_generation = model_generation_;
     route.payload = nullptr;
     route.standing = Standing::open;
+    route.regulated = false;
     uns::Resolution found = model_->resolve(route.topic());
     if (found.status == uns::Resolution::Status::exempt) return route.resolution.reset();
+    route.regulated = found.regulated && broker_.audit();
     const bool plain = found.status == uns::Resolution::Status::member && !found.writers && !found.moved &&
                        !found.quota && (found.kind == uns::MemberKind::metric || found.kind == uns::MemberKind::open);
     const bool named_before = !found.has_free_level || !model_->unique_ignoring_case();
@@ -72,6 +71,9 @@ uns::Verdict Shard::judge_by_model(Route& route, const Sender& sender, const Mes
     facts.now_ms = now_.wall_ms;
     facts.quota = &quota;
     std::string spelt;
+    std::vector<std::string> roles;
+    if (resolution.writers && authority_.on() && sender.principal) roles = authority_.role_names(*sender.principal);
+    facts.roles = roles;
     const bool chosen = resolution.has_free_level && model_->unique_ignoring_case();
     if (chosen) facts.same_but_case = spelt = governance_.names().same_but_case(route.topic());
     uns::Verdict verdict = model_->judge(resolution, facts);
@@ -100,7 +102,15 @@ bool Shard::govern(Client& client, const mqtt::Publish& packet, Route*& route, M
             quarantine(&client, packet.packet_id, sender, message, *verdict.finding);
             return false;
     }
-    move_on(route, message);
+    if (route->resolution && route->resolution->moved) {
+        move_on(route, message);
+        // An old path is no way round the rules about the place that it leads to.
+        if (authority_.on() && !authority_.may_publish(client, *route, packet.qos, packet.retain)) {
+            refuse_unauthorised(client, packet, route->topic());
+            return false;
+        }
+    }
+    if (route->resolution && route->resolution->kind == uns::MemberKind::command) audit_command(client, message);
     return true;
 }
 
@@ -109,6 +119,7 @@ void Shard::move_on(Route*& route, MessageView& message) {
     if (!route->resolution || !route->resolution->moved) return;
     const std::shared_ptr<const uns::Moved> moved = route->resolution->moved;  // the route may go with the cache
     route = &router_.find(moved->topic);
+    if (route->model_generation != model_generation_) look_up(*route);
     message.topic = route->topic();
 }
 
@@ -146,6 +157,9 @@ void Shard::quarantine(Client* client, std::uint16_t packet_id, const Sender& se
     op.expected = finding.expected;
     op.fix = finding.fix;
     const std::uint32_t offset = submission().ops->add(op);
+    if (client && message.qos > 0 && router_.find(message.topic).regulated) {
+        leave_leaf(teller_of(*client), message, true);
+    }
     Pending& pending = await(message.qos > 0 ? client : nullptr, Wait::quarantine);
     pending.qos = message.qos;
     pending.packet_id = packet_id;
@@ -235,7 +249,13 @@ void Shard::publish_violations() {
 
 bool Shard::will_may_be_sent(Client& client) {
     const Session& session = *client.session;
-    if (!governed_ || !session.will) return true;
+    if (!session.will) return true;
+    if (authority_.on()) {
+        const std::string why = will_not_authorised(sender_of(client), session.will->topic);
+        if (!why.empty()) return refuse_connect(client, Reason::not_authorized, "will: " + why), false;
+        session.will->principal = encode_principal(authority_.principal_of(client));  // for when it is sent
+    }
+    if (!governed_) return true;
     Route& route = router_.find(session.will->topic);
     MessageView message;
     message.qos = session.will->qos;
@@ -255,6 +275,17 @@ void Shard::publish_for(const Publication& publication, const std::function<void
     if (const Verdict verdict = judge_topic(publication.topic); verdict.reason != Reason::success) {
         return done({Refused::Kind::judged, verdict.what, "publish to a topic of the namespace"});
     }
+    if (authority_.on()) {
+        auth::Principal principal;
+        principal.user = publication.user;
+        principal.client_id = publication.client_id;
+        principal.method = "admin";
+        if (!authority_.may_now(principal, auth::Action::publish, publication.topic)) {
+            const auto finding = authority_.why(principal, auth::Action::publish, publication.topic);
+            authority_.tell_denied(principal, auth::Action::publish, publication.topic, *finding);
+            return done({Refused::Kind::forbidden, finding->rule + " " + finding->text, finding->fix});
+        }
+    }
     Route* route = &router_.find(publication.topic);
     MessageView message;
     message.qos = publication.qos;
@@ -271,8 +302,11 @@ void Shard::publish_for(const Publication& publication, const std::function<void
         }
         move_on(route, message);
     }
+    if (route->regulated && !broker_.audit()->takes_regulated()) {
+        return done({Refused::Kind::unavailable, trail_cannot_be_written, "see the alarms of trunkctl status"});
+    }
     feed.note(*route, publication.client_id, message, now_.wall_ms);
-    if (message.retain || (message.qos > 0 && route->durable)) {
+    if (message.retain || (message.qos > 0 && (route->durable || route->regulated))) {
         store::PublishOp op;
         op.qos = message.qos;
         op.retain = message.retain;
@@ -280,6 +314,9 @@ void Shard::publish_for(const Publication& publication, const std::function<void
         op.topic = message.topic;
         op.payload = message.payload;
         const std::uint32_t offset = submission().ops->add(op);
+        if (route->regulated) {
+            leave_leaf({publication.user, publication.client_id}, message, message.qos > 0);
+        }
         if (message.qos > 0) await(nullptr, Wait::publish).op_offset = offset;
         submission().requests.push_back({offset, [done](Refusal why) {
             done(why == Refusal::none ? Refused{} : Refused{Refused::Kind::unavailable, explain(why), ""});
@@ -308,6 +345,7 @@ void Shard::release_from_quarantine(std::uint64_t id, const MessageView& message
     op.properties = message.properties;
     op.payload = message.payload;
     const std::uint32_t offset = submission().ops->add(op);
+    if (governed_ && message.retain) note_overwrite(router_.find(message.topic), message, {});
     submission().ops->add(store::DropQuarantinedOp{id, true});
     Pending& pending = await(nullptr, Wait::publish);
     pending.qos = op.qos;

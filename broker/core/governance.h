@@ -85,7 +85,7 @@ struct VerdictCounts {
 
 /// Why something was not done, for people; empty: it was.
 struct Refused {
-    enum class Kind : std::uint8_t { none, conflict, not_found, unavailable, judged } kind = Kind::none;
+    enum class Kind : std::uint8_t { none, conflict, not_found, unavailable, judged, forbidden } kind = Kind::none;
     std::string what, fix;
 };
 

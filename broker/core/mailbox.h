@@ -18,6 +18,7 @@ struct Forward {
     MessagePtr message;
     std::uint64_t member = 0;            // connection number; 0: everyone the topic is routed to
     std::string shared_filter;           // with member
+    std::vector<std::uint64_t> declined = {};   // members of the shared subscription that may not have it
 };
 struct Forwards {
     std::vector<Forward> messages;

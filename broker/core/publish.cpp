@@ -2,6 +2,7 @@
 // through the log.
 #include <algorithm>
 
+#include "broker/core/audit_sink.h"
 #include "broker/core/log.h"
 #include "broker/core/shard.h"
 #include "broker/mqtt/encode.h"
@@ -61,12 +62,16 @@ void Shard::on_publish(Client& client, const mqtt::Frame& frame) {
     if (route) {
         router_.refresh(*route);
     } else {
-        route = &route_of(client, packet.topic);
+        route = route_of(client, packet.topic);
+        if (!route) return refuse_unauthorised(client, packet, packet.topic);
         if (packet.topic_alias != 0) {
             auto& alias = client.aliases->inbound[packet.topic_alias - 1U];
             alias.route = route;
             alias.route_epoch = router_.epoch();
         }
+    }
+    if (authority_.on() && !authority_.may_publish(client, *route, packet.qos, packet.retain)) {
+        return refuse_unauthorised(client, packet, route->topic());
     }
     MessageView message;
     message.qos = packet.qos;
@@ -93,6 +98,7 @@ void Shard::on_publish(Client& client, const mqtt::Frame& frame) {
         }
     }
     feed.note(*route, client, message, now_.wall_ms);
+    if (observes_publishes_) tell_published(client, message);
     publish(client, packet, *route, message);
 }
 
@@ -125,7 +131,7 @@ bool Shard::take_packet_id(Client& client, const mqtt::Publish& packet) {
         if (session.inbound.contains(packet.packet_id)) {  // a repetition [MQTT-4.3.3-10]
             if (client.pending_log > 0) {
                 await(&client, Wait::refusal) = {
-                    &client, Wait::refusal, 2, Reason::success, packet.packet_id, no_op, nullptr};
+                    &client, Wait::refusal, 2, Reason::success, false, packet.packet_id, no_op, nullptr};
             } else {
                 send_answer(client, 2, packet.packet_id, Reason::success, {});
             }
@@ -178,13 +184,18 @@ Shard::Verdict Shard::judge(const mqtt::Publish& packet, bool known_topic) const
     return {};
 }
 
-Route& Shard::route_of(Client& client, std::string_view topic) {
+Route* Shard::route_of(Client& client, std::string_view topic) {
     if (client.last_route && client.last_route_epoch == router_.epoch() && client.last_route->topic() == topic) {
         router_.refresh(*client.last_route);
-        return *client.last_route;
+        return client.last_route;
     }
-    Route& route = router_.find(topic);
-    client.last_route = &route;
+    const std::uint64_t hash = FilterIndex::hash(topic);
+    Route* route = router_.find_known(topic, hash);
+    if (!route) {
+        if (authority_.knows_without_route() && authority_.denies(client, auth::Action::publish, topic)) return nullptr;
+        route = &router_.add(topic, hash);
+    }
+    client.last_route = route;
     client.last_route_epoch = router_.epoch();
     return route;
 }
@@ -192,7 +203,10 @@ Route& Shard::route_of(Client& client, std::string_view topic) {
 void Shard::publish(Client& client, const mqtt::Publish& packet, Route& route, const MessageView& message) {
     if (held_up_by_ != 0 && is_held_up(route)) pause_publishers(client);
     if (packet.qos == 0) {
-        if (packet.retain) submit_publish(nullptr, packet, message, true);  // nobody waits for the disk
+        if (packet.retain) {  // nobody waits for the disk
+            submit_publish(nullptr, packet, message, true);
+            if (route.regulated) leave_leaf(teller_of(client), message, false);
+        }
         distribute(message, route);
         return;
     }
@@ -201,9 +215,14 @@ void Shard::publish(Client& client, const mqtt::Publish& packet, Route& route, c
         return answer_publish(client, packet.qos, packet.packet_id, Reason::quota_exceeded,
                               "a subscriber's queue is full");
     }
-    const bool durable = packet.retain || route.durable || (packet.qos == 2 && client.session->durable != 0);
+    if (route.regulated && !broker_.audit()->takes_regulated()) {
+        counters.publishes_refused.add();
+        return answer_publish(client, packet.qos, packet.packet_id, Reason::quota_exceeded, trail_cannot_be_written);
+    }
+    const bool durable = packet.retain || route.durable || route.regulated ||
+                         (packet.qos == 2 && client.session->durable != 0);
     if (durable) {
-        submit_publish(&client, packet, message, false);
+        submit_publish(&client, packet, message, false, route.regulated);
         if (unsafe_bytes_ > backlog_share()) pause_publishers(client);
         return;
     }
@@ -255,7 +274,8 @@ bool Shard::is_held_up(const Route& route) const {
     return (route.other_shards & held_up_by_) != 0 || (route.audience && !route.audience->groups.empty());
 }
 
-void Shard::submit_publish(Client* client, const mqtt::Publish& packet, const MessageView& message, bool no_queue) {
+void Shard::submit_publish(Client* client, const mqtt::Publish& packet, const MessageView& message, bool no_queue,
+                           bool regulated) {
     store::PublishOp op;
     op.qos = message.qos;
     op.retain = message.retain;
@@ -269,6 +289,7 @@ void Shard::submit_publish(Client* client, const mqtt::Publish& packet, const Me
     op.properties = message.properties;
     op.payload = message.payload;
     const std::uint32_t offset = submission().ops->add(op);
+    if (regulated) leave_leaf(teller_of(*client), message, true);
     if (no_queue) {
         ++submission().retained_qos0;
         broker_.retained_under_way_.fetch_add(1, std::memory_order_relaxed);
@@ -276,6 +297,7 @@ void Shard::submit_publish(Client* client, const mqtt::Publish& packet, const Me
     }
     Pending& pending = await(client, Wait::publish);
     pending.qos = message.qos;
+    pending.regulated = regulated;
     pending.packet_id = packet.packet_id;
     pending.op_offset = offset;
 }
@@ -314,7 +336,7 @@ void Shard::send_answer(Client& client, std::uint8_t qos, std::uint16_t packet_i
     std::string text;
     if (refused && client.problem_information) {  // [MQTT-3.1.2-29]
         ack.reason_string = what.empty() ? mqtt::reason_name(reason) : what;
-        if (finding) tell(*finding, text, ack);
+        if (finding) broker::tell(*finding, text, ack);
     }
     mqtt::encode(client.out, client.version, ack, client.max_packet_bytes);
     want_flush(client);
@@ -330,6 +352,7 @@ void Shard::publish_internal(const MessageView& message, SessionId will_of, std:
         return;
     }
     submit_publish(nullptr, {}, message, message.qos == 0);
+    if (governed_ && message.retain) note_overwrite(route, message, client_id);
     if (message.qos == 0) distribute(message, route);
     if (will_of != 0) submission().ops->add(store::WillSentOp{will_of});
 }

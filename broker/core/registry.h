@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -23,14 +24,16 @@ public:
     struct Claimed {
         std::optional<Holder> previous;  // must be told to let go
         bool durable = false;            // the log has a session of this client
+        bool refused = false;            // it is another user's: nothing was changed
     };
 
-    /// `holder` has the identifier from now on.
-    Claimed claim(std::string_view client_id, Holder holder);
+    /// `holder` has the identifier from now on, unless another user has it or has a durable session by its name.
+    /// `user` empty: nobody in particular. What was nobody's is anybody's (auth/client_identity.h).
+    Claimed claim(std::string_view client_id, Holder holder, std::string_view user);
     /// Gives it up unless someone else has claimed it meanwhile.
     void release(std::string_view client_id, std::uint64_t number);
     /// The log made or dropped a session of this client.
-    void set_durable(std::string_view client_id, bool durable);
+    void set_durable(std::string_view client_id, bool durable, std::string_view user);
     [[nodiscard]] std::optional<Holder> find(std::string_view client_id) const;
     [[nodiscard]] std::uint64_t durable_count() const { return durable_.load(std::memory_order_relaxed); }
 
@@ -38,6 +41,8 @@ private:
     struct Entry {
         Holder holder;               // number 0: nobody is connected
         bool durable = false;
+        std::string user;            // of the holder
+        std::unique_ptr<const std::string> session_user;   // of the durable session; null: nobody's
     };
     struct Hash {
         using is_transparent = void;

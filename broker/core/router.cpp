@@ -52,28 +52,18 @@ void Router::unsubscribe(Session& session, std::string_view filter) {
     index_.remove(shard_, filter);
 }
 
-Route& Router::find(std::string_view topic) {
-    const std::uint64_t hash = FilterIndex::hash(topic);
-    auto at = routes_.find(hash);
-    if (at == routes_.end() || at->second->topic() != topic) {
-        if (routes_.size() >= max_routes) {
-            feed_.drop_routes();
-            routes_.clear();
-            ++epoch_;
-        }
-        auto route = Route::make(topic, hash);
-        if (at != routes_.end() && routes_.contains(hash)) {  // two topics of one hash: the newer takes the place
-            routes_[hash] = std::move(route);
-            ++epoch_;
-            at = routes_.find(hash);
-        } else {
-            at = routes_.emplace(hash, std::move(route)).first;
-        }
-        compute(*at->second);
-        return *at->second;
+Route& Router::add(std::string_view topic, std::uint64_t hash) {
+    if (routes_.size() >= max_routes) {
+        feed_.drop_routes();
+        routes_.clear();
+        ++epoch_;
     }
-    refresh(*at->second);
-    return *at->second;
+    Route::Ptr& place = routes_[hash];
+    if (place) ++epoch_;  // two topics of one hash: the newer takes the place
+    place = Route::make(topic, hash);
+    Route& route = *place;
+    compute(route);
+    return route;
 }
 
 void Router::compute(Route& route) {

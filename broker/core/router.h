@@ -60,11 +60,13 @@ public:
     std::uint64_t other_shards = 0;
     std::unique_ptr<Audience> audience;   ///< null: nobody here, nothing shared, nothing crowded
     bool durable = false;
+    bool regulated = false;               ///< by the model and with an audit trail: a publish leaves its leaf there
     bool look_for_room = false;           ///< before a QoS 1 or 2 message: there are crowded queues or groups
     Standing standing = Standing::open;   ///< by the model of `model_generation`, as what follows
     std::uint32_t model_generation = 0;   ///< 0: none yet
     const uns::PayloadContract* payload = nullptr;
     std::unique_ptr<uns::Resolution> resolution;   ///< null: nothing is judged
+    Permissions permissions;              ///< who may publish and receive, as far as it was asked
     LiveSlot live;                        ///< for browsing; beside the topic, which is read, too
 
 private:
@@ -82,7 +84,19 @@ public:
     void unsubscribe(Session& session, std::string_view filter);
 
     /// The route of a topic, up to date. Valid while epoch() stays the same; refresh() before each use.
-    [[nodiscard]] Route& find(std::string_view topic);
+    [[nodiscard]] Route& find(std::string_view topic) {
+        const std::uint64_t hash = FilterIndex::hash(topic);
+        Route* known = find_known(topic, hash);
+        return known ? *known : add(topic, hash);
+    }
+    /// The same in two steps, for who does not want a route of any topic: null when there is none, then add().
+    [[nodiscard]] Route* find_known(std::string_view topic, std::uint64_t hash) {
+        const auto at = routes_.find(hash);
+        if (at == routes_.end() || at->second->topic() != topic) return nullptr;
+        refresh(*at->second);
+        return at->second.get();
+    }
+    [[nodiscard]] Route& add(std::string_view topic, std::uint64_t hash);
     /// Brings a route held from an earlier find() up to date.
     void refresh(Route& route) {
         if (route.generation != index_.generation(route.hash)) compute(route);

@@ -22,7 +22,8 @@ constexpr std::uint64_t ahead_bytes = 32ULL << 20;
 
 Shard::Shard(Broker& broker, std::uint32_t index)
     : broker_(broker), index_(index), limits_(broker.config_.limits), registry_(*broker.registry_),
-      filters_(*broker.filters_), router_(*broker.filters_, index, feed), governance_(*broker.governance_),
+      filters_(*broker.filters_), router_(*broker.filters_, index, feed),
+      authority_(broker, index, router_, counters), governance_(*broker.governance_),
       model_(uns::Model::empty()),
       next_number_(broker.first_number_ + (std::uint64_t{index} << 40)), outbox_(64), wheel_(wheel_slots) {}
 
@@ -44,9 +45,10 @@ Client* Shard::on_open(Transport& transport, const ConnectionInfo& info) {
     client->peer = info.peer;
     client->listener = info.listener;
     client->local = info.local;
+    client->administration = info.administration;
     client->secure = info.secure;
     client->opened_ms = client->last_in_ms = now_.steady_ms;
-    if (!info.certificate_subject.empty()) client->more().certificate_subject = info.certificate_subject;
+    if (!info.certificate.empty()) client->more().certificate = info.certificate;
     counters.sockets.add();
     watch_deadline(*client, now_.steady_ms + limits_.connect_timeout_ms);
     Client* raw = client.release();
@@ -56,10 +58,13 @@ Client* Shard::on_open(Transport& transport, const ConnectionInfo& info) {
 
 std::size_t Shard::on_bytes(Client& client, std::string_view bytes) {
     client.last_in_ms = now_.steady_ms;
-    if (client.extra && !client.extra->early.empty() && client.state == ClientState::connected) {
+    look_at_access();
+    if (client.extra && !client.extra->early.empty() &&
+        (client.state == ClientState::connected || client.state == ClientState::authenticating)) {
         // The front of this packet came before the CONNACK.
         const std::string joined = std::exchange(client.extra->early, {}).append(bytes);
-        client.extra->early = joined.substr(consume(client, joined));
+        const std::size_t used = consume(client, joined);
+        if (client.state != ClientState::closed && used < joined.size()) client.more().early.insert(0, joined, used);
         counters.bytes_received.add(bytes.size());
         return bytes.size();
     }
@@ -71,7 +76,8 @@ std::size_t Shard::on_bytes(Client& client, std::string_view bytes) {
 std::size_t Shard::consume(Client& client, std::string_view bytes) {
     std::size_t used = 0;
     while (used < bytes.size()) {
-        if (client.state == ClientState::claiming) {  // packets sent before the CONNACK wait for it
+        if (client.state == ClientState::claiming || client.state == ClientState::checking) {
+            // Packets sent before the CONNACK wait for it.
             client.more().early.append(bytes.substr(used));
             if (client.extra->early.size() > 4 * limits_.max_connect_packet_bytes && !client.reading_paused) {
                 client.reading_paused = true;
@@ -142,6 +148,7 @@ void Shard::on_closed(Client& client) {
 }
 
 void Shard::on_mail() {
+    look_at_access();
     mailbox.take(mail_);
     for (Mail& mail : mail_) {
         if (auto* forwards = std::get_if<Forwards>(&mail)) {
@@ -157,6 +164,7 @@ void Shard::on_mail() {
         }
     }
     mail_.clear();
+    judge_some();
     look_who_caught_up();
     if (!pump_.empty()) {
         std::vector<Client*> pumping;
@@ -170,23 +178,13 @@ void Shard::on_mail() {
 
 void Shard::on_forwards(Forwards&& forwards) {
     for (Forward& one : forwards.messages) {
+        if (one.member != 0) {
+            on_forward_to_member(one);
+            continue;
+        }
         const MessageView view = one.message->view();
-        if (one.member == 0) {
-            const Route& route = router_.find(view.topic);
-            if (route.audience) distribute_here(view, *route.audience, one.message);
-            continue;
-        }
-        const auto at = clients_.find(one.member);
-        Session* session = at == clients_.end() ? nullptr : at->second->session.get();
-        const ClientSubscription* mine = session ? session->find(one.shared_filter) : nullptr;
-        if (!mine) {  // has left meanwhile [MQTT-4.8.2-4]
-            offer_to_group(view, one.shared_filter, one.member, one.message);
-            continue;
-        }
-        const DeliveryOptions options{std::min(view.qos, mine->options.qos),
-                                      view.retain && mine->options.retain_as_published, false, &mine->identifier,
-                                      mine->identifier ? 1U : 0U};
-        deliver(*session, view, options, one.message, one.shared_filter);
+        Route& route = router_.find(view.topic);
+        if (route.audience) distribute_here(view, route, one.message);
     }
     // After the queues have them: whoever adds up both counts none too few.
     forwards_under_way.bytes.fetch_sub(forwards.bytes);
@@ -194,6 +192,21 @@ void Shard::on_forwards(Forwards&& forwards) {
     for (std::uint32_t shard = 0; shard < broker_.shard_count(); ++shard) {
         if (shard != index_ && broker_.shards_[shard]->held_up.load() && !is_behind(index_, 2)) broker_.wake_(shard);
     }
+}
+
+void Shard::on_forward_to_member(Forward& one) {
+    const MessageView view = one.message->view();
+    const auto at = clients_.find(one.member);
+    Session* session = at == clients_.end() ? nullptr : at->second->session.get();
+    const ClientSubscription* mine = session ? session->find(one.shared_filter) : nullptr;
+    if (!mine || !mine->allowed || !may_receive(*at->second, router_.find(view.topic))) {
+        one.declined.push_back(one.member);  // has left meanwhile [MQTT-4.8.2-4], or may not have it
+        return offer_to_group(view, one.shared_filter, one.declined, one.message);
+    }
+    const DeliveryOptions options{std::min(view.qos, mine->options.qos),
+                                  view.retain && mine->options.retain_as_published, false, &mine->identifier,
+                                  mine->identifier ? 1U : 0U};
+    deliver(*session, view, options, one.message, one.shared_filter);
 }
 
 void Shard::post_forwards(std::uint32_t shard) {
@@ -246,9 +259,11 @@ void Shard::on_tick() {
         const std::int64_t behind = std::min<std::int64_t>(second - wheel_s_, wheel_slots);
         wheel_s_ = second - behind;
     }
+    look_at_access();
     if (wheel_s_ < second) retry_refused();
     look_who_caught_up();
     resume_publishers();
+    look_who_may_stay();
     feed.on_tick(now_.wall_ms);
     while (wheel_s_ < second) {
         ++wheel_s_;
@@ -269,9 +284,13 @@ void Shard::check_deadline(Client& client) {
     if (client.state != ClientState::connected) {
         const std::int64_t due = client.opened_ms + limits_.connect_timeout_ms;
         if (due > now) return watch_deadline(client, due);
+        if (client.state == ClientState::checking) {
+            return disconnect(client, Reason::server_busy, "who the client is could not be found out in time");
+        }
         return disconnect(client, Reason::keep_alive_timeout, "no CONNECT in time");
     }
     std::int64_t due = now + static_cast<std::int64_t>(limits_.write_stall_s) * 1'000;
+    if (has_expired(client, due)) return end_expired(client);
     if (client.unanswered_since_ms != 0) {
         due = client.unanswered_since_ms + close_unanswered_after_ms;
         if (due <= now) return disconnect(client, Reason::quota_exceeded, "what it published can't be kept now");
@@ -417,6 +436,13 @@ bool Shard::kick(std::string_view client_id) {
     if (at == clients_.end()) return false;
     disconnect(*at->second, Reason::administrative_action, "disconnected by an administrator");
     return true;
+}
+
+std::shared_ptr<const auth::Principal> Shard::principal_of(std::string_view client_id) const {
+    const auto holder = registry_.find(client_id);
+    if (!holder || holder->shard != index_) return nullptr;
+    const auto at = clients_.find(holder->number);
+    return at == clients_.end() || at->second->state != ClientState::connected ? nullptr : at->second->principal;
 }
 
 void Shard::say_goodbye(const std::string& server_reference) {

@@ -1,9 +1,10 @@
 // One shard: the protocol rules over its connections and sessions. Everything here lives on one thread and does no I/O:
 // bytes, effects of the log, mail and time come in; packets, operations for the log and mail go out.
 //
-// Its parts by file: shard.cpp (turns, time, mail), connect.cpp (CONNECT to DISCONNECT), publish.cpp (the life of a
-// PUBLISH up to where it must go), govern.cpp (what the model says of it), deliver.cpp (to one subscriber),
-// subscribe.cpp, durable.cpp (effects of the log).
+// Its parts by file: shard.cpp (turns, time, mail), connect.cpp (CONNECT to DISCONNECT), authenticate.cpp (who the
+// client is), publish.cpp (the life of a PUBLISH up to where it must go), enforce.cpp (who may do what: what follows),
+// govern.cpp (what the model says of it), deliver.cpp (to one subscriber), subscribe.cpp, durable.cpp (effects of the
+// log).
 #pragma once
 
 #include <cstdint>
@@ -17,6 +18,7 @@
 #include <boost/intrusive/list.hpp>
 #include <boost/unordered/unordered_flat_map.hpp>
 
+#include "broker/core/authorize.h"
 #include "broker/core/broker.h"
 #include "broker/core/client.h"
 #include "broker/core/governance.h"
@@ -59,6 +61,12 @@ public:
     void visit(const std::function<void(const ClientInfo&)>& visit) const;
     void visit_subscriptions(const std::function<void(std::string_view, std::string_view)>& visit) const;
     bool kick(std::string_view client_id);
+    /// The rule of the plugin that denies, or "" and whether one allows.
+    [[nodiscard]] std::pair<std::string, bool> ask_plugins(const auth::Principal& principal, auth::Action action,
+                                                           std::string_view topic) {
+        return authority_.plugins_say(principal, action, topic);
+    }
+    [[nodiscard]] std::shared_ptr<const auth::Principal> principal_of(std::string_view client_id) const;
     void publish_own(std::string_view topic, std::string_view payload, bool retain, std::uint8_t qos);
     /// A message of administration, judged like a client's; `done` once it is safe, or with why it was refused.
     void publish_for(const Publication& publication, const std::function<void(const Refused&)>& done);
@@ -74,6 +82,8 @@ public:
     void end_drain() { drain_.reset(); }
     /// Calls `done` when everything submitted so far is safe.
     void when_safe(std::function<void()> done);
+    /// Before it runs: plugins that are told what happens.
+    void attach_observers(const std::vector<auth::Plugin*>& plugins);
 
 private:
     // What waits for the log's answer, in the order it must leave in.
@@ -81,11 +91,13 @@ private:
         publish, held_publish, refusal, quarantine, suback, unsuback, pubrel, pubcomp, claim,
     };
     static constexpr std::uint32_t no_op = 0xFFFFFFFF;
+    static constexpr const char* trail_cannot_be_written = "the audit trail cannot be written; see the broker's alarms";
     struct Pending {
         Client* client = nullptr;             // null: nobody waits for an answer
         Wait wait = Wait::publish;
         std::uint8_t qos = 0;
         mqtt::Reason reason = mqtt::Reason::success;
+        bool regulated = false;               // publish: its REGULATED follows it in the batch
         std::uint16_t packet_id = 0;
         std::uint32_t op_offset = no_op;      // of the operation; of subacks and refusals the index into their table
         MessagePtr message;                   // held_publish
@@ -125,10 +137,6 @@ private:
 
     // connect.cpp
     void on_connect(Client& client, const mqtt::Frame& frame);
-    void authenticate(Client& client, const mqtt::Connect& connect);
-    void on_auth(Client& client, const mqtt::Frame& frame);
-    void authenticated(Client& client, auth::Answer&& answer);
-    void claim(Client& client);
     void claim_from_log(Client& client);
     void resume(Client& client, ClaimResult&& result);
     void accept(Client& client, bool session_present);
@@ -147,10 +155,45 @@ private:
     void take_over(std::uint64_t number, std::uint32_t from_shard, std::uint64_t for_number);
     void released(std::uint64_t for_number);
     void release_waiters(Client& client);
+    /// What only few connections need goes when it has nothing in it.
+    static void drop_extra(Client& client);
     [[nodiscard]] Verdict check_will(const mqtt::Will& will) const;
     /// Where the model refuses the will: answers the CONNECT and returns false.
     [[nodiscard]] bool will_may_be_sent(Client& client);
     void publish_will(const Sender& sender, std::uint64_t publisher, const store::WillRecord& will, SessionId session);
+
+    // authenticate.cpp
+    void authenticate(Client& client, const mqtt::Connect& connect);
+    void on_auth(Client& client, const mqtt::Frame& frame);
+    /// Begins a question; asked() ends the call that asks, whether or not the answer was given within.
+    [[nodiscard]] std::shared_ptr<Login> ask(Client& client);
+    [[nodiscard]] auth::OnAnswer answer_to(const Client& client, std::shared_ptr<Login> login,
+                                           std::shared_ptr<auth::Exchange> exchange);
+    void asked(Client& client, const std::shared_ptr<Login>& login);
+    /// The answer, in its turn on this thread; the client may be gone, or ask something else by now.
+    void answered(std::uint64_t number, const Login& login, auth::Answer&& answer);
+    void authenticated(Client& client, auth::Answer&& answer);
+    /// What the client showed is good no longer. `due_ms` comes down to when it will be.
+    [[nodiscard]] bool has_expired(const Client& client, std::int64_t& due_ms) const;
+    void end_expired(Client& client);
+    /// After a change of the roles file: ends the connections of users who may not connect by it.
+    void look_who_may_stay();
+    /// Counts, logs and audits the end of an attempt to log in.
+    void note_login(const Client& client, const auth::Answer& answer, bool let_in);
+    void note_denial(const Client& client, std::string_view action, std::string_view object, std::string_view reason,
+                     std::string_view method = {});
+    void note_takeover(const Client& client);
+    void refuse_identity(Client& client);
+    void claim(Client& client);
+    [[nodiscard]] std::string_view url_of(const Client& client) const;
+
+    // observe.cpp
+    template <class Tell>
+    void inform(const Client& client, const Tell& tell);
+    void tell_connected(const Client& client);
+    void tell_disconnected(const Client& client);
+    void tell_subscribed(const Client& client, std::string_view filter, std::uint8_t qos);
+    void tell_published(const Client& client, const MessageView& message);
 
     // publish.cpp
     void on_publish(Client& client, const mqtt::Frame& frame);
@@ -158,9 +201,11 @@ private:
     [[nodiscard]] Verdict judge(const mqtt::Publish& publish, bool known_topic) const;
     [[nodiscard]] Verdict judge_topic(std::string_view topic) const;
     [[nodiscard]] bool take_packet_id(Client& client, const mqtt::Publish& publish);
-    [[nodiscard]] Route& route_of(Client& client, std::string_view topic);
+    /// Null: the client may not publish on it, and a route is not made for that.
+    [[nodiscard]] Route* route_of(Client& client, std::string_view topic);
     void publish(Client& client, const mqtt::Publish& packet, Route& route, const MessageView& message);
-    void submit_publish(Client* client, const mqtt::Publish& packet, const MessageView& message, bool no_queue);
+    void submit_publish(Client* client, const mqtt::Publish& packet, const MessageView& message, bool no_queue,
+                        bool regulated = false);
     void answer_publish(Client& client, std::uint8_t qos, std::uint16_t packet_id, mqtt::Reason reason,
                         std::string_view what = {}, std::shared_ptr<const uns::Finding> finding = nullptr);
     void send_answer(Client& client, std::uint8_t qos, std::uint16_t packet_id, mqtt::Reason reason,
@@ -172,6 +217,41 @@ private:
     /// False when somebody who is owed a QoS 1 or 2 message could not take it: the publisher must be told.
     [[nodiscard]] bool queues_have_room(const Audience& audience) const;
     [[nodiscard]] bool is_held_up(const Route& route) const;
+
+    // enforce.cpp
+    /// Takes new roles, a new model, the time: before packets, mail and ticks are looked at.
+    void look_at_access() {
+        if (authority_.begin(now_, model_)) judge_everybody();
+    }
+    void judge_everybody();
+    /// Goes on with everybody's subscriptions, a bounded number a turn.
+    void judge_some();
+    /// Which of its subscriptions deliver from now on. `routed`: those that do so far are in the router.
+    void judge_subscriptions(Client& client, bool routed = true);
+    void refuse_unauthorised(Client& client, const mqtt::Publish& packet, std::string_view topic);
+    /// Says no to a SUBSCRIBE's filter; the sentence for the SUBACK.
+    std::string tell_not_subscribed(Client& client, std::string_view filter);
+    [[nodiscard]] bool may_receive(Client& client, Route& route) {
+        if (!authority_.on()) return true;
+        if (receives_all(client)) return authority_.count_received(), true;
+        return authority_.may_receive(client, route);
+    }
+    [[nodiscard]] Authority::Subscribed may_subscribe(Client& client, const mqtt::SubscriptionRequest& request) {
+        if (!authority_.on()) return {true, true};
+        return authority_.may_subscribe(client, request.filter, request.options.qos);
+    }
+    [[nodiscard]] bool receives_all(const Client& client) const {
+        return client.rights.receives_all && client.rights.subscriptions_epoch == authority_.epoch();
+    }
+    /// The same of a message that has waited. `fresh`: a subscription of this connection brought it.
+    [[nodiscard]] bool may_still_receive(Client& client, std::string_view topic, bool fresh);
+    /// What is not received any more: of a shared subscription somebody else gets it.
+    void decline(const Client& client, QueuedMessage& queued);
+    /// The same of a retained message, whose topic may have no route.
+    [[nodiscard]] bool may_receive_retained(Client& client, std::string_view topic);
+    /// "" or why the will of `sender` must not be sent now.
+    [[nodiscard]] std::string will_not_authorised(const Sender& sender, std::string_view topic);
+    [[nodiscard]] Sender sender_of(Client& client);
 
     // govern.cpp
     /// A message that needs no judgement: the cheap part, for each message on a topic of the model.
@@ -198,22 +278,41 @@ private:
     /// Live events about violations, a bounded number a second.
     void publish_violations();
 
+    // regulated.cpp
+    /// Who publishes, as the audit trail names him; views.
+    struct Teller {
+        std::string_view principal, client_id;
+        const Client* client = nullptr;       // null: not by MQTT
+    };
+    [[nodiscard]] Teller teller_of(const Client& client) const;
+    /// Adds to the open batch what the audit trail keeps of the publish just added to it. `acknowledged`: with a leaf.
+    void leave_leaf(const Teller& who, const MessageView& message, bool acknowledged);
+    /// Of a retained message that nobody is sent an acknowledgement for.
+    void note_overwrite(Route& route, const MessageView& message, std::string_view client_id);
+    /// A command that the model lets through is a record of its own.
+    void audit_command(const Client& client, const MessageView& message);
+    /// PUBACK or PUBREC of a regulated publish: with the facts that its publisher needs to prove it.
+    void answer_with_receipt(Client& client, const Pending& pending, std::string_view publish_and_after);
+
     // deliver.cpp
     /// To everyone: this shard's subscribers, one member of each shared subscription, the other shards. Returns whether
     /// there was anyone.
-    bool distribute(const MessageView& message, const Route& route);
-    bool distribute_here(const MessageView& message, const Audience& audience, MessagePtr& holder);
-    void deliver_to_group(const MessageView& message, const Group& group, MessagePtr& holder, std::uint64_t except = 0);
+    bool distribute(const MessageView& message, Route& route);
+    bool distribute_here(const MessageView& message, Route& route, MessagePtr& holder);
+    /// `except`: connections that must not or cannot have it.
+    using Except = std::vector<std::uint64_t>;
+    void deliver_to_group(const MessageView& message, const Group& group, Route& route, MessagePtr& holder,
+                          const Except& except = {});
     /// A retained message that subscriptions of the session get from the retained tree, itself or a newer one.
     [[nodiscard]] bool superseded(Session& session, const MessageView& message);
     void deliver(Session& session, const MessageView& message, const DeliveryOptions& options, MessagePtr& holder,
                  std::string_view shared_filter = {});
     void deliver_own(const Target& target, const MessageView& message, MessagePtr& holder);
     /// A shared message that its member did not take or acknowledge goes to another one.
-    void offer_to_group(const MessageView& message, std::string_view shared_filter, std::uint64_t except,
+    void offer_to_group(const MessageView& message, std::string_view shared_filter, const Except& except,
                         MessagePtr& holder);
     void forward(std::uint32_t shard, const MessageView& message, MessagePtr& holder, std::uint64_t member = 0,
-                 std::string_view shared_filter = {});
+                 std::string_view shared_filter = {}, const Except& declined = {});
     void enqueue(Session& session, const MessageView& message, const DeliveryOptions& options, MessagePtr& holder,
                  std::string_view shared_filter);
     /// Encodes one PUBLISH. False when it must not be sent: expired or too large for the client.
@@ -296,6 +395,7 @@ private:
     void close_transport(Client& client);
     void post(std::uint32_t shard, Mail&& mail);
     void on_forwards(Forwards&& forwards);
+    void on_forward_to_member(Forward& one);
     void post_forwards(std::uint32_t shard);
     /// Another shard is so far behind that who publishes to it must wait.
     [[nodiscard]] bool is_behind(std::uint32_t shard, unsigned share = 1) const;
@@ -312,6 +412,8 @@ private:
     Registry& registry_;
     FilterIndex& filters_;
     Router router_;
+    Authority authority_;
+    std::vector<std::uint64_t> to_judge_;    // clients whose subscriptions are to be judged again
     Governance& governance_;
     std::shared_ptr<const uns::Model> model_;
     std::uint32_t model_generation_ = 1;     // of model_, as routes were looked up by
@@ -319,6 +421,9 @@ private:
     std::vector<std::string> violations_;    // events of this turn
     std::int64_t violations_second_ = 0;
     std::uint32_t violations_sent_ = 0;      // in that second
+    std::vector<auth::Plugin*> observers_;
+    bool observes_publishes_ = false;
+    std::uint64_t access_looked_at_ = 0;     // generation of the roles file
     Now now_;
     uns::CommitTime commit_time_ = 0;   // of the last batch that told this shard anything
     std::uint64_t next_number_;
@@ -351,6 +456,7 @@ private:
     std::vector<Slot> wheel_;
     std::int64_t wheel_s_ = 0;
     std::string scratch_;                                    // forwarded properties
+    std::string leaf_scratch_;                               // facts of a regulated publish
     std::uint64_t rates_second_ = 0;
 };
 

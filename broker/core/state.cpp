@@ -83,7 +83,9 @@ void State::apply_ops(const Submission& submission) {
         origin_ = {submission.shard, submission.token, static_cast<std::uint32_t>(at)};
         assert(header);  // our own encoder made these bytes; a log that ships them has checked their checksum
         if (header->kind == OpKind::publish) {
-            refused_ = false;
+            refused_ = taken_ = false;
+            const std::size_t next = at + header->size;
+            leaves_a_leaf_ = next < bytes.size() && bytes[next] == static_cast<char>(OpKind::regulated);
             publish(bytes.substr(at, header->size));
         } else {
             apply_op(*header, bytes.substr(at, header->size));
@@ -115,6 +117,8 @@ void State::apply_op(store::OpHeader header, std::string_view bytes) {
         case OpKind::quarantine: return quarantine(bytes);
         case OpKind::drop_quarantined: return run(store::read_drop_quarantined(bytes), &State::drop_quarantined);
         case OpKind::model: return apply_model(bytes);
+        case OpKind::regulated: return run(store::read_regulated(bytes), &State::regulated);
+        case OpKind::leaves_kept: return run(store::read_leaves_kept(bytes), &State::keep_leaves);
     }
 }
 
@@ -158,6 +162,7 @@ void State::finish() {
     }
     touched_groups_.clear();
     put_retained();
+    put_leaves();
     put_meta();
 }
 
@@ -186,6 +191,7 @@ ShardEffects State::release() {
         for (const auto& notice : notices_) notice(*listener_);
     }
     notices_.clear();
+    replaced_ = nullptr;
     held_ops_.clear();
     return std::exchange(effects_, {});
 }

@@ -95,6 +95,8 @@ public:
     /// Over the logical state: independent of where messages lie. Reads every queue; 0 when one of them is damaged.
     [[nodiscard]] std::uint64_t state_hash() const;
     [[nodiscard]] const store::StoreStatus& failure() const { return failure_; }
+    /// What the audit trail is known to have on its disk, by the last LEAVES KEPT.
+    [[nodiscard]] const store::LeavesKeptOp& leaves_kept() const { return leaves_kept_; }
 
     [[nodiscard]] std::size_t session_count() const { return sessions_.size(); }
     [[nodiscard]] std::size_t connected_count() const { return connected_; }
@@ -197,7 +199,7 @@ private:
     void release_inbound(const store::ReleaseInboundOp& op);
     void will_sent(const store::WillSentOp& op);
     void restart(const store::RestartOp& op);
-    Session& make_session(std::string_view client_id);
+    Session& make_session(std::string_view client_id, std::string_view user);
     ClaimResult describe(const Session& session) const;
     void disconnect(Session& session);
     void end_session(Session& session);
@@ -216,6 +218,12 @@ private:
     void drop_quarantined(const store::DropQuarantinedOp& op);
     void apply_model(std::string_view bytes);
     store::StoreStatus load_governance(bool first);
+
+    // state_audit.cpp
+    void regulated(const store::RegulatedOp& op);
+    void keep_leaves(const store::LeavesKeptOp& op);
+    void put_leaves();
+    store::StoreStatus load_audit(bool first);
 
     // state_queues.cpp
     void write_live_chunk();
@@ -275,12 +283,18 @@ private:
     std::uint64_t next_quarantined_ = 1;
     std::map<std::string, std::string> model_hashes_;     // "name version" -> hash: a version never changes
     std::uint64_t next_model_ = 1;
+    store::LeavesKeptOp leaves_kept_;
     std::priority_queue<RetainedExpiry, std::vector<RetainedExpiry>, std::greater<>> retained_expiries_;
 
     // of the batch under way, until release()
     store::WriteSet* writes_ = nullptr;
     Origin origin_{};
     bool refused_ = false;                // the operation under way, or the one before it until the next begins
+    bool taken_ = false;                  // the last PUBLISH or QUARANTINE: neither refused nor a repetition
+    bool leaves_a_leaf_ = false;          // the PUBLISH under way: a REGULATED follows it
+    uns::RetainedPtr replaced_;           // by the last PUBLISH
+    store::PublishOp last_publish_;       // it itself
+    std::string leaves_;                  // of the batch
     bool growth_allowed_ = true;
     ShardEffects effects_;
     std::vector<Session*> touched_;

@@ -41,6 +41,8 @@ StoreStatus damaged(Table table, std::string_view key) {
 void State::quarantine(std::string_view bytes) {
     const auto op = store::read_quarantine(bytes);
     assert(op);
+    taken_ = false;
+    replaced_ = nullptr;
     Session* publisher = nullptr;
     if (op->inbound_id != 0) {
         const auto at = sessions_.find(op->publisher);
@@ -52,6 +54,7 @@ void State::quarantine(std::string_view bytes) {
         quarantine_bytes_ + bytes.size() > limits_.quarantine_bytes) {
         return refuse(Refusal::quarantine_full);
     }
+    taken_ = true;
     if (publisher) {
         auto& ids = publisher->inbound;
         ids.insert(std::lower_bound(ids.begin(), ids.end(), op->inbound_id), op->inbound_id);

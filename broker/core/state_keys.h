@@ -12,6 +12,7 @@ namespace trunkline::broker {
 
 inline constexpr std::string_view meta_state_key = "state";
 inline constexpr std::string_view meta_quarantine_key = "quarantine";
+inline constexpr std::string_view meta_audit_key = "audit";
 inline constexpr std::string_view group_prefix = "group/";
 
 [[nodiscard]] inline std::string group_key(std::string_view text) { return std::string(group_prefix).append(text); }

@@ -16,6 +16,7 @@ using store::Table;
 namespace {
 
 constexpr std::uint8_t session_connected = 1, session_has_will = 2;
+constexpr std::uint8_t record_with_user = 2;   // of `sessions`; one without a user stays version 1
 constexpr std::uint8_t cursor_has_shared = 1;
 
 StoreStatus bad_record(Table table, std::string_view what) {
@@ -45,7 +46,7 @@ void take_ranges(ByteReader& in, RangeSet& set) {
 
 void State::put_session(const Session& session) {
     std::string value;
-    store::put_le(value, store::record_version);
+    store::put_le(value, session.user.empty() ? store::record_version : record_with_user);
     store::put_le(value, static_cast<std::uint8_t>((session.connected ? session_connected : 0) |
                                                    (session.will ? session_has_will : 0)));
     store::put_le(value, session.owner);
@@ -57,6 +58,7 @@ void State::put_session(const Session& session) {
     if (session.will) store::put_will(value, *session.will);
     store::put_le(value, static_cast<std::uint32_t>(session.due_wills.size()));
     for (const store::WillRecord& will : session.due_wills) store::put_will(value, will);
+    if (!session.user.empty()) store::put_text(value, session.user);
     writes_->put(Table::sessions, number_key(session.id), value);
 }
 
@@ -88,7 +90,7 @@ StoreStatus State::load(const store::Store& store) {
     StoreStatus status = load_all(true);
     if (!status.ok() || !listener_) return status;
     for (const auto& [id, session] : sessions_) {
-        listener_->session_added(session->client_id);
+        listener_->session_added(session->client_id, session->user);
         for (const auto& [filter, one] : session->subscriptions) listener_->filter_added(filter, one.qos);
     }
     return status;
@@ -105,6 +107,7 @@ StoreStatus State::load_all(bool first) {
     }
     retained_count_ = retained_.count();
     retained_bytes_ = retained_.bytes();
+    if (StoreStatus status = load_audit(first); !status.ok()) return status;
     return load_governance(first);
 }
 
@@ -136,7 +139,10 @@ StoreStatus State::load_sessions() {
         auto made = std::make_unique<Session>();
         Session& session = *made;
         ByteReader in(value);
-        if (key.size() != 8 || !take_version(in)) return damaged(Table::sessions, "a session");
+        const auto version = in.take<std::uint8_t>();
+        if (key.size() != 8 || (version != store::record_version && version != record_with_user)) {
+            return damaged(Table::sessions, "a session");
+        }
         session.id = store::load_be64(key.data());
         const auto flags = in.take<std::uint8_t>();
         session.connected = (flags & session_connected) != 0;
@@ -152,6 +158,7 @@ StoreStatus State::load_sessions() {
         for (std::uint32_t i = 0; i < due && in.ok(); ++i) {
             if (auto will = store::take_will(in)) session.due_wills.push_back(std::move(*will));
         }
+        if (version == record_with_user) session.user = in.take_text();
         if (!in.done()) return damaged(Table::sessions, session.client_id);
         if (session.expires_at_ms) expiries_.emplace(session.expires_at_ms, session.id);
         if (session.will_at_ms) wills_.emplace(session.will_at_ms, session.id);
@@ -314,6 +321,9 @@ void State::clear() {
     next_quarantined_ = 1;
     model_hashes_.clear();
     next_model_ = 1;
+    leaves_kept_ = {};
+    leaves_.clear();
+    replaced_ = nullptr;
     effects_.clear();
     touched_.clear();
     touched_groups_.clear();
@@ -357,13 +367,15 @@ private:
 
 std::uint64_t State::state_hash() const {
     Hasher hash;
-    for (const std::uint64_t number : {stamp_.epoch, stamp_.position, stamp_.hash, next_session_,
-                                       static_cast<std::uint64_t>(time_ms_)}) {
+    for (const std::uint64_t number :
+         {stamp_.epoch, stamp_.position, stamp_.hash, next_session_, static_cast<std::uint64_t>(time_ms_),
+          leaves_kept_.through, leaves_kept_.trail_size}) {
         hash.add_number(number);
     }
     for (const auto& [id, kept] : sessions_) {
         const auto& session = kept;  // clang 14 takes no structured binding into a lambda
         hash.add(session->client_id);
+        hash.add(session->user);
         for (const std::uint64_t number :
              {id, session->owner, std::uint64_t{session->shard}, std::uint64_t{session->connected},
               std::uint64_t{session->expiry_s}, static_cast<std::uint64_t>(session->expires_at_ms),

@@ -20,8 +20,11 @@ void State::publish(std::string_view bytes) {
         // the same id again before its PUBREL is the same message [MQTT-4.3.3-10]
         if (publisher && publisher->has_inbound(op->inbound_id)) return;
     }
+    if (leaves_a_leaf_ && op->qos > 0 && !growth_allowed_) return refuse(Refusal::no_space);
     owed_.clear();
     picks_.clear();
+    replaced_ = nullptr;
+    last_publish_ = *op;
     if (!op->no_queue && op->qos > 0 && filter_count_ > 0) {
         collect_owed(route_for(op->topic), *op, bytes.size());
         const bool full = std::any_of(owed_.begin(), owed_.end(), [&](const Owed& owed) {
@@ -33,6 +36,7 @@ void State::publish(std::string_view bytes) {
     if (op->retain) {
         if (const Refusal why = retain(*op); why != Refusal::none) return refuse(why);
     }
+    taken_ = true;
     if (publisher) {
         auto& ids = publisher->inbound;
         ids.insert(std::lower_bound(ids.begin(), ids.end(), op->inbound_id), op->inbound_id);
@@ -179,6 +183,7 @@ uns::RetainedPtr State::retained_now(std::string_view topic) const {
 
 Refusal State::retain(const PublishOp& op) {
     if (op.payload.empty()) {  // [MQTT-3.3.1-6]
+        replaced_ = retained_now(op.topic);
         change_retained(op.topic, nullptr);
         return Refusal::none;
     }
@@ -189,6 +194,7 @@ Refusal State::retain(const PublishOp& op) {
     const std::uint64_t count = retained_count_ + (before ? 0 : 1);
     const std::uint64_t bytes = retained_bytes_ - old_bytes + message->memory_bytes() + op.topic.size();
     if (count > limits_.retained_messages || bytes > limits_.retained_bytes) return Refusal::retained_full;
+    replaced_ = before;
     if (op.expires_at_ms > 0) retained_expiries_.push({op.expires_at_ms, std::string(op.topic)});
     change_retained(op.topic, std::move(message));
     return Refusal::none;

@@ -58,6 +58,7 @@ struct SpoolBuffer {
 struct DurableSession {
     store::SessionId id = 0;
     std::string client_id;
+    std::string user;                  ///< whose it is; empty: nobody's in particular
     std::uint64_t owner = 0;           ///< connection that may speak for it; 0: none since the last restart
     std::uint32_t shard = 0;
     bool connected = false;

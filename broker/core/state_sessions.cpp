@@ -25,13 +25,15 @@ std::uint64_t bounded_sent_below(const DurableSession& session) {
 void State::claim(const store::ClaimOp& op) {
     const auto at = by_client_.find(op.client_id);
     Session* session = at == by_client_.end() ? nullptr : at->second;
-    if (session && op.clean_start) {  // [MQTT-3.1.2-4]
+    if (session && !session->user.empty() && session->user != op.user) return refuse(Refusal::other_user);
+    // [MQTT-3.1.2-4]; of a session that was nobody's, somebody gets the identifier and not the messages.
+    if (session && (op.clean_start || session->user != op.user)) {
         end_session(*session);
         session = nullptr;
     }
     const bool present = session != nullptr;
     if (!session && !growth_allowed_) return refuse(Refusal::no_space);
-    if (!session) session = &make_session(op.client_id);
+    if (!session) session = &make_session(op.client_id, op.user);
     if (session->connected) {  // taken over before the old connection's detach arrived
         session->sent_below = std::max(session->sent_below, bounded_sent_below(*session));
         if (session->will && session->will->delay_s == 0) will_is_due(*session, false);
@@ -70,14 +72,17 @@ ClaimResult State::describe(const Session& session) const {
     return result;
 }
 
-DurableSession& State::make_session(std::string_view client_id) {
+DurableSession& State::make_session(std::string_view client_id, std::string_view user) {
     auto made = std::make_unique<Session>();
     Session& session = *made;
     session.id = next_session_++;
     session.client_id = client_id;
+    session.user = user;
     sessions_.emplace(session.id, std::move(made));
     by_client_.emplace(session.client_id, &session);
-    notices_.push_back([id = session.client_id](StateListener& to) { to.session_added(id); });
+    notices_.push_back([id = session.client_id, user = session.user](StateListener& to) {
+        to.session_added(id, user);
+    });
     return session;
 }
 
@@ -150,6 +155,7 @@ void State::drop(const store::DropOp& op) {
         session = at->second;
     }
     if (!session || (op.owner != 0 && op.owner != session->owner)) return;
+    if (op.session == 0 && !session->user.empty() && session->user != op.user) return refuse(Refusal::other_user);
     end_session(*session);
 }
 

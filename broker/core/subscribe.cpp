@@ -43,6 +43,14 @@ void Shard::on_subscribe(Client& client, const mqtt::Frame& frame) {
             answer.reason_string = what;
             continue;
         }
+        const Authority::Subscribed may = may_subscribe(client, request);
+        if (!may.allowed) {
+            counters.refused_by_reason[static_cast<std::size_t>(Reason::not_authorized)].add();
+            answer.reasons.push_back(Reason::not_authorized);  // [MQTT-3.8.4-6]
+            answer.reason_string = tell_not_subscribed(client, request.filter);
+            continue;
+        }
+        if (!may.whole) client.rights.receives_all = false;
         const bool fresh = session.find(request.filter) == nullptr;
         const auto handling = request.options.retain_handling;
         const bool retained = !request.filter.starts_with("$share/") &&
@@ -55,6 +63,7 @@ void Shard::on_subscribe(Client& client, const mqtt::Frame& frame) {
                                   fresh ? subscription.filter : std::string()});
         }
         answer.reasons.push_back(static_cast<Reason>(request.options.qos));  // [MQTT-3.8.4-7]
+        if (!observers_.empty()) tell_subscribed(client, request.filter, request.options.qos);
         if (retained) {
             answer.retained.push_back(
                 {std::move(subscription.filter), {}, request.options.qos, subscription.identifier, !fresh});
@@ -78,9 +87,13 @@ std::uint32_t Shard::add_subscription(Client& client, const ClientSubscription& 
     if (ClientSubscription* old = session.find(subscription.filter)) {  // [MQTT-3.8.4-3]
         const bool shared = subscription.filter.starts_with("$share/");
         const uns::CommitTime retained_through = old->retained_through;
+        const bool routed = old->allowed;
         *old = subscription;
         old->retained_through = retained_through;
-        if (shared) {
+        if (!routed) {  // it was not allowed before
+            --session.filters_denied;
+            route_subscription(client, *old);
+        } else if (shared) {
             unroute_subscription(client, subscription);
             route_subscription(client, subscription);
         } else {
@@ -114,6 +127,8 @@ std::uint32_t Shard::store_subscription(const Session& session, const ClientSubs
 void Shard::remove_subscription(Client& client, ClientSubscription& subscription) {
     Session& session = *client.session;
     unroute_subscription(client, subscription);
+    if (!subscription.allowed) --session.filters_denied;
+    client.rights.has_left_filters = true;
     std::erase_if(session.retained, [&](const RetainedStream& r) { return r.filter == subscription.filter; });
     std::erase(session.retained_owed, subscription.filter);
     session.subscriptions.erase(session.subscriptions.begin() + (&subscription - session.subscriptions.data()));
@@ -130,6 +145,7 @@ void Shard::retained_settled(Session& session) {
 }
 
 void Shard::route_subscription(Client& client, const ClientSubscription& subscription) {
+    if (!subscription.allowed) return;
     counters.subscriptions.add();
     Session& session = *client.session;
     if (!subscription.filter.starts_with("$share/")) {
@@ -152,6 +168,7 @@ void Shard::route_subscription(Client& client, const ClientSubscription& subscri
 }
 
 void Shard::unroute_subscription(Client& client, const ClientSubscription& subscription) {
+    if (!subscription.allowed) return;
     counters.subscriptions.sub();
     const Session& session = *client.session;
     if (!subscription.filter.starts_with("$share/")) {

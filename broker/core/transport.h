@@ -16,6 +16,7 @@ struct PeerAddress {
     std::uint16_t port = 0;
     std::uint8_t family = 0;             // 0 none, 4, 6
     [[nodiscard]] std::string to_string() const;
+    [[nodiscard]] std::string host() const;   ///< without the port; "" when there is none
     [[nodiscard]] bool is_loopback() const;
 };
 
@@ -25,7 +26,8 @@ struct ConnectionInfo {
     std::uint16_t listener = 0;          // index into Config::listeners
     bool secure = false;                 // TLS
     bool local = false;                  // loopback, Unix socket or in-process: anonymous is allowed
-    std::string certificate_subject;     // CN of a verified client certificate, or empty
+    std::string certificate;             // the verified client certificate in DER, or empty
+    bool administration = false;   // of the broker itself, for those whom it has let in: nobody asks who that is
 };
 
 class Transport {

@@ -13,12 +13,18 @@
 
 #include "broker/core/governance.h"
 
+namespace trunkline::auth {
+struct Principal;
+}
+
 namespace trunkline::broker {
 
 /// Who sent a message that is being judged. Views.
 struct Sender {
     std::string_view client_id, user;
     std::string address;
+    const auth::Principal* principal = nullptr;   ///< null: not known, or nobody asks
+    std::vector<std::string> roles = {};          ///< where the model asks for them
 };
 
 /// Written by its shard, read by any thread. Bounded: a flood of violations costs a count each.

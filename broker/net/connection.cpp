@@ -109,7 +109,7 @@ void Connection::shake_hands() {
         case IoStatus::ok: break;
         default: return fail_handshake("tls", socket_.tls_error());
     }
-    handshake_->info.certificate_subject = socket_.certificate_common_name();
+    handshake_->info.certificate = socket_.client_certificate();
     readable_ = true;    // what followed the handshake may be in OpenSSL's buffer already
     on_secured();
     if (stage_ == Stage::open || stage_ == Stage::upgrade) proceed();

@@ -90,20 +90,16 @@ std::string StreamSocket::tls_error() const {
     return reason ? reason : "TLS error " + std::to_string(code);
 }
 
-std::string StreamSocket::certificate_common_name() const {
+std::string StreamSocket::client_certificate() const {
     if (!tls_ || SSL_get_verify_result(tls_) != X509_V_OK) return {};
     X509* certificate = SSL_get0_peer_certificate(tls_);
     if (!certificate) return {};
-    X509_NAME* subject = X509_get_subject_name(certificate);
-    const int at = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
-    if (at < 0) return {};
-    unsigned char* text = nullptr;
-    const int size = ASN1_STRING_to_UTF8(&text, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)));
-    if (size < 0) return {};
-    std::string name(reinterpret_cast<const char*>(text), static_cast<std::size_t>(size));
-    OPENSSL_free(text);
-    // A name with U+0000 in it could pass for another one where C strings are compared.
-    return name.find('\0') == std::string::npos ? name : std::string();
+    unsigned char* der = nullptr;
+    const int size = i2d_X509(certificate, &der);
+    if (size <= 0) return {};
+    std::string bytes(reinterpret_cast<const char*>(der), static_cast<std::size_t>(size));
+    OPENSSL_free(der);
+    return bytes;
 }
 
 IoResult StreamSocket::peek(char* to, std::size_t size) const {

@@ -46,8 +46,8 @@ public:
     [[nodiscard]] IoStatus handshake();
     /// After a failed handshake: why, for the log.
     [[nodiscard]] std::string tls_error() const;
-    /// The common name of the verified client certificate, or "".
-    [[nodiscard]] std::string certificate_common_name() const;
+    /// The verified client certificate in DER, or "".
+    [[nodiscard]] std::string client_certificate() const;
 
     /// Looks at the first bytes without taking them (never under TLS).
     [[nodiscard]] IoResult peek(char* to, std::size_t size) const;

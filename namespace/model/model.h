@@ -221,6 +221,12 @@ public:
 
     /// What `topic` (a valid topic name) means. Takes time linear in the topic's length.
     [[nodiscard]] Resolution resolve(std::string_view topic) const;
+    /// What a topic belongs to, as far as it goes into the model; old paths are followed. Views last as the Model does.
+    struct Surroundings {
+        std::vector<std::string_view> kinds;  ///< of its level and those above: "site", "production_line"
+        std::vector<std::string_view> types;  ///< of its asset, of assets above, of parts: "filler@2", "motor@1"
+    };
+    [[nodiscard]] Surroundings surroundings(std::string_view topic) const;
     /// Decides about one message on the topic that was resolved: writers, name, payload, RETAIN, quota, in this order;
     /// the first that fails decides. RBAC comes before and is not asked here.
     [[nodiscard]] Verdict judge(const Resolution& resolution, const PublishFacts& facts) const;

@@ -7,6 +7,12 @@ namespace trunkline::uns {
 namespace {
 
 constexpr auto rules = std::to_array<ModelRule>({
+    {"TL-1101", "not allowed", "No rule of the client's roles allows it, or no plugin where there are no roles.",
+     "Give the client a role with a rule that allows it; `trunkctl access test` shows what there is."},
+    {"TL-1102", "denied", "A rule of the client's roles denies it, which overrides every rule that allows it.",
+     "Use a topic that the rule is not about, or change the rule at the place that the answer gives."},
+    {"TL-1103", "denied by a plugin", "A plugin that is asked about every action denies it.",
+     "Ask whoever keeps the plugin; the answer names it and what it said."},
     {"TL-1201", "not a writer", "The model names writers for this branch or command, and the client is none of them.",
      "Publish as one of the writers, or add the client to `$writers`. Refused in every mode."},
     {"TL-2101", "unknown name", "A level of the topic is not in the namespace where it stands.",

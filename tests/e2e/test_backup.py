@@ -79,6 +79,7 @@ def test_backup_under_load(env):
     trunkctl(broker, "backup", "verify", backup)
     assert restore(broker, backup)["point"] == made["point"]
     broker.start()
+    audit.verify(broker)   # and the trail goes on where it was
     queued = everything_queued(env, broker, "away")
     reader = env.connected(broker=broker)
     reader.subscribe("load/#")
@@ -111,7 +112,8 @@ def test_backup_that_is_not_whole(env):
     assert "backup written to" in text and "point" in text and "took" in text, text
     with open(os.path.join(good, "manifest.json"), encoding="utf-8") as file:
         names = [entry["name"] for entry in json.load(file)["files"]]
-    assert {"config/trunkline.yaml", "config/utilities.yaml", "store/db/CURRENT", "store/mark.1"} <= set(names), names
+    assert {"config/trunkline.yaml", "config/utilities.yaml", "store/db/CURRENT", "store/mark.1", "store/audit/key",
+            "store/audit/trail/mark"} <= set(names), names
     done = subprocess.run(["sha256sum", "--check", "--quiet", "manifest.sha256"], cwd=good, check=False)
     assert done.returncode == 0
     trunkctl(broker, "backup", "verify", good)

@@ -23,9 +23,6 @@ DEPLOY = os.path.join(ROOT, "deploy")
 NO_METRICS = "has no metrics"
 SECONDS = float(os.environ.get("TRUNKLINE_PROMETHEUS_SECONDS", "12"))   # of scraping under load; 60 by hand
 PENDING = {
-    "authentication": ("trunkline_authn_total",),
-    "authorisation": ("trunkline_authz_decisions_total",),
-    "audit": ("trunkline_audit_records_total", "trunkline_audit_last_checkpoint_timestamp_seconds"),
     "bridges": ("trunkline_bridge_up", "trunkline_bridge_backlog_messages"),
 }
 # Of failures that the load does not bring about: without one there is no series.

@@ -198,9 +198,7 @@ int run_prove(const Arguments& arguments) {
     } else {
         const auto text = read_file(arguments.publish);
         if (!text) return complain(text.error());
-        const auto facts = publish_from_json(*text);
-        if (!facts) return complain(facts.error());
-        proof = prove_publish(**store, *facts, arguments.sequence);
+        proof = prove_publish_json(**store, *text, arguments.sequence);
     }
     return proof ? write_out(arguments.output, *proof) : complain(proof.error());
 }

@@ -3,8 +3,6 @@
 #include <set>
 #include <thread>
 
-#include <sodium.h>
-
 #include "auth/chain.h"
 #include "auth/fair_queue.h"
 #include "auth/methods.h"
@@ -16,13 +14,6 @@ using namespace trunkline::auth;
 using namespace trunkline::auth::test;
 
 namespace {
-
-// Argon2id at its smallest, so that tests are quick.
-std::string quick_hash(std::string_view password) {
-    char text[crypto_pwhash_STRBYTES];
-    REQUIRE(crypto_pwhash_str_alg(text, password.data(), password.size(), 1, 8192, crypto_pwhash_ALG_ARGON2ID13) == 0);
-    return text;
-}
 
 struct House {
     AccessStore store;

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include <catch2/catch.hpp>
+#include <sodium.h>
 
 #include "auth/access.h"
 
@@ -17,6 +18,13 @@ namespace trunkline::auth::test {
 inline std::size_t count_from(const char* variable, std::size_t otherwise) {
     const char* text = std::getenv(variable);
     return text ? std::strtoull(text, nullptr, 10) : otherwise;
+}
+
+/// Argon2id at its smallest, so that tests are quick.
+inline std::string quick_hash(std::string_view password) {
+    char text[crypto_pwhash_STRBYTES];
+    REQUIRE(crypto_pwhash_str_alg(text, password.data(), password.size(), 1, 8192, crypto_pwhash_ALG_ARGON2ID13) == 0);
+    return text;
 }
 
 inline RolesFile parsed(std::string_view text) {

@@ -134,9 +134,90 @@ TEST_CASE("administration off loopback needs tokens", "[config]") {
 
 TEST_CASE("sections that are not built are refused unless they are empty", "[config]") {
     CHECK(parse("authenticators: []\naudit: {}\nbridges:\nmodel: {}\n").ok());
-    CHECK(has(parse("authenticators: [{type: password}]"), "TL-9007", "t.yaml:1:1"));
     CHECK(has(parse("model: {file: no-such-plant.yaml}"), "TL-9009", "t.yaml:1:15"));
     CHECK(has(parse("sparkplug: {group: x}"), "TL-9007", "t.yaml:1:1"));
+}
+
+TEST_CASE("ways to authenticate are read in their order, with their values", "[config]") {
+    const ConfigResult result = parse(
+        "authorizers:\n  - roles: {file: /dev/null}\n  - plugin: {file: /p.so, config: {a: 1, b: '1', c: [x, true]}}\n"
+        "authenticators:\n  - certificate: {source: dns, known_only: false}\n  - password\n  - scram:\n"
+        "  - jwt:\n      jwks_file: /dev/null\n      audience: plant\n      algorithms: [ES256, HS256]\n"
+        "      leeway: 5s\n  - anonymous: {remote: true}\n"
+        "listeners:\n  - {url: 'mqtt://127.0.0.1:1883', authenticators: [password, {plugin: {file: /p.so}}]}\n");
+    INFO(all_of(result));
+    REQUIRE(result.ok());
+    const auto& all = result.config.authenticators;
+    REQUIRE(all.size() == 5);
+    CHECK(all[0].method == AuthMethod::certificate);
+    CHECK(all[0].certificate_name == CertificateName::dns);
+    CHECK_FALSE(all[0].known_only);
+    CHECK(all[1].method == AuthMethod::password);
+    CHECK(all[2].method == AuthMethod::scram);
+    CHECK(all[3].jwt.audience == "plant");
+    CHECK(all[3].jwt.leeway_s == 5);
+    CHECK(all[3].jwt.algorithms == std::vector{auth::JwtAlgorithm::es256, auth::JwtAlgorithm::hs256});
+    CHECK(all[4].remote);
+    CHECK(result.config.listeners[0].authenticators.size() == 2);
+    CHECK(result.config.authorizers[1].plugin.config_json == R"({"a":1,"b":"1","c":["x",true]})");
+    CHECK(roles_file_of(result.config.authorizers) == "/dev/null");
+}
+
+TEST_CASE("ways to authenticate that lack something, or contradict the rest, are named with their place", "[config]") {
+    CHECK(has(parse("authenticators: [password]"), "TL-9015", "t.yaml:1:18"));
+    CHECK(has(parse("authenticators:\n  - scram\n"), "TL-9015", "t.yaml:2:5"));
+    CHECK(has(parse("authenticators:\n  - certificate\n"), "TL-9015", "t.yaml:2:5"));
+    CHECK(parse("authenticators:\n  - certificate: {known_only: false}\n").ok());
+    CHECK(has(parse("authenticators: [passwd]"), "TL-9002", "t.yaml:1:18"));
+    CHECK(has(parse("authenticators: [{anonymous: {remot: true}}]"), "TL-9002", "t.yaml:1:31"));
+    CHECK(has(parse("authenticators: [anonymous, anonymous]"), "TL-9005", "t.yaml:1:29"));
+    CHECK(has(parse("authenticators: [{anonymous: , password: }]"), "TL-9003", "t.yaml:1:18"));
+    CHECK(has(parse("authenticators: [{jwt: {jwks_file: /dev/null}}]"), "TL-9015", "t.yaml:1:24"));
+    CHECK(has(parse("authenticators: [{jwt: {audience: a}}]"), "TL-9015", "t.yaml:1:24"));
+    CHECK(has(parse("authenticators: [{jwt: {jwks_file: /none, audience: a}}]"), "TL-9009", "t.yaml:1:24"));
+    CHECK(has(parse("authenticators: [{jwt: {jwks_file: /dev/null, audience: a, algorithms: [none]}}]"), "TL-9003",
+              "t.yaml:1:72"));
+    CHECK(has(parse("authenticators: [{plugin: {file: p.so}}]"), "TL-9015", "t.yaml:1:34"));
+    CHECK(has(parse("authorizers: [{plugin: {file: /p.so, sha256: 12}}]"), "TL-9015", "t.yaml:1:46"));
+    CHECK(has(parse("authorizers: [{roles: }]"), "TL-9015", "t.yaml:1:16"));
+    CHECK(has(parse("authorizers: [{roles: {file: /nowhere/roles.yaml}}]"), "TL-9009", "t.yaml:1:23"));
+    CHECK(has(parse("allow_anonymous: true\nauthenticators: [anonymous]"), "TL-9013", "t.yaml:1:18"));
+    CHECK(has(parse("listeners: [{url: 'mqtt://127.0.0.1:1', authenticators: [{certificate: {known_only: false}}]}]"),
+              "TL-9013", "t.yaml:1:19"));
+    CHECK(has(parse("authenticators: [{plugin: {file: /p.so, config: {a: 1}}}]\n"
+                    "authorizers: [{plugin: {file: /p.so, config: {a: 2}}}]"), "TL-9013", "t.yaml:1:34"));
+}
+
+TEST_CASE("a listener off loopback needs authenticators, and TLS where a secret is sent", "[config]") {
+    const std::string roles = "authorizers: [{roles: {file: /dev/null}}]\n";
+    const ConfigResult bare = parse(roles + "authenticators: [password]\nlisteners: [{url: 'mqtt://0.0.0.0:1'}]");
+    CHECK(bare.problems.size() == 1);
+    CHECK(has(bare, "TL-9011", "t.yaml:3:19"));
+    CHECK(parse(roles + "authenticators: [password]\n"
+                        "listeners: [{url: 'mqtt://0.0.0.0:1', allow_insecure: true}]").ok());
+    CHECK(parse(roles + "authenticators: [scram]\nlisteners: [{url: 'mqtt://0.0.0.0:1'}]").ok());
+    CHECK(parse(roles + "listeners: [{url: 'mqtt://0.0.0.0:1', authenticators: [scram]}]").ok());
+    CHECK(has(parse(roles + "listeners: [{url: 'mqtt://0.0.0.0:1'}]"), "TL-9010", "t.yaml:2:19"));
+}
+
+TEST_CASE("the audit trail's section is read and checked", "[config]") {
+    const auto good = parse("data: d\naudit: {dir: /a, checkpoint_interval: 500ms, checkpoint_leaves: 7,\n"
+                            "  receipts: false, when_unwritable: allow, witnesses: [{file: /w/x}, {syslog: /dev/log},\n"
+                            "  {trunkline: 'http://b:9883'}]}");
+    REQUIRE(good.ok());
+    const AuditConfig& audit = good.config.audit;
+    CHECK((audit.enabled && !audit.receipts && !audit.refuse_unaudited));
+    CHECK((audit.dir == "/a" && audit.checkpoint_interval_ms == 500 && audit.checkpoint_leaves == 7));
+    REQUIRE(audit.witnesses.size() == 3);
+    CHECK(audit.witnesses[1].kind == AuditWitness::Kind::syslog);
+    CHECK(audit.witnesses[2].target == "http://b:9883");
+    CHECK(has(parse("audit: {witnesses: [{}]}"), "TL-9003", "t.yaml:1:21"));
+    CHECK(has(parse("audit: {witnesses: [{file: /a, syslog: /b}]}"), "TL-9003", "t.yaml:1:28"));
+    CHECK(has(parse("audit: {witnesses: [{trunkline: 'ftp://x'}]}"), "TL-9008", "t.yaml:1:33"));
+    CHECK_FALSE(parse("audit: {dir: /a, witnesses: [{file: /a/x}]}").ok());
+    CHECK_FALSE(parse("audit: {approval: regulated}").ok());
+    CHECK_FALSE(parse("audit: {checkpoint_interval: 1ms}").ok());
+    CHECK(has(parse("audit: {key: x}"), "TL-9002", "t.yaml:1:9"));
 }
 
 TEST_CASE("references to the environment and to files are resolved or reported", "[config]") {

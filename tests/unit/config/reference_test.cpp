@@ -33,7 +33,9 @@ void check_keys(const nlohmann::json& schema, const std::string& path) {
             const auto dot = rest.rfind('.', rest.size() - 2);
             const std::string parent = rest.substr(dot == std::string::npos ? 0 : dot + 1);
             const std::string name = parent.substr(0, parent.size() - 1);
-            text = name == "listeners" ? "{listeners: [" + text + "]}" : "{" + name + ": " + text + "}";
+            const bool list =
+                name == "listeners" || name == "authenticators" || name == "authorizers" || name == "witnesses";
+            text = "{" + name + ": " + (list ? "[" + text + "]" : text) + "}";
             rest = dot == std::string::npos ? "" : rest.substr(0, dot + 1);
         }
         const ConfigResult result = parse_config(text, "t.yaml", {});

@@ -13,7 +13,7 @@ namespace trunkline::broker::test {
 
 struct ListenerLog final : StateListener {
     std::multiset<std::string> sessions, filters;
-    void session_added(std::string_view client_id) override { sessions.emplace(client_id); }
+    void session_added(std::string_view client_id, std::string_view) override { sessions.emplace(client_id); }
     void session_removed(std::string_view client_id) override { sessions.erase(sessions.find(std::string(client_id))); }
     static std::string name(std::string_view filter, std::uint8_t qos) {
         return std::string(filter) + " " + std::to_string(qos);

@@ -101,7 +101,7 @@ TEST_CASE("TLS 1.3 and 1.2 with forward secrecy, nothing below", "[net]") {
     CHECK(newest.echoes("over TLS 1.3"));
     CHECK(SSL_version(newest.ssl()) == TLS1_3_VERSION);
     CHECK(server.echo().last_info().secure);
-    CHECK(server.echo().last_info().certificate_subject.empty());
+    CHECK(server.echo().last_info().certificate.empty());
     TlsPeer older(files, server.port(), {.version_max = TLS1_2_VERSION});
     CHECK(older.echoes("over TLS 1.2"));
     CHECK(std::string(SSL_get_cipher_name(older.ssl())).starts_with("ECDHE-"));
@@ -159,7 +159,7 @@ TEST_CASE("a required client certificate lets in its owner under its name and no
     for (const int version : {TLS1_2_VERSION, TLS1_3_VERSION}) {
         TlsPeer owner(files, server.port(), {.certificate = "client", .version_max = version});
         CHECK(owner.echoes("hello"));
-        CHECK(server.echo().last_info().certificate_subject == "edge-7");
+        CHECK(server.echo().last_info().certificate.find("edge-7") != std::string::npos);
         TlsPeer nobody(files, server.port(), {.version_max = version});
         CHECK_FALSE(nobody.echoes("hello"));
     }
@@ -174,9 +174,9 @@ TEST_CASE("an optional client certificate is named when there, and must be good"
     listener.tls.ca_file = files.path("ca.pem");
     Server server({listener});
     CHECK(TlsPeer(files, server.port()).echoes("anonymous"));
-    CHECK(server.echo().last_info().certificate_subject.empty());
+    CHECK(server.echo().last_info().certificate.empty());
     CHECK(TlsPeer(files, server.port(), {.certificate = "client"}).echoes("named"));
-    CHECK(server.echo().last_info().certificate_subject == "edge-7");
+    CHECK(server.echo().last_info().certificate.find("edge-7") != std::string::npos);
     files.issue("expired", "edge-7", -1);
     CHECK_FALSE(TlsPeer(files, server.port(), {.certificate = "expired"}).echoes("too late"));
 }

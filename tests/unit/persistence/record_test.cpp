@@ -27,9 +27,10 @@ OpBatch every_kind() {
     claim.expiry_s = 99;
     claim.client_id = "client";
     claim.will = WillRecord{1, true, 10, 20, "will/topic", "wp", "bye"};
+    claim.user = "ann";
     batch.add(claim);
     batch.add(DetachOp{1, 2, 3, 4, true});
-    batch.add(DropOp{1, 2, "client"});
+    batch.add(DropOp{1, 2, "client", "ann"});
     batch.add(SubscribeOp{1, 2, 2, true, true, 2, 12345, "$share/g/a/#"});
     batch.add(UnsubscribeOp{1, 2, "a/+"});
     batch.add(AcknowledgeOp{1, 2, {{1, 3}, {5, 6}}, {{7, 9}}});
@@ -57,6 +58,8 @@ OpBatch every_kind() {
     batch.add(quarantine);
     batch.add(DropQuarantinedOp{11, true});
     batch.add(ModelOp{12, 13, "acme", "1.0.0", "0123", "plant.yaml", "anna", "because", "trunkline: 1\n"});
+    batch.add(RegulatedOp{14, 15, "01234567890123456789012345678901", "anna", "edge", "10.0.0.1:7"});
+    batch.add(LeavesKeptOp{16, 17});
     return batch;
 }
 
@@ -79,6 +82,8 @@ bool readable(std::string_view bytes) {
         case OpKind::quarantine: return read_quarantine(bytes).has_value();
         case OpKind::drop_quarantined: return read_drop_quarantined(bytes).has_value();
         case OpKind::model: return read_model(bytes).has_value();
+        case OpKind::regulated: return read_regulated(bytes).has_value();
+        case OpKind::leaves_kept: return read_leaves_kept(bytes).has_value();
     }
     return false;
 }
@@ -100,7 +105,7 @@ TEST_CASE("every operation is read back as it was written", "[persistence][recor
     const OpBatch batch = every_kind();
     const auto ops = split(batch);
     REQUIRE(ops.size() == batch.count());
-    REQUIRE(ops.size() == 14);
+    REQUIRE(ops.size() == 16);
 
     const auto publish = read_publish(ops[0]);
     REQUIRE(publish);
@@ -122,11 +127,13 @@ TEST_CASE("every operation is read back as it was written", "[persistence][recor
     CHECK(claim->expiry_s == 99);
     CHECK(claim->client_id == "client");
     CHECK(claim->will == WillRecord{1, true, 10, 20, "will/topic", "wp", "bye"});
+    CHECK(claim->user == "ann");
 
     const auto detach = read_detach(ops[2]);
     CHECK((detach && detach->session == 1 && detach->owner == 2 && detach->sent_below == 3 && detach->expiry_s == 4 &&
            detach->drop_will));
     const auto drop = read_drop(ops[3]);
+    CHECK((drop && drop->user == "ann"));
     CHECK((drop && drop->session == 1 && drop->owner == 2 && drop->client_id == "client"));
     const auto subscribe = read_subscribe(ops[4]);
     REQUIRE(subscribe);
@@ -160,6 +167,12 @@ TEST_CASE("every operation is read back as it was written", "[persistence][recor
     CHECK((model->applied_ms == 12 && model->rolled_back_from == 13 && model->name == "acme"));
     CHECK((model->version == "1.0.0" && model->hash == "0123" && model->file == "plant.yaml"));
     CHECK((model->who == "anna" && model->why == "because" && model->source == "trunkline: 1\n"));
+    const auto regulated = read_regulated(ops[14]);
+    REQUIRE(regulated);
+    CHECK((regulated->utc_ns == 14 && regulated->monotonic_ns == 15 && regulated->leaf.ends_with("8901")));
+    CHECK((regulated->principal == "anna" && regulated->client_id == "edge" && regulated->source == "10.0.0.1:7"));
+    const auto kept = read_leaves_kept(ops[15]);
+    CHECK((kept && kept->through == 16 && kept->trail_size == 17));
 }
 
 TEST_CASE("an operation cut off anywhere is refused", "[persistence][record]") {
