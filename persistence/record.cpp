@@ -1,6 +1,7 @@
 #include "persistence/record.h"
 
 #include <cassert>
+#include <cstring>
 
 #include "persistence/bytes.h"
 #include "persistence/chunk.h"
@@ -291,6 +292,13 @@ std::uint32_t OpBatch::add(const RegulatedOp& op) {
     end_op(bytes_, start);
     ++count_;
     return static_cast<std::uint32_t>(start);
+}
+
+void OpBatch::set_leaf(std::uint32_t offset, std::string_view leaf) {
+    constexpr std::size_t leaf_at = op_header_size + sizeof(RegulatedOp::utc_ns) + sizeof(RegulatedOp::monotonic_ns);
+    assert(leaf.size() == RegulatedOp::leaf_bytes && bytes_.size() >= offset + leaf_at + leaf.size());
+    assert(bytes_[offset] == static_cast<char>(OpKind::regulated));
+    std::memcpy(bytes_.data() + offset + leaf_at, leaf.data(), leaf.size());
 }
 
 std::uint32_t OpBatch::add(const LeavesKeptOp& op) {

@@ -182,6 +182,8 @@ public:
     std::uint32_t add(const ModelOp& op);
     std::uint32_t add(const RegulatedOp& op);
     std::uint32_t add(const LeavesKeptOp& op);
+    /// The leaf of the RegulatedOp that was added at `offset`, in the place of another.
+    void set_leaf(std::uint32_t offset, std::string_view leaf);
     /// One whole operation, encoded before.
     std::uint32_t add_encoded(std::string_view op) {
         const auto offset = static_cast<std::uint32_t>(bytes_.size());

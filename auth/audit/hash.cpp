@@ -6,8 +6,12 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
+
+#include <boost/endian/conversion.hpp>
 
 #include "auth/audit/error.h"
+#include "auth/audit/sha256_ni.h"
 
 namespace trunkline::auth::audit {
 namespace {
@@ -51,6 +55,87 @@ Context& context() {
     thread_local Context instance;
     return instance;
 }
+
+Digest openssl_sha256(std::string_view bytes) {
+    Context& hash = context();
+    hash.start();
+    hash.add(bytes);
+    return hash.finish();
+}
+
+/// One message on its way through sha256_ni: its whole blocks where they lie, then its end with the padding.
+class Message {
+public:
+    explicit Message(std::string_view bytes)
+        : data_(reinterpret_cast<const unsigned char*>(bytes.data())), blocks_(bytes.size() / block) {
+        const std::size_t rest = bytes.size() % block;
+        end_blocks_ = rest + 1 + sizeof(std::uint64_t) <= block ? 1 : 2;
+        std::memset(end_, 0, sizeof end_);
+        if (rest > 0) std::memcpy(end_, data_ + blocks_ * block, rest);
+        end_[rest] = 0x80;
+        boost::endian::store_big_u64(end_ + end_blocks_ * block - sizeof(std::uint64_t), bytes.size() * 8);
+    }
+    Message(const Message&) = delete;
+    Message& operator=(const Message&) = delete;
+
+    void run() {
+        add(data_, blocks_);
+        add(end_, end_blocks_);
+    }
+    static void run(Message& a, Message& b) {
+        const std::size_t both = std::min(a.blocks_, b.blocks_);
+        if (both > 0) ni::compress_two(a.state_, a.data_, b.state_, b.data_, both);
+        for (Message* one : {&a, &b}) one->add(one->data_ + both * block, one->blocks_ - both);
+        const std::size_t ends = std::min(a.end_blocks_, b.end_blocks_);
+        ni::compress_two(a.state_, a.end_, b.state_, b.end_, ends);
+        for (Message* one : {&a, &b}) one->add(one->end_ + ends * block, one->end_blocks_ - ends);
+    }
+    void put(Digest& digest) const {
+        for (std::size_t i = 0; i < std::size(state_); ++i) boost::endian::store_big_u32(digest.data() + 4 * i, state_[i]);
+    }
+
+private:
+    void add(const unsigned char* data, std::size_t blocks) {
+        if (blocks > 0) ni::compress(state_, data, blocks);
+    }
+    static constexpr std::size_t block = 64;
+    std::uint32_t state_[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,   // FIPS 180-4, section 5.3.3
+                               0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
+    const unsigned char* data_;
+    std::size_t blocks_, end_blocks_;
+    unsigned char end_[2 * block];
+};
+
+bool ni_agrees_with_openssl() {
+    std::string a, b;
+    for (int i = 0; i < 300; ++i) a += static_cast<char>(i * 7), b += static_cast<char>(i * 11 + 1);
+    for (std::size_t size = 0; size < a.size(); size += 13) {
+        Message first(std::string_view(a).substr(size)), second(std::string_view(b).substr(0, size)), alone(b);
+        Message::run(first, second);
+        alone.run();
+        Digest hashes[3];
+        first.put(hashes[0]), second.put(hashes[1]), alone.put(hashes[2]);
+        if (hashes[0] != openssl_sha256(std::string_view(a).substr(size)) ||
+            hashes[1] != openssl_sha256(std::string_view(b).substr(0, size)) || hashes[2] != openssl_sha256(b))
+            return false;
+    }
+    return true;
+}
+
+bool use_ni() {
+    static const bool use = ni::available() && ni_agrees_with_openssl();
+    return use;
+}
+
+struct NodeBytes {
+    char bytes[1 + 2 * sizeof(Digest)];
+    NodeBytes(const Digest& left, const Digest& right) {
+        bytes[0] = 0x01;
+        std::memcpy(bytes + 1, left.data(), left.size());
+        std::memcpy(bytes + 1 + left.size(), right.data(), right.size());
+    }
+    [[nodiscard]] std::string_view view() const { return {bytes, sizeof bytes}; }
+};
 
 constexpr std::string_view base64_alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
@@ -98,14 +183,36 @@ Digest hash_leaf(std::string_view data) {
     return hash.finish();
 }
 
-Digest hash_node(const Digest& left, const Digest& right) {
-    char bytes[1 + 2 * sizeof(Digest)] = {0x01};
-    std::memcpy(bytes + 1, left.data(), left.size());
-    std::memcpy(bytes + 1 + left.size(), right.data(), right.size());
-    Context& hash = context();
-    hash.start();
-    hash.add({bytes, sizeof bytes});
-    return hash.finish();
+Digest sha256(std::string_view bytes) {
+    if (!use_ni()) return openssl_sha256(bytes);
+    Message message(bytes);
+    message.run();
+    Digest digest;
+    message.put(digest);
+    return digest;
+}
+
+void sha256_two(std::string_view a, std::string_view b, Digest& hash_a, Digest& hash_b) {
+    if (!use_ni()) {
+        hash_a = openssl_sha256(a);
+        hash_b = openssl_sha256(b);
+        return;
+    }
+    Message first(a), second(b);
+    Message::run(first, second);
+    first.put(hash_a);
+    second.put(hash_b);
+}
+
+Digest hash_node(const Digest& left, const Digest& right) { return sha256(NodeBytes(left, right).view()); }
+
+void hash_nodes(const Digest* children, std::size_t pairs, Digest* parents) {
+    std::size_t i = 0;
+    for (; i + 2 <= pairs; i += 2) {
+        const NodeBytes first(children[2 * i], children[2 * i + 1]), second(children[2 * i + 2], children[2 * i + 3]);
+        sha256_two(first.view(), second.view(), parents[i], parents[i + 1]);
+    }
+    if (i < pairs) parents[i] = hash_node(children[2 * i], children[2 * i + 1]);
 }
 
 std::string to_hex(std::string_view bytes) {

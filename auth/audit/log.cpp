@@ -14,6 +14,9 @@ AuditLog::AuditLog(AuditStore& store, SigningKey key, const LogOptions& options)
     on_node_ = [this](unsigned height, std::uint64_t index, const Digest& hash) {
         tiles_.on_node(height, index, hash);
     };
+    on_nodes_ = [this](unsigned height, std::uint64_t first, std::span<const Digest> hashes) {
+        tiles_.on_nodes(height, first, hashes);
+    };
 }
 
 void AuditLog::take_leaf(const Digest& leaf) { tree_.append(leaf, on_node_); }
@@ -79,7 +82,7 @@ Result<std::uint64_t> AuditLog::append_leaves(std::span<const Digest> leaves, co
     while (!leaves.empty()) {
         const auto part = leaves.first(std::min(leaves.size(), frame_leaves_max));
         put(FrameType::leaves, {reinterpret_cast<const char*>(part.data()), part.size_bytes()});
-        for (const auto& leaf : part) take_leaf(leaf);
+        tree_.append(part, on_nodes_);
         note_unsigned(at, part.size());
         leaves = leaves.subspan(part.size());
     }

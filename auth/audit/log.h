@@ -119,6 +119,7 @@ private:
     CompactTree tree_;
     TileWriter tiles_;
     CompactTree::OnNode on_node_;
+    CompactTree::OnNodes on_nodes_;
     std::optional<VerifyKey> signer_;  ///< in force in the trail
     std::deque<Pending> pending_;
     std::uint64_t pending_bytes_ = 0;

@@ -1,5 +1,6 @@
 #include "auth/audit/merkle.h"
 
+#include <algorithm>
 #include <bit>
 #include <cassert>
 
@@ -84,6 +85,29 @@ void CompactTree::append(const Digest& leaf, const OnNode& on_node) {
     }
     nodes_.push_back(hash);
     ++size_;
+}
+
+void CompactTree::append(std::span<const Digest> leaves, const OnNodes& on_nodes) {
+    std::vector<Digest> row(1 + leaves.size()), ends;  // a place for the left sibling of the first; smallest first
+    std::copy(leaves.begin(), leaves.end(), row.begin() + 1);
+    std::size_t count = leaves.size();
+    std::uint64_t first = size_;
+    for (unsigned height = 0; count > 0; ++height) {
+        on_nodes(height, first, {row.data() + 1, count});
+        const bool sibling = first % 2;
+        if (sibling) {
+            row[0] = nodes_.back();
+            nodes_.pop_back();
+            ++count;
+        }
+        const Digest* children = row.data() + (sibling ? 0 : 1);
+        if (count % 2) ends.push_back(children[count - 1]);
+        hash_nodes(children, count / 2, row.data() + 1);
+        count /= 2;
+        first /= 2;
+    }
+    nodes_.insert(nodes_.end(), ends.rbegin(), ends.rend());
+    size_ += leaves.size();
 }
 
 Digest CompactTree::root() const {

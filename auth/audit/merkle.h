@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,10 @@ public:
     using OnNode = std::function<void(unsigned height, std::uint64_t index, const Digest& hash)>;
     void append(const Digest& leaf) { append_subtree(0, leaf); }
     void append(const Digest& leaf, const OnNode& on_node);
+    /// Many at once, level by level, so that nodes are hashed two at a time. `on_nodes(height, first index, hashes)` is
+    /// called once for each level on which the leaves complete perfect subtrees, the leaves first.
+    using OnNodes = std::function<void(unsigned height, std::uint64_t first, std::span<const Digest> hashes)>;
+    void append(std::span<const Digest> leaves, const OnNodes& on_nodes);
     /// Appends a perfect subtree of 2^height leaves; size() must be a multiple of that.
     void append_subtree(unsigned height, const Digest& root);
 

@@ -1,5 +1,7 @@
 #include "auth/audit/record.h"
 
+#include <cstring>
+
 #include "auth/audit/bytes.h"
 
 namespace trunkline::auth::audit {
@@ -57,17 +59,6 @@ bool too_long(const Record& record) {
     for (const Value* value : {&record.old_value, &record.new_value})
         if (value->kind == Value::Kind::text && value->text.size() > Value::text_bytes_max) return true;
     return false;
-}
-
-void put_publish(std::string& out, const PublishFacts& facts) {
-    put_le(out, kind_publish);
-    put_le(out, format_version);
-    put_le(out, facts.at.utc_ns);
-    put_le(out, facts.at.monotonic_ns);
-    put_digest(out, facts.payload);
-    put_text(out, facts.principal);
-    put_text(out, facts.client_id);
-    put_text(out, facts.topic);
 }
 
 }  // namespace
@@ -133,14 +124,28 @@ Result<Record> decode_record(std::string_view bytes) {
 
 std::string encode(const PublishFacts& facts) {
     std::string out;
-    put_publish(out, facts);
-    return out;
+    append_leaf_data(out, facts);
+    return out.substr(1);
+}
+
+void append_leaf_data(std::string& out, const PublishFacts& facts) {
+    char head[leaf_payload_hash_at + sizeof(Digest)];
+    head[0] = 0x00;
+    head[1] = static_cast<char>(kind_publish);
+    head[2] = static_cast<char>(format_version);
+    std::memcpy(head + 3, &facts.at.utc_ns, sizeof facts.at.utc_ns);
+    std::memcpy(head + 11, &facts.at.monotonic_ns, sizeof facts.at.monotonic_ns);
+    std::memcpy(head + leaf_payload_hash_at, facts.payload.data(), facts.payload.size());
+    out.append(head, sizeof head);
+    put_text(out, facts.principal);
+    put_text(out, facts.client_id);
+    put_text(out, facts.topic);
 }
 
 Digest leaf_of(const PublishFacts& facts, std::string& scratch) {
     scratch.clear();
-    put_publish(scratch, facts);
-    return hash_leaf(scratch);
+    append_leaf_data(scratch, facts);
+    return sha256(scratch);
 }
 
 std::string_view to_text(Outcome outcome) {

@@ -86,6 +86,9 @@ struct PublishFacts {
 
 /// The bytes whose leaf hash is stored. Format version 1.
 [[nodiscard]] std::string encode(const PublishFacts& facts);
+/// Appends what the leaf is the SHA-256 of: 0x00 and encode(facts).
+void append_leaf_data(std::string& out, const PublishFacts& facts);
+inline constexpr std::size_t leaf_payload_hash_at = 19;  ///< where in it the hash of the payload is
 /// hash_leaf() of them, without allocating where `scratch` has room: for the hot path.
 [[nodiscard]] Digest leaf_of(const PublishFacts& facts, std::string& scratch);
 

@@ -100,15 +100,21 @@ void TileWriter::forget() {
     unsynced_.clear();
 }
 
-void TileWriter::on_node(unsigned height, std::uint64_t index, const Digest& hash) {
+void TileWriter::on_nodes(unsigned height, std::uint64_t index, std::span<const Digest> hashes) {
     if (height % tile_height) return;
     const unsigned level = height / tile_height;
-    const std::uint64_t file = index / tile_file_hashes;
     Part& part = open_[level];
-    if (part.file != file && !part.bytes.empty()) full_.push_back(std::exchange(part, {}));
-    part.level = level;
-    part.file = file;
-    part.bytes.append(view(hash));
+    while (!hashes.empty()) {
+        const std::uint64_t file = index / tile_file_hashes;
+        const std::uint64_t room = tile_file_hashes - index % tile_file_hashes;
+        const auto here = hashes.first(std::min<std::uint64_t>(hashes.size(), room));
+        if (part.file != file && !part.bytes.empty()) full_.push_back(std::exchange(part, {}));
+        part.level = level;
+        part.file = file;
+        part.bytes.append(reinterpret_cast<const char*>(here.data()), here.size_bytes());
+        hashes = hashes.subspan(here.size());
+        index += here.size();
+    }
 }
 
 Status TileWriter::write(Part& part) {

@@ -6,6 +6,7 @@
 #include <array>
 #include <cstdint>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -35,7 +36,9 @@ public:
     /// Removes all tiles.
     [[nodiscard]] Status clear();
     /// For CompactTree::append(): keeps what belongs to a tile.
-    void on_node(unsigned height, std::uint64_t index, const Digest& hash);
+    void on_node(unsigned height, std::uint64_t index, const Digest& hash) { on_nodes(height, index, {&hash, 1}); }
+    /// The same for many of one height, the first of which is number `index`.
+    void on_nodes(unsigned height, std::uint64_t index, std::span<const Digest> hashes);
     /// Writes what on_node() collected; what could not be written stays for the next time.
     [[nodiscard]] Status flush();
     /// flush() and sync of every file written since the last sync.

@@ -64,6 +64,7 @@ Shard::Pending& Shard::await(Client* client, Wait wait) {
 
 void Shard::submit_open() {
     if (!open_) return;
+    if (!leaves_.empty()) make_leaves();
     open_ = false;
     Submission& last = submissions_.back();
     last.submitted_ms = now_.steady_ms;
@@ -195,7 +196,7 @@ void Shard::settle_one(Submission& submission, Pending& pending, const RefusedOp
             if (!client) return;
             if (pending.qos == 1 && client->publishes_unanswered > 0) --client->publishes_unanswered;
             if (pending.regulated && client->v5() && client->problem_information) {  // [MQTT-3.1.2-29]
-                return answer_with_receipt(*client, pending, submission.ops->bytes().substr(pending.op_offset));
+                return answer_with_receipt(*client, pending, submission.leaves_at);
             }
             mqtt::encode_ack(client->out, pending.qos == 1 ? PacketType::puback : PacketType::pubrec,
                              pending.packet_id);

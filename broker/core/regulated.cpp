@@ -11,6 +11,7 @@ namespace audit = auth::audit;
 namespace {
 
 constexpr std::int64_t ns_per_ms = 1'000'000;
+constexpr audit::Digest no_leaf{};
 
 }  // namespace
 
@@ -19,20 +20,14 @@ Shard::Teller Shard::teller_of(const Client& client) const {
 }
 
 void Shard::leave_leaf(const Teller& who, const MessageView& message, bool acknowledged) {
-    store::RegulatedOp op;
-    op.utc_ns = now_.wall_ms * ns_per_ms;
-    op.monotonic_ns = static_cast<std::uint64_t>(now_.steady_ms * ns_per_ms);
-    audit::Digest leaf{};
-    if (acknowledged) {
-        audit::PublishFacts facts;
-        facts.at = {op.utc_ns, op.monotonic_ns};
-        facts.principal = who.principal;
-        facts.client_id = who.client_id;
-        facts.topic = message.topic;
-        facts.payload = audit::sha256(message.payload);
-        leaf = audit::leaf_of(facts, leaf_scratch_);
-        op.leaf = audit::view(leaf);
+    Submission& open = submission();
+    if (open.leaves_at == audit::Moment{}) {
+        open.leaves_at = {now_.wall_ms * ns_per_ms, static_cast<std::uint64_t>(now_.steady_ms * ns_per_ms)};
     }
+    store::RegulatedOp op;
+    op.utc_ns = open.leaves_at.utc_ns;
+    op.monotonic_ns = open.leaves_at.monotonic_ns;
+    if (acknowledged) op.leaf = audit::view(no_leaf);  // make_leaves() follows
     std::string source;
     if (message.retain) {  // it may overwrite
         source = who.client ? who.client->peer.to_string() : "administration";
@@ -40,7 +35,20 @@ void Shard::leave_leaf(const Teller& who, const MessageView& message, bool ackno
         op.client_id = who.client_id;
         op.source = source;
     }
-    submission().ops->add(op);
+    const std::uint32_t offset = open.ops->add(op);
+    if (!acknowledged) return;
+    audit::PublishFacts facts;
+    facts.at = open.leaves_at;
+    facts.principal = who.principal;
+    facts.client_id = who.client_id;
+    facts.topic = message.topic;
+    leaves_.add(facts, message.payload, offset);
+    if (leaves_.full()) make_leaves();
+}
+
+void Shard::make_leaves() {
+    store::OpBatch& ops = *submissions_.back().ops;
+    leaves_.make([&ops](std::uint32_t offset, const audit::Digest& leaf) { ops.set_leaf(offset, audit::view(leaf)); });
 }
 
 void Shard::note_overwrite(Route& route, const MessageView& message, std::string_view client_id) {
@@ -62,22 +70,20 @@ void Shard::audit_command(const Client& client, const MessageView& message) {
     sink->note(std::move(record));
 }
 
-void Shard::answer_with_receipt(Client& client, const Pending& pending, std::string_view publish_and_after) {
-    const auto publish = store::peek_op(publish_and_after);
-    const auto op = store::read_regulated(publish_and_after.substr(publish->size));
-    mqtt::Ack ack;
-    ack.type = pending.qos == 1 ? mqtt::PacketType::puback : mqtt::PacketType::pubrec;
-    ack.packet_id = pending.packet_id;
-    std::string time, monotonic;
-    if (op && broker_.audit()->gives_receipts()) {
-        time = audit::utc_text(op->utc_ns);
-        monotonic = std::to_string(op->monotonic_ns);
-        ack.user_properties = {{"audit-time", time},
-                               {"audit-monotonic-ns", monotonic},
-                               {"audit-principal", client.user}};
-    }
-    mqtt::encode(client.out, client.version, ack, client.max_packet_bytes);
+void Shard::answer_with_receipt(Client& client, const Pending& pending, const audit::Moment& at) {
+    const auto type = pending.qos == 1 ? mqtt::PacketType::puback : mqtt::PacketType::pubrec;
     want_flush(client);
+    if (!broker_.audit()->gives_receipts()) return mqtt::encode_ack(client.out, type, pending.packet_id);
+    if (receipt_times_ == 0 || !(receipt_at_ == at)) {  // thousands of publishes share the times of their turn
+        receipt_.clear();
+        mqtt::append_user_property(receipt_, "audit-time", audit::utc_text(at.utc_ns));
+        mqtt::append_user_property(receipt_, "audit-monotonic-ns", std::to_string(at.monotonic_ns));
+        receipt_times_ = receipt_.size();
+        receipt_at_ = at;
+    }
+    receipt_.resize(receipt_times_);
+    mqtt::append_user_property(receipt_, "audit-principal", client.user);
+    mqtt::encode_ack(client.out, type, pending.packet_id, receipt_, client.max_packet_bytes);
 }
 
 }  // namespace trunkline::broker

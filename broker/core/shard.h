@@ -18,6 +18,7 @@
 #include <boost/intrusive/list.hpp>
 #include <boost/unordered/unordered_flat_map.hpp>
 
+#include "auth/audit/leaf_maker.h"
 #include "broker/core/authorize.h"
 #include "broker/core/broker.h"
 #include "broker/core/client.h"
@@ -126,6 +127,7 @@ private:
         };
         std::vector<Request> requests;
         std::vector<std::function<void()>> callbacks;
+        auth::audit::Moment leaves_at;        // what its leaves say, and the receipts of their publishes
         std::uint64_t retained_qos0 = 0;      // counted in Broker::retained_under_way_ until this is safe
         std::int64_t submitted_ms = 0;
     };
@@ -287,12 +289,14 @@ private:
     [[nodiscard]] Teller teller_of(const Client& client) const;
     /// Adds to the open batch what the audit trail keeps of the publish just added to it. `acknowledged`: with a leaf.
     void leave_leaf(const Teller& who, const MessageView& message, bool acknowledged);
+    /// Those that wait to be hashed, into the open batch.
+    void make_leaves();
     /// Of a retained message that nobody is sent an acknowledgement for.
     void note_overwrite(Route& route, const MessageView& message, std::string_view client_id);
     /// A command that the model lets through is a record of its own.
     void audit_command(const Client& client, const MessageView& message);
     /// PUBACK or PUBREC of a regulated publish: with the facts that its publisher needs to prove it.
-    void answer_with_receipt(Client& client, const Pending& pending, std::string_view publish_and_after);
+    void answer_with_receipt(Client& client, const Pending& pending, const auth::audit::Moment& at);
 
     // deliver.cpp
     /// To everyone: this shard's subscribers, one member of each shared subscription, the other shards. Returns whether
@@ -456,7 +460,10 @@ private:
     std::vector<Slot> wheel_;
     std::int64_t wheel_s_ = 0;
     std::string scratch_;                                    // forwarded properties
-    std::string leaf_scratch_;                               // facts of a regulated publish
+    auth::audit::LeafMaker leaves_;                          // of the open submission
+    std::string receipt_;                                    // User Properties; the first receipt_times_ bytes of them
+    std::size_t receipt_times_ = 0;                          // are the times receipt_at_
+    auth::audit::Moment receipt_at_;
     std::uint64_t rates_second_ = 0;
 };
 

@@ -294,7 +294,7 @@ private:
     bool leaves_a_leaf_ = false;          // the PUBLISH under way: a REGULATED follows it
     uns::RetainedPtr replaced_;           // by the last PUBLISH
     store::PublishOp last_publish_;       // it itself
-    std::string leaves_;                  // of the batch
+    std::string leaves_;                  // of the batch, as they are stored; empty: none
     bool growth_allowed_ = true;
     ShardEffects effects_;
     std::vector<Session*> touched_;

@@ -12,6 +12,7 @@ using store::Table;
 void State::regulated(const store::RegulatedOp& op) {
     if (!taken_) return;
     taken_ = false;  // one leaf a publish
+    if (leaves_.empty() && !op.leaf.empty()) store::put_le(leaves_, store::record_version);
     leaves_.append(op.leaf);
     if (!replaced_) return;
     const std::string_view payload = last_publish_.payload;  // held_ops_ has the bytes
@@ -35,13 +36,9 @@ void State::keep_leaves(const store::LeavesKeptOp& op) {
 
 void State::put_leaves() {
     if (leaves_.empty()) return;
-    std::string value;
-    value.reserve(1 + leaves_.size());
-    store::put_le(value, store::record_version);
-    value.append(leaves_);
-    writes_->put(Table::audit, number_key(stamp_.position), value);
+    writes_->put(Table::audit, number_key(stamp_.position), leaves_);
     notices_.push_back([position = stamp_.position, leaves = std::move(leaves_)](StateListener& to) {
-        to.leaves_added(position, leaves);
+        to.leaves_added(position, std::string_view(leaves).substr(sizeof store::record_version));
     });
     leaves_.clear();
 }

@@ -152,6 +152,17 @@ bool encode(Buffer& out, Version version, const Ack& packet, std::uint32_t maxim
     });
 }
 
+void encode_ack(Buffer& out, PacketType type, std::uint16_t packet_id, std::string_view user_properties,
+                std::uint32_t maximum_packet_size) {
+    const bool fits = put_packet(out, type, 0, maximum_packet_size, [&](auto& to) {
+        to.u16(packet_id);
+        to.u8(code(Reason::success));
+        to.varint(static_cast<std::uint32_t>(user_properties.size()));
+        to.raw(user_properties);
+    });
+    if (!fits) encode_ack(out, type, packet_id);
+}
+
 bool encode(Buffer& out, Version version, const Suback& packet, std::uint32_t maximum_packet_size) {
     return put_shrinking(out, PacketType::suback, 0, maximum_packet_size, [&](auto& to, Diagnostics with) {
         to.u16(packet.packet_id);

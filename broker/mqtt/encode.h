@@ -54,6 +54,11 @@ inline void encode_ack(Buffer& out, PacketType type, std::uint16_t packet_id) {
     out.commit(4);
 }
 
+/// The same for PUBACK and PUBREC of version 5 with User Properties, as append_user_property() makes them: for many
+/// acknowledgements that say the same. They are left out where the packet would exceed `maximum_packet_size`.
+void encode_ack(Buffer& out, PacketType type, std::uint16_t packet_id, std::string_view user_properties,
+                std::uint32_t maximum_packet_size);
+
 /// Property bytes for one User Property, for building PublishOut::forwarded_properties by hand.
 void append_user_property(std::string& out, std::string_view name, std::string_view value);
 

@@ -421,3 +421,23 @@ TEST_CASE("a buffer slides, grows and forgets", "[mqtt]") {
     other.release();
     CHECK(other.capacity() == 0);
 }
+
+TEST_CASE("an acknowledgement with ready User Properties is the packet that encode makes of them", "[mqtt]") {
+    Ack ack;
+    ack.type = PacketType::puback;
+    ack.packet_id = 0x1234;
+    const std::string value(200, 'v');
+    ack.user_properties = {{"audit-time", "now"}, {"who", value}};
+    std::string properties;
+    append_user_property(properties, "audit-time", "now");
+    append_user_property(properties, "who", value);
+    const std::string whole = encoded_text(ack, no_limit);
+    const auto ready = [&](std::uint32_t limit) {
+        Buffer out;
+        encode_ack(out, PacketType::puback, 0x1234, properties, limit);
+        return std::string(out.view());
+    };
+    CHECK(ready(no_limit) == whole);
+    CHECK(ready(static_cast<std::uint32_t>(whole.size())) == whole);
+    CHECK(ready(static_cast<std::uint32_t>(whole.size()) - 1) == packet_bytes("40 [ 1234 ]"));  // [MQTT-3.4.2-2]
+}

@@ -175,6 +175,19 @@ TEST_CASE("every operation is read back as it was written", "[persistence][recor
     CHECK((kept && kept->through == 16 && kept->trail_size == 17));
 }
 
+TEST_CASE("a leaf that is made later takes the place of the one before it, and nothing else changes",
+          "[persistence][record]") {
+    const std::string before(RegulatedOp::leaf_bytes, 'x'), after(RegulatedOp::leaf_bytes, 'y');
+    OpBatch batch, expected;
+    batch.add(LeavesKeptOp{16, 17});
+    expected.add(LeavesKeptOp{16, 17});
+    const std::uint32_t at = batch.add(RegulatedOp{14, 15, before, "anna", "edge", "10.0.0.1:7"});
+    expected.add(RegulatedOp{14, 15, after, "anna", "edge", "10.0.0.1:7"});
+    batch.set_leaf(at, after);
+    CHECK(batch.bytes() == expected.bytes());
+    CHECK(read_regulated(batch.bytes().substr(at))->leaf == after);
+}
+
 TEST_CASE("an operation cut off anywhere is refused", "[persistence][record]") {
     for (const std::string& op : split(every_kind())) {
         CHECK(readable(op));
