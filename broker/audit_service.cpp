@@ -211,9 +211,14 @@ void AuditService::turn() {
         if (job.done) dones_.push_back(std::move(job.done));
     }
     if (log_ && !broken_) {
+        // A sync of the trail holds up those of the log, and leaves alone are in no hurry.
+        const bool soon = urgent || !waiting_.empty() || !failure_.empty() ||
+                          at.monotonic_ns - committed_ns_ >= options_.leaves_every_ns;
         if (append_leaves(at)) (void)append_records();
-        commit(at, checkpoint);
-        tell_kept();
+        if (soon || !failure_.empty()) {
+            commit(at, checkpoint);
+            tell_kept();
+        }
     }
     if (urgent || broken_) {
         std::vector<std::function<void(bool)>> dones;
@@ -331,6 +336,7 @@ bool AuditService::append_records() {
 }
 
 void AuditService::commit(const Moment& at, bool checkpoint) {
+    committed_ns_ = at.monotonic_ns;
     const auto done = log_->commit(at, checkpoint);
     if (!done) {
         broken_ = broken_ || done.error().kind != audit::Failure::no_space;

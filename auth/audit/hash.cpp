@@ -91,7 +91,8 @@ public:
         for (Message* one : {&a, &b}) one->add(one->end_ + ends * block, one->end_blocks_ - ends);
     }
     void put(Digest& digest) const {
-        for (std::size_t i = 0; i < std::size(state_); ++i) boost::endian::store_big_u32(digest.data() + 4 * i, state_[i]);
+        for (std::size_t i = 0; i < std::size(state_); ++i)
+            boost::endian::store_big_u32(digest.data() + 4 * i, state_[i]);
     }
 
 private:
