@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <span>
 
 #include "broker/core/log.h"
 
@@ -211,14 +212,9 @@ void AuditService::turn() {
         if (job.done) dones_.push_back(std::move(job.done));
     }
     if (log_ && !broken_) {
-        // A sync of the trail holds up those of the log, and leaves alone are in no hurry.
-        const bool soon = urgent || !waiting_.empty() || !failure_.empty() ||
-                          at.monotonic_ns - committed_ns_ >= options_.leaves_every_ns;
         if (append_leaves(at)) (void)append_records();
-        if (soon || !failure_.empty()) {
-            commit(at, checkpoint);
-            tell_kept();
-        }
+        commit(at, checkpoint);
+        tell_kept();
     }
     if (urgent || broken_) {
         std::vector<std::function<void(bool)>> dones;
@@ -300,10 +296,8 @@ bool AuditService::append_leaves(const Moment& at) {
         const Batch& batch = taken_.front();
         const std::uint64_t count = batch.leaves.size() / leaf_bytes;
         const std::uint64_t skip = std::min(skip_, count);
-        std::vector<audit::Digest> leaves(count - skip);
-        if (!leaves.empty()) {
-            std::memcpy(leaves.data(), batch.leaves.data() + skip * leaf_bytes, leaves.size() * leaf_bytes);
-        }
+        static_assert(sizeof(audit::Digest) == leaf_bytes && alignof(audit::Digest) == 1);
+        const std::span leaves(reinterpret_cast<const audit::Digest*>(batch.leaves.data()) + skip, count - skip);
         if (auto done = log_->append_leaves(leaves, at); !done) {
             set_failure(done.error().message);
             if (done.error().kind != audit::Failure::no_space) broken_ = true;
@@ -336,7 +330,6 @@ bool AuditService::append_records() {
 }
 
 void AuditService::commit(const Moment& at, bool checkpoint) {
-    committed_ns_ = at.monotonic_ns;
     const auto done = log_->commit(at, checkpoint);
     if (!done) {
         broken_ = broken_ || done.error().kind != audit::Failure::no_space;

@@ -1,6 +1,5 @@
 // The audit trail in the broker: what shards, the log and administration tell goes through bounded queues to one
-// thread, which owns the trail, makes records durable about ten times a second and leaves twice, and signs it as
-// configured.
+// thread, which owns the trail, makes it durable about ten times a second and signs it as configured.
 #pragma once
 
 #include <array>
@@ -41,8 +40,6 @@ public:
         std::uint64_t leaves_max = 4'000'000;        ///< the same; beyond it regulated publishes are refused
         std::uint64_t pending_bytes_max = 64 << 20;  ///< in the trail and not yet on the disk
         std::uint64_t segment_bytes_max = 16 << 20;
-        /// Between commits that are for leaves alone: until then they are on the disk beside their messages.
-        std::uint64_t leaves_every_ns = 500'000'000;
         std::uint64_t clock_step_ns = 1'000'000'000; ///< UTC against the monotonic clock: more in one turn is a record
         std::uint64_t drops_every_ns = 60'000'000'000;
         std::function<auth::audit::Moment()> now;    ///< empty: the system's clocks
@@ -160,7 +157,6 @@ private:
     store::LeavesKeptOp appended_;                   // by the last batch in the trail
     bool kept_news_ = false;                         // appended_ is durable and `kept` does not know
     std::vector<std::pair<std::string, std::uint64_t>> told_drops_;
-    std::uint64_t committed_ns_ = 0;                 // the monotonic clock at the last commit
     std::uint64_t next_drops_ns_ = 0, next_summary_ns_ = 0, alarm_logged_ns_ = 0;
     auth::audit::Moment last_;
     std::string failure_;                            // why the trail takes nothing; empty: it does

@@ -14,6 +14,7 @@ namespace trunkline::auth::audit {
 namespace {
 
 constexpr std::size_t files_open_max = 16;  // a segment, the mark and the tiles of a few levels are in use at a time
+constexpr std::size_t bulk_bytes = 64 * 1024;    // written at once: some 1,000 leaves
 
 Error failure(const std::string& path, const char* what) {
     const int code = errno;
@@ -145,6 +146,8 @@ Status FileAuditStore::append(const std::string& name, std::string_view bytes) {
     const auto file = writable(name);
     if (!file) return file.error();
     File& to = **file;
+    // Many leaves: hardly anybody will read them, so what is on the disk by now need not stay in memory.
+    if (bytes.size() >= bulk_bytes) (void)::posix_fadvise(to.descriptor, 0, 0, POSIX_FADV_DONTNEED);
     if (!write_all(to.descriptor, bytes, to.size)) {
         const Error error = failure(path(name), "cannot write");
         // Half a frame must not stay: what is appended next would follow it.

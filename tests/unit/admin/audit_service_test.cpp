@@ -35,7 +35,6 @@ struct Life {
         options.dir = folder.path;
         options.store = &disk;
         options.now = [this] { return clock; };
-        options.leaves_every_ns = 0;
         return options;
     }
     /// A new process over the same disk; `told` is what the durable state still has.
@@ -135,29 +134,6 @@ TEST_CASE("what was told is in the trail after a turn, in order", "[admin][audit
     const auto found = life.records("login");
     REQUIRE(found.size() == 50);
     for (int i = 0; i < 50; ++i) CHECK(found[static_cast<std::size_t>(i)].object == std::to_string(i));
-    CHECK(life.verifies());
-}
-
-TEST_CASE("leaves alone are committed twice a second, with a record at once",
-          "[admin][audit]") {
-    Life life;
-    AuditService::Options options = life.options();
-    options.leaves_every_ns = 500'000'000;
-    REQUIRE(life.begin({}, {}, options).empty());
-    life.service->leaves(1, leaf(1));
-    life.turn(500);
-    CHECK(life.publishes() == std::vector{leaf(1)});
-    for (int i = 2; i <= 5; ++i) {
-        life.service->leaves(static_cast<std::uint64_t>(i), leaf(i));
-        life.turn();
-    }
-    CHECK(life.publishes() == std::vector{leaf(1)});
-    life.turn();
-    CHECK(life.publishes() == std::vector{leaf(1), leaf(2), leaf(3), leaf(4), leaf(5)});
-    life.service->leaves(6, leaf(6));
-    life.service->note(event("login"));
-    life.turn();
-    CHECK(life.publishes().back() == leaf(6));
     CHECK(life.verifies());
 }
 
