@@ -63,15 +63,17 @@ Digest openssl_sha256(std::string_view bytes) {
     return hash.finish();
 }
 
-/// One message on its way through sha256_ni: its whole blocks where they lie, then its end with the padding.
+/// One message on its way through sha256_ni: its whole blocks where they lie, then its end with the padding. A short one
+/// is all end, so that there is one run over it and not two.
 class Message {
 public:
-    explicit Message(std::string_view bytes)
-        : data_(reinterpret_cast<const unsigned char*>(bytes.data())), blocks_(bytes.size() / block) {
-        const std::size_t rest = bytes.size() % block;
-        end_blocks_ = rest + 1 + sizeof(std::uint64_t) <= block ? 1 : 2;
-        std::memset(end_, 0, sizeof end_);
+    explicit Message(std::string_view bytes) : data_(reinterpret_cast<const unsigned char*>(bytes.data())) {
+        constexpr std::size_t padding = 1 + sizeof(std::uint64_t);
+        if (bytes.size() + padding > sizeof end_) blocks_ = bytes.size() / block;
+        const std::size_t rest = bytes.size() - blocks_ * block;
+        end_blocks_ = (rest + padding + block - 1) / block;
         if (rest > 0) std::memcpy(end_, data_ + blocks_ * block, rest);
+        std::memset(end_ + rest, 0, end_blocks_ * block - rest);
         end_[rest] = 0x80;
         boost::endian::store_big_u64(end_ + end_blocks_ * block - sizeof(std::uint64_t), bytes.size() * 8);
     }
@@ -103,8 +105,8 @@ private:
     std::uint32_t state_[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,   // FIPS 180-4, section 5.3.3
                                0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
     const unsigned char* data_;
-    std::size_t blocks_, end_blocks_;
-    unsigned char end_[2 * block];
+    std::size_t blocks_ = 0, end_blocks_;
+    unsigned char end_[4 * block];
 };
 
 bool ni_agrees_with_openssl() {

@@ -36,11 +36,13 @@ void State::keep_leaves(const store::LeavesKeptOp& op) {
 
 void State::put_leaves() {
     if (leaves_.empty()) return;
+    const std::size_t size = leaves_.size();
     writes_->put(Table::audit, number_key(stamp_.position), leaves_);
     notices_.push_back([position = stamp_.position, leaves = std::move(leaves_)](StateListener& to) {
         to.leaves_added(position, std::string_view(leaves).substr(sizeof store::record_version));
     });
     leaves_.clear();
+    leaves_.reserve(size);  // the next batch is about as large
 }
 
 /// `first`: at start, the listener is told of everything that the trail is not known to have.
