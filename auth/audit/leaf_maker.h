@@ -13,8 +13,8 @@ namespace trunkline::auth::audit {
 
 class LeafMaker {
 public:
-    /// Takes a copy of what it needs. `facts.payload` is ignored: it is the hash of `payload`. `tag` comes back with the
-    /// leaf.
+    /// Takes a copy of what it needs. `facts.payload` is ignored: it is the hash of `payload`. `tag` comes back with
+    /// the leaf.
     void add(const PublishFacts& facts, std::string_view payload, std::uint32_t tag);
     [[nodiscard]] bool empty() const { return waiting_.empty(); }
     /// There is enough to hash: more would only leave the caches of the processor.
