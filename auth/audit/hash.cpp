@@ -63,8 +63,8 @@ Digest openssl_sha256(std::string_view bytes) {
     return hash.finish();
 }
 
-/// One message on its way through sha256_ni: its whole blocks where they lie, then its end with the padding. A short one
-/// is all end, so that there is one run over it and not two.
+/// One message on its way through sha256_ni: its whole blocks where they lie, then its end with the padding. A short
+/// one is all end, so that there is one run over it and not two.
 class Message {
 public:
     explicit Message(std::string_view bytes) : data_(reinterpret_cast<const unsigned char*>(bytes.data())) {
