@@ -1,0 +1,45 @@
+// Takes values from the namespace and keeps its place: node consume.js FILTER [COUNT] [URL]
+// The session outlives the connection: what comes while this program is away waits for it on the broker's disk.
+'use strict'
+const mqtt = require('mqtt')
+
+const [topics, count, url] = [process.argv[2], Number(process.argv[3] || Infinity), process.argv[4]]
+const units = new Map() // topic -> unit, as the model has it
+let taken = 0
+
+const client = mqtt.connect(url || 'mqtt://127.0.0.1:1883', {
+  protocolVersion: 5,
+  clientId: 'historian-2',
+  clean: false,
+  properties: { sessionExpiryInterval: 24 * 3600 }
+})
+
+client.on('connect', async () => {
+  // What the model says comes first; last values come once, not again when the session is resumed.
+  const granted = await client.subscribeAsync({ ['$UNS/meta/' + topics]: { qos: 1 }, [topics]: { qos: 1, rh: 1 } })
+  for (const one of granted) {
+    if (one.qos >= 0x80) console.error(`no subscription to ${one.topic}: 0x${one.qos.toString(16)}`)
+  }
+})
+
+// A message is acknowledged when done is called: until then the broker keeps it.
+client.handleMessage = (packet, done) => {
+  const topic = packet.topic.toString()
+  if (topic.startsWith('$UNS/meta/')) {
+    if (packet.payload.length) units.set(topic.slice('$UNS/meta/'.length), JSON.parse(packet.payload).unit || '')
+    return done()
+  }
+  if (taken === count || !packet.payload.length) return done()
+  const reading = JSON.parse(packet.payload)
+  console.log(topic, reading.value, units.get(topic) || '', reading.timestamp)
+  // Store it here, then call done. After a crash in between it comes again, so storing the same value twice must do
+  // no harm.
+  done()
+  if (++taken === count) client.end()
+}
+
+client.on('error', error => {
+  console.error(error.message)
+  process.exitCode = 1
+  client.end(true)
+})

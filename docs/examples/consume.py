@@ -1,0 +1,53 @@
+#!/usr/bin/python3
+"""Takes values from the namespace and keeps its place: consume.py FILTER [COUNT] [HOST]
+
+The session outlives the connection: what comes while this program is away waits for it on the broker's disk.
+"""
+import json
+import sys
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+topics, count = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else None
+host = sys.argv[3] if len(sys.argv) > 3 else "127.0.0.1"
+units = {}   # topic -> unit, as the model has it
+taken = 0
+
+
+def on_connect(client, userdata, flags, reason, properties):
+    if reason != 0:
+        sys.exit(f"refused: {reason} {getattr(properties, 'ReasonString', '')}")
+    # What the model says comes first; last values come once, not again when the session is resumed.
+    client.subscribe([("$UNS/meta/" + topics, SubscribeOptions(qos=1)),
+                      (topics, SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB))])
+
+
+def on_message(client, userdata, message):
+    global taken
+    if message.topic.startswith("$UNS/meta/"):
+        if message.payload:   # an empty one: the model has this topic no more
+            units[message.topic[len("$UNS/meta/"):]] = json.loads(message.payload).get("unit", "")
+        return
+    if taken == count or not message.payload:
+        return
+    reading = json.loads(message.payload)
+    print(message.topic, reading["value"], units.get(message.topic, ""), reading["timestamp"], flush=True)
+    # Store it here. It is acknowledged when this function returns: until then the broker keeps it, and after a crash
+    # in between it comes again, so storing the same value twice must do no harm.
+    taken += 1
+    if taken == count:
+        client.disconnect()
+
+
+options = {"client_id": "historian-1", "protocol": mqtt.MQTTv5}
+if hasattr(mqtt, "CallbackAPIVersion"):   # Paho 2
+    options["callback_api_version"] = mqtt.CallbackAPIVersion.VERSION2
+client = mqtt.Client(**options)
+client.on_connect, client.on_message = on_connect, on_message
+session = Properties(PacketTypes.CONNECT)
+session.SessionExpiryInterval = 24 * 3600
+client.connect(host, 1883, clean_start=False, properties=session)
+client.loop_forever(retry_first_connection=True)
