@@ -27,7 +27,7 @@ def text_of(name):
 
 
 def here_document(text):
-    found = re.search(r"<<'(\w+)'", text)
+    found = re.search(r"<<'?(\w+)'?", text)
     return found.group(1) if found else None
 
 
