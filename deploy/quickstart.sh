@@ -52,9 +52,10 @@ done
 
 # pid_of NAME: the process of that name that we started and that still runs; nothing otherwise.
 pid_of() {
-    local pid
+    local pid program
     pid=$(cat "$run/$1.pid" 2>/dev/null) || return 0
-    [ "$(readlink "/proc/$pid/exe" 2>/dev/null | sed 's/ (deleted)$//')" = "$(readlink -f "$bin/$2")" ] && echo "$pid" || return 0
+    program=$(readlink "/proc/$pid/exe" 2>/dev/null | sed 's/ (deleted)$//')
+    [ "$program" = "$(readlink -f "$bin/$2")" ] && echo "$pid" || return 0
 }
 
 # stop_one NAME PROGRAM SECONDS: asks it to end and waits for that.

@@ -38,8 +38,10 @@ client.handleMessage = (packet, done) => {
   if (++taken === count) client.end()
 }
 
+// What happens to broker and network is tried again each second; a refusal is not.
 client.on('error', error => {
   console.error(error.message)
+  if (typeof error.code !== 'number') return
   process.exitCode = 1
   client.end(true)
 })

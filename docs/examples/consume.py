@@ -49,5 +49,5 @@ client = mqtt.Client(**options)
 client.on_connect, client.on_message = on_connect, on_message
 session = Properties(PacketTypes.CONNECT)
 session.SessionExpiryInterval = 24 * 3600
-client.connect(host, 1883, clean_start=False, properties=session)
-client.loop_forever(retry_first_connection=True)
+client.connect_async(host, 1883, clean_start=False, properties=session)
+client.loop_forever(retry_first_connection=True)   # whatever happens to broker and network, it connects again

@@ -111,8 +111,8 @@ def blocks_of(name, text):
             blank = True
         elif line.strip() and blank and indent_of(line) >= item + 4:
             at = indented(lines, begin, item + 4)
-            yield Block(name, begin, at, [inner[item + 4:] for inner in lines[begin:at]], mark_before(lines, begin), None,
-                        item + 4)
+            code = [inner[item + 4:] for inner in lines[begin:at]]
+            yield Block(name, begin, at, code, mark_before(lines, begin), None, item + 4)
             blank = True
         else:
             found = ITEM.match(line)
