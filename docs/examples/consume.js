@@ -1,6 +1,8 @@
 // Takes values from the namespace and keeps its place: node consume.js FILTER [COUNT] [URL]
 // The session outlives the connection: what comes while this program is away waits for it on the broker's disk.
+// MQTT_CA in the environment is the file of the authority for TLS, MQTT_USER and MQTT_PASSWORD log in.
 'use strict'
+const fs = require('fs')
 const mqtt = require('mqtt')
 
 const [topics, count, url] = [process.argv[2], Number(process.argv[3] || Infinity), process.argv[4]]
@@ -10,6 +12,9 @@ let taken = 0
 const client = mqtt.connect(url || 'mqtt://127.0.0.1:1883', {
   protocolVersion: 5,
   clientId: 'historian-2',
+  username: process.env.MQTT_USER,
+  password: process.env.MQTT_PASSWORD,
+  ca: process.env.MQTT_CA && fs.readFileSync(process.env.MQTT_CA),
   clean: false,
   properties: { sessionExpiryInterval: 24 * 3600 }
 })
@@ -17,8 +22,11 @@ const client = mqtt.connect(url || 'mqtt://127.0.0.1:1883', {
 client.on('connect', async () => {
   // What the model says comes first; last values come once, not again when the session is resumed.
   const granted = await client.subscribeAsync({ ['$UNS/meta/' + topics]: { qos: 1 }, [topics]: { qos: 1, rh: 1 } })
-  for (const one of granted) {
-    if (one.qos >= 0x80) console.error(`no subscription to ${one.topic}: 0x${one.qos.toString(16)}`)
+  const refused = granted.filter(one => one.qos >= 0x80)
+  for (const one of refused) console.error(`no subscription to ${one.topic}: 0x${one.qos.toString(16)}`)
+  if (refused.length) {
+    process.exitCode = 1
+    client.end(true)
   }
 })
 
@@ -29,7 +37,8 @@ client.handleMessage = (packet, done) => {
     if (packet.payload.length) units.set(topic.slice('$UNS/meta/'.length), JSON.parse(packet.payload).unit || '')
     return done()
   }
-  if (taken === count || !packet.payload.length) return done()
+  if (taken === count) return // not acknowledged: it comes again at the next start
+  if (!packet.payload.length) return done()
   const reading = JSON.parse(packet.payload)
   console.log(topic, reading.value, units.get(topic) || '', reading.timestamp)
   // Store it here, then call done. After a crash in between it comes again, so storing the same value twice must do
