@@ -13,6 +13,13 @@ ITEM = re.compile(r"(\s*)([-*+]|\d+[.)])(\s+)\S")
 FENCE = re.compile(r"(\s*)```+\s*(\w*)\s*$")
 
 
+def need_programs(binaries, names):
+    """Ends with what to do when one of our programs is not there."""
+    missing = [name for name in names if not os.access(os.path.join(binaries, name), os.X_OK)]
+    if missing:
+        raise SystemExit(f"{binaries} has no {', '.join(missing)}: build them, or give --bin DIR")
+
+
 def documents():
     """README.md and every document below docs, by name."""
     found = ["README.md"]
