@@ -1,5 +1,5 @@
-// Everything that --check-config looks at: the configuration file, the model and the files of users, roles and keys that
-// it names.
+// Everything that --check-config looks at: the configuration file, the model and the files of users, roles and keys
+// that it names.
 #pragma once
 
 #include <string>

@@ -250,7 +250,9 @@ std::string Daemon::start_admin() {
         .reload_config = [this](auto done) { ask_reload(std::move(done)); },
         .check_config = [this](const std::string& text, const std::string& file) { return check(text, file); },
         .durable = [this](std::function<void(const State*)> look) {
-            log_->inspect([this, look = std::move(look)](const store::Store* store) { look(store ? state_.get() : nullptr); });
+            log_->inspect([this, look = std::move(look)](const store::Store* store) {
+                look(store ? state_.get() : nullptr);
+            });
         },
         .version = version,
         .started_wall_ms = admin::wall_ms(),

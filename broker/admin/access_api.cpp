@@ -462,7 +462,8 @@ void add_access(Router& router, const ApiContext& context) {
     add("POST", "/api/v1/users", "Adds a user to the roles file", {}, post_user,
         "name, password, groups, roles, reason (all but name optional)");
     add("DELETE", "/api/v1/users/{name}", "Removes a user from the roles file", {name, reason}, delete_user);
-    add("GET", "/api/v1/roles", "Roles, and who has them", {page_limit_parameter(), page_cursor_parameter()}, get_roles);
+    add("GET", "/api/v1/roles", "Roles, and who has them", {page_limit_parameter(), page_cursor_parameter()},
+        get_roles);
     add("GET", "/api/v1/roles/{name}", "A role with its rules, each with its place in the file", {name}, get_role);
     add("POST", "/api/v1/access/test", "May somebody do this? With every rule that has to do with it", {}, post_test,
         "action (publish, subscribe, receive, admin), topic, user, client_id");

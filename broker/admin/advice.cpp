@@ -25,7 +25,8 @@ Advice alarm_advice(const ApiContext& context, const std::string& name) {
         const StoreNumbers store = sources.store ? sources.store() : StoreNumbers();
         char percent[16];
         std::snprintf(percent, sizeof percent, "%.1f", config.limits.disk_refuse_percent * 1.0);
-        return {Severity::warning, name, "the disk of " + config.data_dir + " has " + mebibytes(store.disk_free) + " left",
+        return {Severity::warning, name,
+                "the disk of " + config.data_dir + " has " + mebibytes(store.disk_free) + " left",
                 std::string("free some or grow it, before durable publishes are refused at ") + percent + " % or " +
                     mebibytes(config.limits.disk_refuse_bytes) +
                     "; trunkctl sessions ls --state offline shows queues that nobody fetches, sessions rm ends them"};
@@ -61,8 +62,8 @@ void advise_readiness(const ApiContext& context, std::vector<Advice>& list) {
                               : "look at the log and the disk; restart the broker once the disk is well"});
     }
     for (const std::string& reason : context.readiness.reasons(broker)) {
-        const bool told = reason == "being drained" || reason == health.detail || reason.starts_with("durable messages") ||
-                          reason.starts_with("the audit trail");
+        const bool told = reason == "being drained" || reason == health.detail ||
+                          reason.starts_with("durable messages") || reason.starts_with("the audit trail");
         if (told) continue;
         list.push_back({Severity::critical, "ready", "clients are not served: " + reason,
                         reason == "starting" ? "wait: a large store takes its time to load"
@@ -104,10 +105,11 @@ void advise_operation(const ApiContext& context, std::vector<Advice>& list) {
     }
     if (!sources.commits) return;
     const CommitNumbers commits = sources.commits();
+    const auto hours = static_cast<std::int64_t>(commits.queue_oldest_age_s) / 3'600;
     if (commits.queued_messages > queued_many || commits.queue_oldest_age_s > queued_long_s) {
         list.push_back({Severity::note, "queues",
-                        std::to_string(commits.queued_messages) + " messages wait for durable sessions, the oldest for " +
-                            std::to_string(static_cast<std::int64_t>(commits.queue_oldest_age_s) / 3'600) + " h",
+                        std::to_string(commits.queued_messages) +
+                            " messages wait for durable sessions, the oldest for " + std::to_string(hours) + " h",
                         "trunkctl sessions ls --state offline: get those consumers going, or sessions rm what is gone "
                         "for good"});
     }
@@ -134,7 +136,8 @@ std::vector<Advice> advice(const ApiContext& context) {
     advise_certificates(context, list);
     advise_operation(context, list);
     advise_governance(context, list);
-    std::stable_sort(list.begin(), list.end(), [](const Advice& a, const Advice& b) { return a.severity < b.severity; });
+    std::stable_sort(list.begin(), list.end(),
+                     [](const Advice& a, const Advice& b) { return a.severity < b.severity; });
     return list;
 }
 

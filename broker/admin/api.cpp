@@ -352,7 +352,7 @@ void add_clients(Router& router, const ApiContext& context) {
     router.add({"DELETE", "/api/v1/clients/{id}", "Disconnects a client (reason 0x98)", Route::Access::token, {id},
                 "application/json", bind(context, kick_client)});
     Route trace{"GET", "/api/v1/trace",
-                "What a client sends and is sent, packet by packet, as server-sent events; it need not be connected yet",
+                "What a client, connected or yet to come, sends and is sent, packet by packet, as server-sent events",
                 Route::Access::token, {{"client", "query", "string", true, "the client identifier"}},
                 "text/event-stream"};
     trace.stream = true;

@@ -54,7 +54,9 @@ void post_reload(const ApiContext& context, const Request& request, const Reply&
         json["title"] = "The configuration is not good; what was in force stays";
         json["status"] = 422;
         std::string detail;
-        for (const Problem& one : reload.problems) detail += (detail.empty() ? "" : "; ") + one.place + ": " + one.message;
+        for (const Problem& one : reload.problems) {
+            detail += (detail.empty() ? "" : "; ") + one.place + ": " + one.message;
+        }
         json["detail"] = detail;
         Response response = json_response(json, 422);
         response.content_type = "application/problem+json";
@@ -77,13 +79,14 @@ void add_config(Router& router, const ApiContext& context) {
     Route check{"POST", "/api/v1/config/check",
                 "Is a configuration good? Every mistake with its place and mend, and what a reload of it would change",
                 token,
-                {{"file", "query", "string", false, "how places of a text are named, trunkline.yaml unless told"}}, json,
+                {{"file", "query", "string", false, "how places of a text are named, trunkline.yaml unless told"}},
+                json,
                 bind(context, post_check)};
     check.body_description = "the configuration as YAML; empty: the file that the broker was started with";
     check.seconds_max = 30;
     router.add(std::move(check));
     Route reload{"POST", "/api/v1/config/reload",
-                 "Reads configuration, certificates, tokens, users and roles again, as SIGHUP does; nobody is disconnected",
+                 "Reads configuration, certificates, tokens, users and roles again; nobody is disconnected",
                  token, {}, json, bind(context, post_reload)};
     reload.body_description = "reason (optional)";
     reload.seconds_max = 30;

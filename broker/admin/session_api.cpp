@@ -132,7 +132,8 @@ void get_sessions(const ApiContext& context, const Request& request, const Reply
     if (!which) return reply(bad_parameter("state", "all, connected or offline"));
     const std::string after = request.get("cursor").value_or("");
     const auto page = std::make_shared<Page>(after, *limit);
-    with_state(context, reply, [context, page, after, which = *which, most = *limit, reply](const broker::State& state) {
+    with_state(context, reply,
+               [context, page, after, which = *which, most = *limit, reply](const broker::State& state) {
         std::size_t looked_at = 0, taken = 0;
         state.visit_sessions(after, [&](const broker::DurableSession& session) {
             const bool wanted = which == Which::all || (which == Which::connected) == session.connected;
@@ -315,7 +316,7 @@ void add_sessions(Router& router, const ApiContext& context) {
         get_sessions);
     add("GET", "/api/v1/sessions/{id}", "One session: what it waits for, its queue, its subscriptions", {id},
         get_session);
-    add("DELETE", "/api/v1/sessions/{id}", "Ends a session: its queue goes, its will is sent, its client is disconnected",
+    add("DELETE", "/api/v1/sessions/{id}", "Ends a session: its queue goes, its will is sent, its client goes",
         {id, {"dry_run", "query", "boolean", false, "true: say what would go"}}, delete_session);
     add("GET", "/api/v1/subscriptions", "Subscriptions of all sessions, in order of clients and filters",
         {{"client", "query", "string", false, "of this client alone"},

@@ -144,7 +144,8 @@ int watch(const Tool& tool, const std::string& filter, std::uint64_t count) {
 int drain(const Tool& tool, const std::string& reference, bool moved, bool dry_run) {
     if (dry_run) {
         const Json now = request(tool.server, "GET", "/api/v1/status");
-        const Json json = {{"would_send_away", number_of(now["clients"], "connected")}, {"server_reference", reference}};
+        const Json json = {{"would_send_away", number_of(now["clients"], "connected")},
+                           {"server_reference", reference}};
         if (tool.out.format() != Format::table) {
             tool.out.value(json);
         } else {

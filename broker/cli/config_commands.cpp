@@ -96,7 +96,8 @@ int ConfigCommands::check(const Tool& tool) const {
     }
     const std::string text = file_.empty() ? "" : read_file(file_);
     if (!file_.empty() && text.empty()) throw Failure(exit_usage, file_ + " is empty");
-    const std::string name = file_.empty() ? "" : "?file=" + percent_encode(std::filesystem::path(file_).filename().string());
+    const std::string base = std::filesystem::path(file_).filename().string();
+    const std::string name = file_.empty() ? "" : "?file=" + percent_encode(base);
     return show_check(tool, request(tool.server, "POST", "/api/v1/config/check" + name, text), "a reload would change");
 }
 

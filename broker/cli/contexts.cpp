@@ -117,8 +117,8 @@ Contexts Contexts::load() {
     if ((found.st_mode & 077) != 0) fail(file + " may be read by others, and may hold tokens: chmod 600 it");
     std::ifstream in(file);
     const Json json = Json::parse(in, nullptr, false);
-    if (!json.is_object() || !json.value("contexts", Json::object()).is_object()) fail(file + " is no JSON of contexts");
-    const Json all = json.value("contexts", Json::object());
+    const Json all = json.is_object() ? json.value("contexts", Json::object()) : Json();
+    if (!all.is_object()) fail(file + " is no JSON of contexts");
     for (const auto& [name, one] : all.items()) {
         if (!one.is_object()) fail(file + ": the context " + name + " is no object");
         contexts.all[name] = {text_in(one, "server"), text_in(one, "token_file"), text_in(one, "token")};

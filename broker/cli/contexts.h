@@ -37,9 +37,9 @@ public:
     std::string current;         ///< "": none
 };
 
-/// Which broker a command talks to, and as whom: --server, then --context, then TRUNKLINE_SERVER, TRUNKLINE_CONTEXT, the
-/// context in use, and what Server::parse("") takes. A context's token goes to its own server only; --token-file and
-/// TRUNKLINE_TOKEN come before it. Throws Failure.
+/// Which broker a command talks to, and as whom: --server, then --context, then TRUNKLINE_SERVER, TRUNKLINE_CONTEXT,
+/// the context in use, and what Server::parse("") takes. A context's token goes to its own server only; --token-file
+/// and TRUNKLINE_TOKEN come before it. Throws Failure.
 [[nodiscard]] Server choose_server(const std::string& server, const std::string& context,
                                    const std::string& token_file);
 

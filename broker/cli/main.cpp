@@ -232,7 +232,9 @@ int run_once(const CommandLine& line, const Tool& tool) {
             tool.out.value({{"dry_run", true}, {"method", dry.method}, {"target", dry.target}, {"body", dry.body}});
         } else {
             std::cout << "would send " << dry.method << ' ' << printable(dry.target);
-            if (!dry.body.is_null()) std::cout << ' ' << printable(dry.body.dump(-1, ' ', false, Json::error_handler_t::replace));
+            if (!dry.body.is_null()) {
+                std::cout << ' ' << printable(dry.body.dump(-1, ' ', false, Json::error_handler_t::replace));
+            }
             std::cout << '\n';
         }
         return exit_ok;

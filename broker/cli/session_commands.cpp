@@ -22,7 +22,8 @@ std::string expiry_text(std::uint64_t seconds) {
 /// When an offline session ends, or how long a connected one would stay.
 std::string expiry_of(const Json& session) {
     if (session.contains("expires_at_ms")) {
-        return "in " + duration_text((static_cast<std::int64_t>(number_of(session, "expires_at_ms")) - now_ms()) / 1'000);
+        const auto at_ms = static_cast<std::int64_t>(number_of(session, "expires_at_ms"));
+        return "in " + duration_text((at_ms - now_ms()) / 1'000);
     }
     const std::uint64_t expiry = number_of(session, "expiry_s");
     return expiry == 0 ? "with its connection" : expiry_text(expiry) + " after it";
@@ -43,7 +44,8 @@ std::string flags_of(const Json& subscription) {
 
 void print_fields(const std::vector<std::pair<std::string, std::string>>& fields) {
     for (const auto& [name, text] : fields) {
-        std::cout << "  " << name << std::string(name.size() < 18 ? 18 - name.size() : 1, ' ') << printable(text) << '\n';
+        const std::string gap(name.size() < 18 ? 18 - name.size() : 1, ' ');
+        std::cout << "  " << name << gap << printable(text) << '\n';
     }
 }
 
@@ -118,8 +120,8 @@ void SessionCommands::add_clients(CLI::App& app, std::function<int(const Tool&)>
     kick->add_option("ID", id_, "client identifier")->required();
     kick->add_flag("--dry-run", dry_run, "say who would go");
     on(kick, [this](const Tool& tool) { return clients_kick(tool); });
-    auto* watch = clients->add_subcommand("trace", "what one sends and is sent, packet by packet, as it happens; it may "
-                                                   "also come later");
+    auto* watch = clients->add_subcommand("trace", "what one sends and is sent, packet by packet, as it happens; "
+                                                   "it may also come later");
     watch->add_option("ID", id_, "client identifier")->required();
     watch->add_option("-n,--count", count_, "end after so many packets")->type_name("N");
     on(watch, [this](const Tool& tool) { return trace(tool); });
@@ -138,7 +140,7 @@ void SessionCommands::add_sessions(CLI::App& app, std::function<int(const Tool&)
     auto* show = sessions->add_subcommand("show", "one: its queue, when it ends, its subscriptions");
     show->add_option("ID", id_, "client identifier")->required();
     on(show, [this](const Tool& tool) { return sessions_show(tool); });
-    auto* remove = sessions->add_subcommand("rm", "end one: its queue goes, its will is sent, its client is disconnected");
+    auto* remove = sessions->add_subcommand("rm", "end one: its queue goes, its will is sent, its client goes");
     remove->add_option("ID", id_, "client identifier")->required();
     remove->add_flag("--dry-run", dry_run, "say what would go");
     on(remove, [this](const Tool& tool) { return sessions_remove(tool); });
@@ -216,7 +218,8 @@ int SessionCommands::clients_kick(const Tool& tool) const {
 int SessionCommands::trace(const Tool& tool) const {
     std::uint64_t seen = 0;
     std::string ended;
-    stream(tool.server, "/api/v1/trace?client=" + percent_encode(id_), [&](std::string_view name, std::string_view data) {
+    const std::string target = "/api/v1/trace?client=" + percent_encode(id_);
+    stream(tool.server, target, [&](std::string_view name, std::string_view data) {
         const Json json = Json::parse(data, nullptr, false);
         if (name == "end") {
             ended = json.is_object() ? text_of(json, "reason") : "";

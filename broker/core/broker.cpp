@@ -156,7 +156,9 @@ void Broker::end_trace(const ClientTracePtr& trace) {
 
 void Broker::drop_session(SessionId session, std::string client_id, std::function<void(Refusal why)> done) {
     run_on_shard(0, [session, client_id = std::move(client_id), done = std::move(done)](ShardApi& shard) {
-        const auto add = [session, &client_id](store::OpBatch& ops) { ops.add(store::DropOp{session, 0, client_id, {}}); };
+        const auto add = [session, &client_id](store::OpBatch& ops) {
+            ops.add(store::DropOp{session, 0, client_id, {}});
+        };
         static_cast<Shard&>(shard).submit_request(add, done);
     });
 }

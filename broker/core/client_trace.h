@@ -1,5 +1,5 @@
-// What one client sends and is sent, packet by packet, for somebody who watches: clients that nobody watches pay with one
-// flag that is loaded anyway.
+// What one client sends and is sent, packet by packet, for somebody who watches: clients that nobody watches pay with
+// one flag that is loaded anyway.
 #pragma once
 
 #include <atomic>
@@ -21,8 +21,8 @@ namespace trunkline::broker {
 using TracedPairs = std::vector<std::pair<std::string, std::string>>;
 using TracedValue = std::variant<bool, std::uint64_t, std::string, std::vector<std::string>, TracedPairs>;
 
-/// A control packet, decoded, or what became of the connection. Texts and payloads are cut; passwords and authentication
-/// data are not in it.
+/// A control packet, decoded, or what became of the connection. Texts and payloads are cut; passwords and
+/// authentication data are not in it.
 struct TracedPacket {
     static constexpr std::size_t text_bytes_max = 256, payload_bytes_max = 1'024, list_max = 32;
 

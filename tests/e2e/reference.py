@@ -6,10 +6,8 @@ import importlib.machinery
 import importlib.util
 import json
 import os
-import shutil
 import subprocess
 
-import mqttcodec as codec
 from access import write_private
 from governed import write_model
 from harness import ROOT, Broker, eventually
@@ -49,6 +47,7 @@ roles:
     rules: [{allow: admin, actions: ["#"]}]
 anonymous: [all]
 """
+VALUE = "plant/free/cell-1/value"
 TOKENS = {"anna": "token-of-anna", "otto": "token-of-otto"}
 
 
@@ -82,7 +81,7 @@ def fill(env, broker):
     publish(broker, "plant/apart/cell-1/nonsense", "kept apart")
     publish(broker, "plant/apart/cell-1/rubbish", "kept apart")
     eventually(lambda: api(broker, "GET /api/v1/quarantine")["total"] == 2, 3, "the quarantine")
-    eventually(lambda: ask(broker, "GET", "/api/v1/namespace/get?topic=plant/free/cell-1/value")[0] == 200, 3, "a value")
+    eventually(lambda: ask(broker, "GET", f"/api/v1/namespace/get?topic={VALUE}")[0] == 200, 3, "a value")
 
 
 def publish(broker, topic, payload, retain=False):
@@ -152,10 +151,19 @@ def trunkctl(broker, *arguments, code=0, text=None, token="token-of-anna", envir
     """What it says; it must end with `code`."""
     env = {**os.environ, "TRUNKLINE_TOKEN": token, "TRUNKLINE_SERVER": f"127.0.0.1:{broker.admin_port}",
            "XDG_CONFIG_HOME": os.path.join(broker.folder, "config"), **(environment or {})}
-    done = subprocess.run([program(broker), *arguments], capture_output=True, text=True, timeout=60, check=False, env=env,
-                          input=text)
+    done = subprocess.run([program(broker), *arguments], capture_output=True, text=True, timeout=60, check=False,
+                          env=env, input=text)
     assert done.returncode == code, f"{arguments}: exit {done.returncode}: {done.stdout}{done.stderr}"
     return done.stdout + done.stderr
+
+
+def change_config(broker, change):
+    path = os.path.join(broker.folder, "trunkline.yaml")
+    with open(path, encoding="utf-8") as file:
+        config = json.load(file)
+    change(config)
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(config, file)
 
 
 def openapi(broker):
@@ -182,10 +190,3 @@ def commands(broker):
 
 def temporary(broker, name):
     return os.path.join(broker.folder_of_test, name)
-
-
-def remove(path):
-    shutil.rmtree(path, ignore_errors=True)
-
-
-V5 = codec.V5
