@@ -17,7 +17,6 @@ constexpr double queued_long_s = 6 * 3'600;
 
 std::string mebibytes(std::uint64_t bytes) { return std::to_string(bytes >> 20) + " MiB"; }
 
-/// "a", of what alarms are called.
 Advice alarm_advice(const ApiContext& context, const std::string& name) {
     const Sources& sources = context.sources;
     const broker::Config& config = sources.broker.config();
@@ -62,9 +61,11 @@ void advise_readiness(const ApiContext& context, std::vector<Advice>& list) {
                               : "look at the log and the disk; restart the broker once the disk is well"});
     }
     for (const std::string& reason : context.readiness.reasons(broker)) {
-        const bool told = reason == "being drained" || reason == health.detail ||
-                          reason.starts_with("durable messages") || reason.starts_with("the audit trail");
-        if (told) continue;
+        if (reason.starts_with("the audit trail")) {
+            list.push_back(alarm_advice(context, "audit"));
+            continue;
+        }
+        if (reason == "being drained" || reason == health.detail || reason.starts_with("durable messages")) continue;
         list.push_back({Severity::critical, "ready", "clients are not served: " + reason,
                         reason == "starting" ? "wait: a large store takes its time to load"
                                              : "wait until it has stopped, or look at the log"});
@@ -130,7 +131,9 @@ std::vector<Advice> advice(const ApiContext& context) {
     advise_readiness(context, list);
     if (context.sources.alarms) {
         for (const Alarm& alarm : context.sources.alarms()) {
-            if (alarm.on) list.push_back(alarm_advice(context, alarm.name));
+            const bool told = std::any_of(list.begin(), list.end(),
+                                          [&](const Advice& one) { return one.name == alarm.name; });
+            if (alarm.on && !told) list.push_back(alarm_advice(context, alarm.name));
         }
     }
     advise_certificates(context, list);

@@ -19,6 +19,9 @@ Json value_json(const broker::TracedValue& value) {
 class TraceStream final : public EventSource {
 public:
     TraceStream(broker::Broker& broker, broker::ClientTracePtr trace) : broker_(broker), trace_(std::move(trace)) {}
+    ~TraceStream() override {
+        if (!trace_->stopped()) broker_.end_trace(trace_);
+    }
     Batch take() override {
         Batch batch;
         for (const broker::TracedPacket& packet : trace_->take()) batch.events.push_back(dump(trace_json(packet)));

@@ -78,10 +78,11 @@ def fill(env, broker):
     broker.edge.subscribe("watched/#", qos=0)
     for number in range(3):
         publish(broker, "plant/free/cell-1/value", f"queued {number}", retain=True)
-    publish(broker, "plant/apart/cell-1/nonsense", "kept apart")
-    publish(broker, "plant/apart/cell-1/rubbish", "kept apart")
+    for name in ("nonsense", "rubbish"):
+        broker.edge.publish(f"plant/apart/cell-1/{name}", b"kept apart", qos=1)
     eventually(lambda: api(broker, "GET /api/v1/quarantine")["total"] == 2, 3, "the quarantine")
-    eventually(lambda: ask(broker, "GET", f"/api/v1/namespace/get?topic={VALUE}")[0] == 200, 3, "a value")
+    eventually(lambda: VALUE in ask(broker, "GET", "/api/v1/namespace/find?q=cell-1")[2], 5, "a value to be found")
+    eventually(lambda: api(broker, "GET /api/v1/violations")["violations"], 3, "what broke the model")
 
 
 def publish(broker, topic, payload, retain=False):

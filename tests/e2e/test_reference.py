@@ -247,20 +247,20 @@ def user_added(broker):
     assert api(broker, "POST /api/v1/users", {"name": "new", "password": "long enough 1", "roles": ["all"]})
     assert "new" in [one["name"] for one in api(broker, "GET /api/v1/users")["users"]]
     page = api(broker, "GET /api/v1/users?limit=2")
-    assert api(broker, f"GET /api/v1/users?cursor={page['cursor']}")["users"][0]["name"] == "new", page
+    assert api(broker, f"GET /api/v1/users?cursor={page['cursor']}")["users"][0]["name"] == "otto", page
     api(broker, "GET /api/v1/users?cursor=nobody", code=400)
 
 
 @route("POST /api/v1/users/password")
 def user_password(broker):
     assert api(broker, "POST /api/v1/users/password", {"name": "new", "password": "another one 2"})
-    api(broker, "POST /api/v1/users/password", {"name": "nobody", "password": "another one 2"}, 404)
+    api(broker, "POST /api/v1/users/password", {"name": "nobody", "password": "another one 2"}, 422)
 
 
 @route("DELETE /api/v1/users/{name}")
 def user_removed(broker):
     assert api(broker, "DELETE /api/v1/users/new")
-    api(broker, "DELETE /api/v1/users/new", code=404)
+    api(broker, "DELETE /api/v1/users/new", code=422)
 
 
 @route("POST /api/v1/audit/prove")
