@@ -22,11 +22,6 @@ namespace {
 
 constexpr std::size_t file_bytes_max = 17UL << 20;  // a little more than a model may have, so that its check says so
 
-std::int64_t now_ms() {
-    using namespace std::chrono;
-    return duration_cast<milliseconds>(system_clock::now().time_since_epoch()).count();
-}
-
 std::string read_file(const std::string& name) {
     std::ifstream file(name, std::ios::binary);
     std::istream& in = name == "-" ? std::cin : file;
