@@ -1,8 +1,10 @@
 """Every route of /openapi.json has a test here, and a new one without fails; refusals without a token; paging."""
 import json
 import re
+import socket
 import time
 
+import mqttcodec as codec
 from harness import eventually, mosquitto_differs
 from reference import (MODEL, VALUE, api, ask, change_config, check_problem, openapi, plant, publish, routes, stream,
                        trunkctl)
@@ -414,4 +416,43 @@ def test_sessions_page_by_page(env):
     found = everybody("/api/v1/subscriptions", "subscriptions", 7, "client_id")
     assert found == sorted(found) and len(found) == 2 * 60 + 2 + 1, len(found)
     assert trunkctl(broker, "sessions", "ls", "-o", "jsonl").count("\n") == len(names)
+    broker.stop()
+
+
+@mosquitto_differs(NOTHING_LIKE_IT)
+def test_nobody_waits_for_a_trace(env):
+    """Who watches a client and does not read costs a bounded amount of memory, and the client nothing; once it reads, it
+    hears how many packets it has missed. The trace ends with its reader."""
+    broker = env.own_broker()
+    client = env.connected("busy", broker=broker)
+    lazy = socket.socket()
+    lazy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    lazy.settimeout(10)
+    with lazy:
+        lazy.connect(("127.0.0.1", broker.admin_port))
+        lazy.sendall(b"GET /api/v1/trace?client=busy HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        text = b""
+        while b"attached" not in text:
+            text += lazy.recv(4096)
+        before = broker.resident_bytes()
+        many = codec.publish("t", b"x" * 1000, version=codec.V5) * 100
+        for _ in range(200):
+            client.send(many)
+        started = time.monotonic()
+        client.publish("t", b"after all of them", qos=1)
+        assert time.monotonic() - started < 5
+        assert broker.resident_bytes() - before < 48 << 20, broker.resident_bytes() - before
+        while b'"event":"missed"' not in text:
+            text = text[-100:] + lazy.recv(1 << 16)
+        while b"\n\n" not in text.partition(b'"event":"missed"')[2]:
+            text += lazy.recv(1 << 16)
+        assert json.loads(re.search(rb'data: ({"at_ms":\d+,"event":"missed".*)', text).group(1))["count"] > 1000, text
+
+    def traced():
+        with socket.create_connection(("127.0.0.1", broker.admin_port), 5) as one:
+            one.sendall(b"GET /api/v1/trace?client=busy HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            return b"200 OK" in one.recv(100)
+    for number in range(20):   # were they not ended, there would be too many
+        eventually(traced, 5, f"trace {number}")
+    client.publish("t", b"goes on", qos=1)
     broker.stop()
