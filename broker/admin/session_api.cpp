@@ -15,6 +15,7 @@ namespace {
 // The log does nothing else while it is looked through: no look takes more than a few milliseconds.
 constexpr std::size_t looked_at_max = 20'000;
 constexpr std::uint64_t page_max = 1'000, page_usual = 200;
+constexpr std::uint8_t not_known = 0xFF;
 
 /// The first `limit` entries after a place, gathered from several threads: memory is bounded by the page.
 class Page {
@@ -87,17 +88,18 @@ const char* retain_handling_name(std::uint8_t handling) {
 
 Json subscription_json(const broker::SubscriptionInfo& one) {
     Json json = {{"client_id", one.client_id}, {"filter", one.filter}, {"qos", one.qos},
-                 {"no_local", one.no_local}, {"retain_as_published", one.retain_as_published},
-                 {"retain_handling", retain_handling_name(one.retain_handling)}};
+                 {"no_local", one.no_local}, {"retain_as_published", one.retain_as_published}};
+    if (one.retain_handling != not_known) json["retain_handling"] = retain_handling_name(one.retain_handling);
     if (one.identifier != 0) json["subscription_identifier"] = one.identifier;
     json["connected"] = one.connected;
     json["allowed"] = one.allowed;
     return json;
 }
 
+/// As the log keeps it: its Retain Handling says what is still owed, not what the client asked for.
 broker::SubscriptionInfo info_of(const broker::DurableSession& session, const std::string& filter,
                                  const broker::Subscription& one) {
-    return {session.client_id, filter, one.qos, one.no_local, one.retain_as_published, one.retain_handling,
+    return {session.client_id, filter, one.qos, one.no_local, one.retain_as_published, not_known,
             one.identifier, session.connected, true};
 }
 

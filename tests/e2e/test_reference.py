@@ -421,8 +421,8 @@ def test_sessions_page_by_page(env):
 
 @mosquitto_differs(NOTHING_LIKE_IT)
 def test_nobody_waits_for_a_trace(env):
-    """Who watches a client and does not read costs a bounded amount of memory, and the client nothing; once it reads, it
-    hears how many packets it has missed. The trace ends with its reader."""
+    """Who watches a client and does not read costs a bounded amount of memory, and the client nothing; once it reads,
+    it hears how many packets it has missed. The trace ends with its reader."""
     broker = env.own_broker()
     client = env.connected("busy", broker=broker)
     lazy = socket.socket()
