@@ -18,7 +18,7 @@ namespace trunkline::broker {
 namespace {
 
 namespace fs = std::filesystem;
-using State = admin::BackupProgress::State;
+using Stage = admin::BackupProgress::State;
 
 constexpr std::int64_t unasked_ms_max = 60'000;   // trunkctl asks several times a second
 
@@ -77,9 +77,9 @@ Backups::~Backups() = default;
 std::string Backups::begin() {
     expire();
     const std::lock_guard lock(mutex_);
-    if (held_ && held_->progress.state != State::failed) return {};
+    if (held_ && held_->progress.state != Stage::failed) return {};
     held_ = std::make_shared<Held>();
-    held_->progress.state = State::preparing;
+    held_->progress.state = Stage::preparing;
     held_->progress.id = std::to_string(admin::wall_ms()) + "-" + std::to_string(++count_);
     held_->folder = fs::path(root_) / held_->progress.id;
     held_->asked_ms = admin::steady_ms();
@@ -105,7 +105,7 @@ void Backups::prepare(const std::string& id, const std::function<bool()>& go_on)
     }
     const std::lock_guard lock(mutex_);
     held->asked_ms = admin::steady_ms();
-    held->progress.state = wrong.empty() ? State::ready : State::failed;
+    held->progress.state = wrong.empty() ? Stage::ready : Stage::failed;
     held->progress.why = wrong;
     const std::string took_ms = std::to_string(admin::steady_ms() - began_ms);
     if (!wrong.empty()) return log(Level::error, "backup_failed", {{"what", wrong}, {"ms", took_ms}});
@@ -217,7 +217,7 @@ admin::BackupProgress Backups::progress() {
 std::optional<std::string> Backups::manifest(const std::string& id) {
     const auto held = find(id);
     const std::lock_guard lock(mutex_);
-    if (!held || held->progress.state != State::ready) return std::nullopt;
+    if (!held || held->progress.state != Stage::ready) return std::nullopt;
     return held->manifest;
 }
 
@@ -226,7 +226,7 @@ std::optional<std::string> Backups::read(const std::string& id, const std::strin
     const auto held = find(id);
     {
         const std::lock_guard lock(mutex_);
-        if (!held || held->progress.state != State::ready) return std::nullopt;
+        if (!held || held->progress.state != Stage::ready) return std::nullopt;
     }
     const auto file = held->sizes.find(name);
     if (file == held->sizes.end() || offset > file->second) return std::nullopt;
@@ -252,7 +252,7 @@ bool Backups::release(const std::string& id) {
 void Backups::expire() {
     std::shared_ptr<Held> gone;
     const std::lock_guard lock(mutex_);
-    if (!held_ || held_->progress.state == State::preparing) return;
+    if (!held_ || held_->progress.state == Stage::preparing) return;
     if (admin::steady_ms() - held_->asked_ms <= unasked_ms_max) return;
     log(Level::warn, "backup_expired", {{"id", held_->progress.id}, {"why", "nobody asked about it for a minute"}});
     gone = std::move(held_);

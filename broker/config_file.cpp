@@ -368,6 +368,7 @@ std::vector<std::string> needs_restart(const Config& running, const Config& fres
     note(running.allow_anonymous == fresh.allow_anonymous, "allow_anonymous");
     note(running.authenticators == fresh.authenticators, "authenticators");
     note(running.authorizers == fresh.authorizers, "authorizers");
+    note(running.log_format == fresh.log_format, "log.format");
     note(running.sys_interval_s == fresh.sys_interval_s, "sys_interval");
     note(running.admin.listen == fresh.admin.listen, "admin.listen");
     const auto same_listener = [](const ListenerConfig& a, const ListenerConfig& b) {

@@ -53,13 +53,6 @@ const char* protocol_name(ListenerKind kind) {
     return "unknown";
 }
 
-Level level_of(const std::string& name) {
-    for (const Level level : {Level::error, Level::warn, Level::debug}) {
-        if (level_name(level) == name) return level;
-    }
-    return Level::info;
-}
-
 /// What limits have dropped or refused since the start, for the audit trail.
 std::vector<std::pair<std::string, std::uint64_t>> audit_drops(const Broker& broker) {
     std::vector<std::pair<std::string, std::uint64_t>> sums;
@@ -195,21 +188,6 @@ std::string Daemon::open_audit() {
     return {};
 }
 
-void Daemon::note_config_change(const std::string& before, const std::string& result) {
-    if (!audit_) return;
-    audit::Record record;
-    record.actor = "operator";
-    record.method = "signal";
-    record.source = "broker";
-    record.action = audit::action::config;
-    record.object = options_.config_file.empty() ? "defaults" : options_.config_file;
-    record.old_value = audit::Value::hash_of(before);
-    record.new_value = audit::Value::hash_of(config_text());
-    record.reason = "SIGHUP: " + result;
-    record.outcome = readiness_.last_reload_ok ? audit::Outcome::ok : audit::Outcome::failed;
-    audit_->note(std::move(record));
-}
-
 std::string Daemon::load_model() {
     Governance& governance = broker_->governance();
     if (config_.model_file.empty()) return governance.load(*store_);
@@ -269,6 +247,13 @@ std::string Daemon::start_admin() {
         .browse = browse_.get(),
         .backups = backups_.get(),
         .config_json = [this] { return config_text(); },
+        .reload_config = [this](auto done) { ask_reload(std::move(done)); },
+        .check_config = [this](const std::string& text, const std::string& file) { return check(text, file); },
+        .durable = [this](std::function<void(const State*)> look) {
+            log_->inspect([this, look = std::move(look)](const store::Store* store) {
+                look(store ? state_.get() : nullptr);
+            });
+        },
         .version = version,
         .started_wall_ms = admin::wall_ms(),
         .started_steady_ms = admin::steady_ms(),
@@ -331,42 +316,9 @@ admin::CommitNumbers Daemon::commit_numbers() const {
     return numbers;
 }
 
-void Daemon::reload() {
-    notify_supervisor("RELOADING=1\nMONOTONIC_USEC=" + std::to_string(
-        std::chrono::duration_cast<std::chrono::microseconds>(
-            std::chrono::steady_clock::now().time_since_epoch()).count()));
-    const std::string before = config_text();
-    ConfigResult fresh = load_config(options_);
-    auto problems = std::move(fresh.problems);
-    if (problems.empty()) problems = admin_->reload(fresh.config.admin);
-    for (const Problem& problem : problems) {
-        log(Level::error, "config_reload_problem",
-            {{"rule", problem.rule}, {"place", problem.place}, {"what", problem.message}, {"fix", problem.fix}});
-    }
-    bool ok = problems.empty();
-    if (ok) {
-        for (const std::string& key : needs_restart(config_, fresh.config)) {
-            log(Level::warn, "config_needs_restart", {{"key", key}});
-        }
-        for (const std::string& wrong : net_->reload_tls(fresh.config)) {
-            log(Level::error, "tls_reload_failed", {{"what", wrong}});
-            ok = false;
-        }
-        ok = security_->reload() && ok;
-        set_log_level(level_of(fresh.config.log_level));
-        const std::lock_guard lock(config_mutex_);
-        config_.log_level = fresh.config.log_level;
-        config_.admin.tokens_file = fresh.config.admin.tokens_file;
-        config_.admin.metrics_without_token = fresh.config.admin.metrics_without_token;
-    }
-    readiness_.last_reload_ok = ok;
-    note_config_change(before, ok ? "taken" : "kept what was in force");
-    log(ok ? Level::info : Level::error, "config_reloaded", {{"result", ok ? "taken" : "kept what was in force"}});
-    notify_supervisor("READY=1");
-}
-
 void Daemon::look_around() {
     security_->look_around();
+    reload_asked();
     const std::int64_t now_ms = admin::steady_ms();
     if (now_ms < next_look_ms_) return;
     next_look_ms_ = now_ms + ResourceWatch::interval_ms;

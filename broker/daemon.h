@@ -2,9 +2,11 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <vector>
 
 #include "broker/admin/server.h"
 #include "broker/audit_service.h"
@@ -13,6 +15,7 @@
 #include "broker/core/browse.h"
 #include "broker/core/config.h"
 #include "broker/core/embedded_log.h"
+#include "broker/core/log.h"
 #include "broker/core/state.h"
 #include "broker/data_lock.h"
 #include "broker/net/net_server.h"
@@ -33,8 +36,8 @@ public:
     /// std::runtime_error from the sockets.
     [[nodiscard]] std::string start();
     /// Reads the configuration and certificates again; what is wrong is logged and changes nothing.
-    void reload();
-    /// Memory and disk against their limits. Call every 100 ms or so.
+    void reload_by_signal();
+    /// Memory and disk against their limits; reloads that administration asked for. Call every 100 ms or so.
     void look_around();
     /// Clients get DISCONNECT 0x8B, what is under way becomes durable, everything ends. Calls `poll` every 50 ms while
     /// it waits: a true result gives up. Returns false when it gave up.
@@ -49,6 +52,15 @@ private:
     void make_audit();
     /// After it.
     [[nodiscard]] std::string open_audit();
+    [[nodiscard]] admin::ConfigReload reload();
+    /// Puts in force what can be without a restart; adds what went wrong to `problems`.
+    void take(const Config& fresh, std::vector<Problem>& problems, const admin::ConfigReload& compared);
+    [[nodiscard]] admin::ConfigReload compare(const Config& fresh) const;
+    /// Any thread: what a reload would say; of `text` instead of the file unless that is empty.
+    [[nodiscard]] admin::ConfigReload check(const std::string& text, const std::string& file) const;
+    /// Any thread; `done` is called by look_around().
+    void ask_reload(std::function<void(const admin::ConfigReload& reload)> done);
+    void reload_asked();
     void note_config_change(const std::string& before, const std::string& result);
     /// Puts the model in force before anybody may publish.
     [[nodiscard]] std::string load_model();
@@ -69,7 +81,8 @@ private:
     std::atomic<bool> failed_{false};
     std::atomic<bool> goodbyes_done_{false};
     std::int64_t next_look_ms_ = 0;     // monotonic
-    mutable std::mutex config_mutex_;   // of config_: administration reads it while a reload writes
+    mutable std::mutex config_mutex_;   // of config_ and what follows: administration reads while a reload writes
+    std::vector<std::function<void(const admin::ConfigReload&)>> reloads_;   // asked for
 
     // In order of dependence: each is destroyed before what it uses.
     DataLock lock_;
@@ -100,5 +113,8 @@ bool Daemon::stop(Poll&& poll) {
     finish_stop();
     return true;
 }
+
+/// Of its name; info where it has none.
+[[nodiscard]] Level level_of(const std::string& name);
 
 }  // namespace trunkline::broker

@@ -10,14 +10,13 @@
 #include <iostream>
 #include <optional>
 
+#include "broker/config_check.h"
 #include "broker/config_file.h"
 #include "broker/core/log.h"
 #include "broker/daemon.h"
 #include "broker/log_sink.h"
-#include "broker/model_file.h"
 #include "broker/notify.h"
 #include "broker/options.h"
-#include "broker/security.h"
 
 namespace {
 
@@ -64,7 +63,7 @@ void serve(Daemon& daemon, const sigset_t& signals) {
     while (true) {
         const int number = wait_signal(signals, 100);
         if (daemon.failed()) end_now(exit_store_failed);
-        if (number == SIGHUP) daemon.reload();
+        if (number == SIGHUP) daemon.reload_by_signal();
         daemon.look_around();
         if (number == SIGTERM || number == SIGINT) return;
         if (beat_ms != 0 && Clock::now() >= next_beat) {
@@ -114,13 +113,7 @@ int main(int argc, char** argv) {
     if (exit_code) return *exit_code;
     try {
         ConfigResult loaded = load_config(options);
-        if (options.check_config && loaded.ok() && !loaded.config.model_file.empty()) {
-            loaded.problems = load_model_file(loaded.config.model_file).problems;
-        }
-        if (options.check_config) {
-            const auto found = Security::check(loaded.config);
-            loaded.problems.insert(loaded.problems.end(), found.begin(), found.end());
-        }
+        if (options.check_config && loaded.ok()) loaded.problems = check_named_files(loaded.config);
         for (const Problem& problem : loaded.problems) std::cerr << to_string(problem) << '\n';
         if (options.check_config && loaded.ok()) std::cout << "the configuration is good\n";
         if (options.check_config || !loaded.ok()) return loaded.ok() ? 0 : exit_start_failed;

@@ -14,6 +14,7 @@
 #include "auth/plugin_host.h"
 #include "auth/roles_edit.h"
 #include "auth/scram_verifier.h"
+#include "broker/admin/pages.h"
 #include "broker/core/audit_sink.h"
 #include "broker/core/governance.h"
 #include "broker/core/model_facts.h"
@@ -94,20 +95,20 @@ Json role_json(const auth::RolesFile& file, std::size_t index, bool all) {
     return json;
 }
 
-Response get_users(const ApiContext& context, const Request&) {
+Response get_users(const ApiContext& context, const Request& request) {
     if (!context.sources.access) return json_response({{"users", Json::array()}, {"roles_file", nullptr}});
     const auto access = context.sources.access->current();
     Json list = Json::array();
     for (const auth::User& user : access->file().users) list.push_back(user_json(user, access->file()));
-    return json_response({{"users", std::move(list)}, {"roles_file", context.sources.roles_file}});
+    return paged(std::move(list), "users", "name", request, {{"roles_file", context.sources.roles_file}});
 }
 
-Response get_roles(const ApiContext& context, const Request&) {
+Response get_roles(const ApiContext& context, const Request& request) {
     if (!context.sources.access) return json_response({{"roles", Json::array()}, {"roles_file", nullptr}});
     const auto access = context.sources.access->current();
     Json list = Json::array();
     for (std::size_t i = 0; i < access->file().roles.size(); ++i) list.push_back(role_json(access->file(), i, false));
-    return json_response({{"roles", std::move(list)}, {"roles_file", context.sources.roles_file}});
+    return paged(std::move(list), "roles", "name", request, {{"roles_file", context.sources.roles_file}});
 }
 
 Response get_role(const ApiContext& context, const Request& request) {
@@ -336,7 +337,7 @@ Response get_who_can(const ApiContext& context, const Request& request) {
         one["user"] = able.user->name;
         list.push_back(std::move(one));
     }
-    return json_response({{"users", std::move(list)}});
+    return paged(std::move(list), "users", "user", request);
 }
 
 std::string joined(const std::vector<std::string>& names) {
@@ -454,19 +455,22 @@ void add_access(Router& router, const ApiContext& context) {
         route.body_description = body;
         router.add(std::move(route));
     };
-    add("GET", "/api/v1/users", "Users of the roles file; no hash is shown", {}, get_users);
+    add("GET", "/api/v1/users", "Users of the roles file; no hash is shown",
+        {page_limit_parameter(), page_cursor_parameter()}, get_users);
     add("POST", "/api/v1/users/password", "Gives a user another password", {}, post_password,
         "name, password, reason (optional)");
     add("POST", "/api/v1/users", "Adds a user to the roles file", {}, post_user,
         "name, password, groups, roles, reason (all but name optional)");
     add("DELETE", "/api/v1/users/{name}", "Removes a user from the roles file", {name, reason}, delete_user);
-    add("GET", "/api/v1/roles", "Roles, and who has them", {}, get_roles);
+    add("GET", "/api/v1/roles", "Roles, and who has them", {page_limit_parameter(), page_cursor_parameter()},
+        get_roles);
     add("GET", "/api/v1/roles/{name}", "A role with its rules, each with its place in the file", {name}, get_role);
     add("POST", "/api/v1/access/test", "May somebody do this? With every rule that has to do with it", {}, post_test,
         "action (publish, subscribe, receive, admin), topic, user, client_id");
     add("GET", "/api/v1/access/who-can", "Users who may do this now, and by which rule",
         {{"action", "query", "string", true, "publish, subscribe, receive or admin"},
-         {"topic", "query", "string", true, "a topic, a filter, or the name of an action"}}, get_who_can);
+         {"topic", "query", "string", true, "a topic, a filter, or the name of an action"},
+         page_limit_parameter(), page_cursor_parameter()}, get_who_can);
 }
 
 }  // namespace trunkline::admin

@@ -6,13 +6,16 @@
 #include <set>
 
 #include "broker/admin/access_api.h"
+#include "broker/admin/advice.h"
 #include "broker/admin/audit_api.h"
 #include "broker/admin/backup_api.h"
+#include "broker/admin/config_api.h"
 #include "broker/admin/governance_api.h"
 #include "broker/admin/model_api.h"
 #include "broker/admin/namespace_api.h"
 #include "broker/admin/namespace_json.h"
 #include "broker/admin/process_stats.h"
+#include "broker/admin/session_api.h"
 #include "namespace/topic.h"
 
 namespace trunkline::admin {
@@ -79,6 +82,7 @@ Json status_json(const ApiContext& context) {
                  {"started_at_ms", sources.started_wall_ms},
                  {"uptime_s", (steady_ms() - sources.started_steady_ms) / 1'000}};
     json["alarms"] = alarms_json(sources);
+    json["advice"] = advice_json(advice(context));
     json["drain"] = drain_json(broker.draining());
     json["clients"] = connects_json(totals);
     json["sessions_durable"] = broker.durable_session_count();
@@ -347,6 +351,12 @@ void add_clients(Router& router, const ApiContext& context) {
                 bind(context, get_client)});
     router.add({"DELETE", "/api/v1/clients/{id}", "Disconnects a client (reason 0x98)", Route::Access::token, {id},
                 "application/json", bind(context, kick_client)});
+    Route trace{"GET", "/api/v1/trace",
+                "What a client, connected or yet to come, sends and is sent, packet by packet, as server-sent events",
+                Route::Access::token, {{"client", "query", "string", true, "the client identifier"}},
+                "text/event-stream"};
+    trace.stream = true;
+    router.add(std::move(trace));
 }
 
 void add_messages(Router& router, const ApiContext& context) {
@@ -383,6 +393,7 @@ Router make_router(ApiContext context) {
                 }});
     add_namespace(router, context);
     add_clients(router, context);
+    add_sessions(router, context);
     add_messages(router, context);
     add_drain(router, context);
     add_governance(router, context);
@@ -390,12 +401,7 @@ Router make_router(ApiContext context) {
     add_access(router, context);
     add_audit_routes(router, context);
     add_backup(router, context);
-    router.add({"GET", "/api/v1/config", "The configuration in force, secrets masked", Route::Access::token, {},
-                "application/json", [context](const Request&, const Reply& reply) {
-                    Response response;
-                    response.body = context.sources.config_json ? context.sources.config_json() : "{}";
-                    reply(std::move(response));
-                }});
+    add_config(router, context);
     // Last, so that it describes all of the above and itself.
     auto document = std::make_shared<std::string>();
     router.add({"GET", "/openapi.json", "This interface as OpenAPI 3.1", Route::Access::open, {}, "application/json",

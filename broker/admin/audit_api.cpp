@@ -390,6 +390,8 @@ constexpr Named named[] = {
     {"PUT", "/api/v1/model", audit::action::model},
     {"POST", "/api/v1/model/rollback", "model.rollback"},
     {"DELETE", "/api/v1/clients/{id}", "client.kick", true},
+    {"DELETE", "/api/v1/sessions/{id}", "session.remove", true},
+    {"POST", "/api/v1/config/reload", audit::action::config, true},
     {"DELETE", "/api/v1/retained", "retained.remove", true},
     {"POST", "/api/v1/publish", audit::action::publish},
     {"POST", "/api/v1/drain", "drain.begin", true},
@@ -402,6 +404,7 @@ constexpr Named named[] = {
 
 /// Asked with a body, or a record of their own: no changes.
 constexpr std::string_view asked[] = {"/api/v1/model/plan",   "/api/v1/model/learn", "/api/v1/explain",
+                                      "/api/v1/config/check",
                                       "/api/v1/audit/verify", "/api/v1/audit/prove", "/api/v1/audit/rotate-key",
                                       "/api/v1/audit/witness",
                                       "/api/v1/access/test",  "/api/v1/access/who-can"};

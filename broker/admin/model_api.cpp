@@ -4,6 +4,7 @@
 
 #include "broker/admin/approvals.h"
 #include "broker/admin/explain.h"
+#include "broker/admin/pages.h"
 #include "broker/core/governance.h"
 #include "broker/core/log.h"
 #include "namespace/life/report_json.h"
@@ -168,10 +169,10 @@ Response propose(const ApiContext& context, Approvals::Proposal proposal) {
     return response;
 }
 
-void get_pending(const ApiContext& context, const Request&, const Reply& reply) {
+void get_pending(const ApiContext& context, const Request& request, const Reply& reply) {
     Json list = Json::array();
     for (const auto& proposal : context.approvals->waiting(wall_ms())) list.push_back(proposal_json(proposal));
-    reply(json_response({{"pending", std::move(list)}}));
+    reply(paged(std::move(list), "pending", "id", request));
 }
 
 std::optional<std::uint64_t> pending_id(const Request& request) {
@@ -271,13 +272,13 @@ void put_model(const ApiContext& context, const Request& request, const Reply& r
     }
 }
 
-void get_versions(const ApiContext& context, const Request&, const Reply& reply) {
+void get_versions(const ApiContext& context, const Request& request, const Reply& reply) {
     const auto current = governance(context).current();
     Json list = Json::array();
     for (const broker::ModelVersion& version : governance(context).versions()) {
         list.push_back(version_json(version, current ? current->sequence : 0));
     }
-    reply(json_response({{"versions", std::move(list)}}));
+    reply(paged(std::move(list), "versions", "sequence", request));
 }
 
 /// By sequence, or by the version's own text; of several the newest.
@@ -510,7 +511,7 @@ void add_model_routes(Router& router, const ApiContext& context) {
                 "/api/v1/model/versions",
                 "Every version that was applied, oldest first",
                 token,
-                {},
+                {page_limit_parameter(), page_cursor_parameter()},
                 json,
                 bind(context, get_versions)});
     router.add({"GET",
@@ -536,7 +537,8 @@ void add_model_routes(Router& router, const ApiContext& context) {
                           json,
                           bind(context, post_rollback)},
                          "version (a version or its sequence; the one before unless told), reason"));
-    router.add({"GET", "/api/v1/model/pending", "Changes that wait for a second person", token, {}, json,
+    router.add({"GET", "/api/v1/model/pending", "Changes that wait for a second person", token,
+                {page_limit_parameter(), page_cursor_parameter()}, json,
                 bind(context, get_pending)});
     router.add(with_body({"POST", "/api/v1/model/pending/{id}/approve", "Approves a change of somebody else", token,
                           {{"id", "path", "integer", true, "as the list gives it"}}, json, bind(context, approve)},

@@ -31,6 +31,7 @@
 #include "broker/admin/audit_api.h"
 #include "broker/admin/sys_topics.h"
 #include "broker/admin/tokens.h"
+#include "broker/admin/trace_api.h"
 #include "broker/admin/watch.h"
 #include "broker/core/log.h"
 #include "namespace/topic.h"
@@ -115,7 +116,9 @@ struct AdminServer::Impl : std::enable_shared_from_this<Impl> {
     asio::awaitable<void> run_connection(asio::generic::stream_protocol::socket socket, bool local);
     asio::awaitable<bool> run_request(Stream& stream, HttpRequest request, bool local);
     asio::awaitable<Response> call(const Route& route, const Request& request);
-    asio::awaitable<void> run_watch(Stream& stream, const Request& request, unsigned version);
+    asio::awaitable<void> run_stream(Stream& stream, const Route& route, const Request& request, unsigned version);
+    std::shared_ptr<EventSource> open_stream(const Route& route, const Request& request, std::function<void()> wake,
+                                             Response& wrong);
     asio::awaitable<bool> send(Stream& stream, Response response, const HttpRequest& request, bool keep_alive);
     asio::awaitable<void> run_meter(std::uint32_t sys_interval_s);
     std::optional<Response> refuse(const Route& route, Request& request);
@@ -306,7 +309,7 @@ asio::awaitable<bool> AdminServer::Impl::run_request(Stream& stream, HttpRequest
         if (auto refusal = refuse(*route, request)) {
             answer = std::move(*refusal);
         } else if (route->stream) {
-            co_await run_watch(stream, request, from.version());
+            co_await run_stream(stream, *route, request, from.version());
             co_return false;
         } else {
             request.body = std::move(from.body());
@@ -341,14 +344,20 @@ asio::awaitable<Response> AdminServer::Impl::call(const Route& route, const Requ
     co_return problem(504, "timeout", "The broker did not answer in time", "");
 }
 
-asio::awaitable<void> AdminServer::Impl::run_watch(Stream& stream, const Request& request, unsigned version) {
-    HttpRequest empty;
-    empty.version(version);
+std::shared_ptr<EventSource> AdminServer::Impl::open_stream(const Route& route, const Request& request,
+                                                            std::function<void()> wake, Response& wrong) {
+    if (route.path == "/api/v1/trace") return open_trace(sources.broker, request, std::move(wake), wrong);
     const std::string filter = request.get("filter").value_or("");
     if (!uns::is_valid_topic_filter(filter)) {
-        co_await send(stream, bad_parameter("filter", "\"" + filter + "\" is no topic filter"), empty, false);
-        co_return;
+        wrong = bad_parameter("filter", "\"" + filter + "\" is no topic filter");
+        return nullptr;
     }
+    const std::string id = "$admin-watch-" + std::to_string(::getpid()) + "-" + std::to_string(++watches);
+    return Watch::open(sources.broker, filter, id, std::move(wake));
+}
+
+asio::awaitable<void> AdminServer::Impl::run_stream(Stream& stream, const Route& route, const Request& request,
+                                                    unsigned version) {
     std::string out = "HTTP/1.1 200 OK\r\nServer: trunkline\r\nContent-Type: text/event-stream\r\n"
                       "Cache-Control: no-store\r\nConnection: close\r\n\r\n: watching\n\n";
     auto timer = std::make_shared<asio::steady_timer>(context);
@@ -364,8 +373,14 @@ asio::awaitable<void> AdminServer::Impl::run_watch(Stream& stream, const Request
         *gone = *woken = true;
         timer->cancel();
     });
-    const std::string id = "$admin-watch-" + std::to_string(::getpid()) + "-" + std::to_string(++watches);
-    const auto watch = Watch::open(sources.broker, filter, id, wake);
+    Response wrong;
+    const std::shared_ptr<EventSource> events = open_stream(route, request, wake, wrong);
+    if (!events) {
+        HttpRequest empty;
+        empty.version(version);
+        co_await send(stream, std::move(wrong), empty, false);
+        co_return;
+    }
     while (!stopping) {
         stream.expires_after(write_time);
         auto [error, sent] = co_await asio::async_write(stream, asio::buffer(out), token);
@@ -377,7 +392,7 @@ asio::awaitable<void> AdminServer::Impl::run_watch(Stream& stream, const Request
         }
         if (*gone) break;
         *woken = false;
-        const Watch::Batch batch = watch->take();
+        const EventSource::Batch batch = events->take();
         for (const std::string& event : batch.events) out += "data: " + event + "\n\n";
         if (batch.ended) {
             out += "event: end\ndata: " + dump({{"reason", *batch.ended}}) + "\n\n";
@@ -387,10 +402,10 @@ asio::awaitable<void> AdminServer::Impl::run_watch(Stream& stream, const Request
         }
         if (out.empty()) {   // tells both sides that the other is still there
             out = ": alive\n\n";
-            watch->keep_alive();
+            events->keep_alive();
         }
     }
-    watch->stop();
+    events->stop();
 }
 
 asio::awaitable<void> AdminServer::Impl::run_meter(std::uint32_t sys_interval_s) {

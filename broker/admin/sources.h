@@ -15,7 +15,12 @@
 #include "broker/core/audit_sink.h"
 #include "broker/core/broker.h"
 #include "broker/core/browse.h"
+#include "namespace/problem.h"
 #include "namespace/traffic.h"
+
+namespace trunkline::broker {
+class State;
+}
 
 namespace trunkline::admin {
 
@@ -91,6 +96,16 @@ public:
     virtual bool release(const std::string& id) = 0;
 };
 
+/// What reading the configuration again did, or would do.
+struct ConfigReload {
+    bool taken = false;                           ///< or would be
+    std::string file;                             ///< "" where there is none
+    std::vector<std::string> changed;             ///< keys that are in force now
+    std::vector<std::string> needs_restart;       ///< keys that differ and take effect at the next start only
+    std::vector<std::string> read_again;          ///< files that the configuration names
+    std::vector<Problem> problems = {};
+};
+
 struct Sources {
     broker::Broker& broker;
     std::function<StoreNumbers()> store;
@@ -108,6 +123,13 @@ struct Sources {
     broker::Browse* browse = nullptr;             ///< the live tree; null: there is none
     BackupSource* backups = nullptr;              ///< null: none can be taken
     std::function<std::string()> config_json;     ///< the effective configuration, secrets masked
+    /// Any thread: reads the configuration again; `done` on the daemon's.
+    std::function<void(std::function<void(const ConfigReload& reload)> done)> reload_config = {};
+    /// What a configuration of this text would do; "": what its own file has. Reads files.
+    std::function<ConfigReload(const std::string& text, const std::string& file)> check_config = {};
+    /// Any thread: calls `look` on the log's with the durable state, or null when the store has failed. Everybody who
+    /// waits for the log waits meanwhile.
+    std::function<void(std::function<void(const broker::State* state)> look)> durable = {};
     std::string version;
     std::int64_t started_wall_ms = 0, started_steady_ms = 0;
 };

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "broker/admin/event_source.h"
 #include "broker/admin/http.h"
 #include "broker/core/broker.h"
 #include "broker/mqtt/types.h"
@@ -19,24 +20,20 @@ namespace trunkline::admin {
 /// Speaks MQTT 5 to shard 0 as any client does, so that a watcher sees what a subscriber sees. QoS 0. What it receives
 /// waits here as JSON up to `waiting_bytes_max`; beyond, the shard's write buffer fills and its own rules apply, so a
 /// slow reader of /watch costs a bounded amount of memory and loses QoS 0 messages, counted as for any client.
-class Watch : public broker::Transport, public std::enable_shared_from_this<Watch> {
+class Watch final : public EventSource,
+                    public broker::Transport,
+                    public std::enable_shared_from_this<Watch> {
 public:
     static constexpr std::size_t waiting_bytes_max = 1 << 20;
-
-    struct Batch {
-        std::vector<std::string> events;       ///< one JSON object each
-        std::optional<std::string> ended;      ///< why nothing more comes
-    };
 
     /// `wake` is called from the shard's thread when take() has something new.
     static std::shared_ptr<Watch> open(broker::Broker& broker, const std::string& filter, std::string client_id,
                                        std::function<void()> wake);
-    /// Any thread: what has come since the last call; lets the shard go on when it waited.
-    [[nodiscard]] Batch take();
-    /// Any thread: unsubscribes and forgets; nothing more comes.
-    void stop();
-    /// Any thread: call at least once a minute, or the keep-alive ends the session.
-    void keep_alive();
+    /// Lets the shard go on when it waited.
+    [[nodiscard]] Batch take() override;
+    void stop() override;
+    /// Call at least once a minute, or the keep-alive ends the session.
+    void keep_alive() override;
 
     // Transport, on the shard's thread
     void flush(mqtt::Buffer& out) override;

@@ -76,7 +76,8 @@ int done(const Tool& tool, const Json& answer) {
 }
 
 int users_list(const Tool& tool) {
-    const Json list = request(tool.server, "GET", "/api/v1/users").value("users", Json::array());
+    Json list = Json::array();
+    for_each_page(tool.server, "/api/v1/users?limit=1000", "users", [&](const Json& user) { list.push_back(user); });
     if (tool.out.format() != Format::table) {
         tool.out.value(list);
         return exit_ok;
@@ -98,7 +99,8 @@ int users_remove(const Tool& tool, const std::string& name, const std::string& r
 }
 
 int roles_list(const Tool& tool) {
-    const Json list = request(tool.server, "GET", "/api/v1/roles").value("roles", Json::array());
+    Json list = Json::array();
+    for_each_page(tool.server, "/api/v1/roles?limit=1000", "roles", [&](const Json& role) { list.push_back(role); });
     if (tool.out.format() != Format::table) {
         tool.out.value(list);
         return exit_ok;
@@ -237,8 +239,9 @@ int AccessCommands::test(const Tool& tool) const {
 }
 
 int AccessCommands::who_can(const Tool& tool) const {
-    const Json list = request(tool.server, "GET", "/api/v1/access/who-can?action=" + percent_encode(what_) +
-                                                      "&topic=" + percent_encode(topic_)).value("users", Json::array());
+    Json list = Json::array();
+    for_each_page(tool.server, "/api/v1/access/who-can?action=" + percent_encode(what_) + "&topic=" +
+                                   percent_encode(topic_), "users", [&](const Json& user) { list.push_back(user); });
     if (tool.out.format() != Format::table) {
         tool.out.value(list);
         return list.empty() ? exit_findings : exit_ok;

@@ -12,18 +12,26 @@
 namespace trunkline::cli {
 namespace {
 
+void print_advice(const Tool& tool, const Json& json) {
+    for (const Json& one : json.value("advice", Json::array())) {
+        const std::string severity = text_of(one, "severity");
+        const char* colour = severity == "critical" ? "31" : severity == "warning" ? "33" : "36";
+        std::cout << "  " << tool.out.colour(colour, severity == "note" ? "-" : "!") << ' '
+                  << printable(text_of(one, "what")) << "\n    fix: " << printable(text_of(one, "fix")) << '\n';
+    }
+    if (json.contains("advice")) return;   // what a broker of an earlier version says
+    for (const Json& reason : json["reasons"]) std::cout << "  ! " << printable(reason.get<std::string>()) << '\n';
+    for (const Json& alarm : json.value("alarms", Json::array())) {
+        std::cout << "  ! alarm: " << printable(alarm.get<std::string>()) << '\n';
+    }
+}
+
 void print_status(const Tool& tool, const Json& json) {
     const bool healthy = json.value("healthy", false);
     std::cout << (healthy ? tool.out.colour("32", "healthy") : tool.out.colour("31", "NOT HEALTHY")) << "  "
               << printable(text_of(json, "node")) << ", trunkline " << printable(text_of(json, "version")) << ", up "
               << duration_text(static_cast<std::int64_t>(number_of(json, "uptime_s"))) << '\n';
-    for (const Json& reason : json["reasons"]) std::cout << "  ! " << printable(reason.get<std::string>()) << '\n';
-    for (const Json& alarm : json.value("alarms", Json::array())) {
-        std::cout << "  ! alarm: " << printable(alarm.get<std::string>()) << '\n';
-    }
-    if (text_of(json, "durability") == "relaxed") {
-        std::cout << "  ! durability is relaxed: acknowledged messages may be lost; set durability: strict\n";
-    }
+    print_advice(tool, json);
     const Json& clients = json["clients"];
     const Json& rates = json["rates"];
     const Json& totals = json["totals"];
@@ -133,53 +141,19 @@ int watch(const Tool& tool, const std::string& filter, std::uint64_t count) {
     return exit_ok;
 }
 
-int clients_list(const Tool& tool) {
-    Json list = Json::array();
-    for_each_page(tool.server, "/api/v1/clients?limit=1000", "clients",
-                  [&](const Json& client) { list.push_back(client); });
-    if (tool.out.format() != Format::table) {
-        tool.out.value(list);
-        return exit_ok;
-    }
-    std::vector<std::vector<std::string>> rows;
-    for (const Json& client : list) {
-        const std::uint64_t version = number_of(client, "version");
-        std::vector<std::string> row = {text_of(client, "client_id"), text_of(client, "address"),
-                                        version == 5 ? "5.0" : version == 4 ? "3.1.1" : "3.1",
-                                        age_since(client, "connected_since_ms"),
-                                        client.value("durable", false) ? "durable" : "-"};
-        for (const char* key : {"subscriptions", "messages_in", "messages_out", "queued"}) {
-            row.push_back(std::to_string(number_of(client, key)));
+int drain(const Tool& tool, const std::string& reference, bool moved, bool dry_run) {
+    if (dry_run) {
+        const Json now = request(tool.server, "GET", "/api/v1/status");
+        const Json json = {{"would_send_away", number_of(now["clients"], "connected")},
+                           {"server_reference", reference}};
+        if (tool.out.format() != Format::table) {
+            tool.out.value(json);
+        } else {
+            std::cout << "would send " << number_of(json, "would_send_away") << " clients to " << printable(reference)
+                      << '\n';
         }
-        rows.push_back(std::move(row));
-    }
-    tool.out.table({"CLIENT", "ADDRESS", "MQTT", "SINCE", "SESSION", "SUBS", "IN", "OUT", "QUEUED"}, std::move(rows));
-    return exit_ok;
-}
-
-int clients_show(const Tool& tool, const std::string& id) {
-    const Json json = request(tool.server, "GET", "/api/v1/clients/" + percent_encode(id));
-    if (tool.out.format() != Format::table) {
-        tool.out.value(json);
         return exit_ok;
     }
-    std::vector<std::vector<std::string>> rows;
-    for (const auto& field : json.items()) rows.push_back({field.key(), text_of(json, field.key().c_str())});
-    tool.out.table({"FIELD", "VALUE"}, std::move(rows));
-    return exit_ok;
-}
-
-int clients_kick(const Tool& tool, const std::string& id) {
-    const Json json = request(tool.server, "DELETE", "/api/v1/clients/" + percent_encode(id));
-    if (tool.out.format() == Format::table) {
-        std::cout << "disconnected " << printable(id) << '\n';
-    } else {
-        tool.out.value(json);
-    }
-    return exit_ok;
-}
-
-int drain(const Tool& tool, const std::string& reference, bool moved) {
     const Json body = {{"server_reference", reference}, {"moved", moved}};
     const Json json = request(tool.server, "POST", "/api/v1/drain",
                               body.dump(-1, ' ', false, Json::error_handler_t::replace));

@@ -31,11 +31,8 @@ int find(const Tool& tool, const Search& search);
 int meta(const Tool& tool, const std::string& topic);
 /// Ends after `count` messages; 0: never.
 int watch(const Tool& tool, const std::string& filter, std::uint64_t count);
-int clients_list(const Tool& tool);
-int clients_show(const Tool& tool, const std::string& id);
-int clients_kick(const Tool& tool, const std::string& id);
 /// Sends all clients to `reference` (HOST:PORT), for good when `moved`.
-int drain(const Tool& tool, const std::string& reference, bool moved);
+int drain(const Tool& tool, const std::string& reference, bool moved, bool dry_run);
 int drain_end(const Tool& tool);
 int retained_list(const Tool& tool, const std::string& filter);
 int retained_remove(const Tool& tool, const std::string& filter, bool dry_run);

@@ -4,6 +4,7 @@
 #include <iostream>
 
 #include "broker/cli/output.h"
+#include "broker/cli/progress.h"
 
 namespace trunkline::cli {
 
@@ -38,11 +39,17 @@ std::string payload_of(const Json& message) {
 void for_each_page(const Server& server, const std::string& target, const char* list,
                    const std::function<void(const Json&)>& visit) {
     std::string cursor;
+    Progress progress;
+    std::uint64_t entries = 0;
     while (true) {
         const std::string at = cursor.empty() ? target : target + "&cursor=" + percent_encode(cursor);
         const Json page = request(server, "GET", at);
         if (!page.contains(list)) throw Failure(exit_no_connection, "the broker's answer has no " + std::string(list));
         for (const Json& entry : page[list]) visit(entry);
+        entries += page[list].size();
+        progress.show([&](long seconds) {
+            return "trunkctl: " + std::to_string(entries) + " " + list + " so far, " + std::to_string(seconds) + " s";
+        });
         if (!page.contains("cursor")) return;
         cursor = page["cursor"].get<std::string>();
     }

@@ -2,6 +2,7 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <optional>
@@ -17,6 +18,8 @@
 #include <boost/beast/core/basic_stream.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
+
+#include "broker/cli/progress.h"
 
 namespace trunkline::cli {
 namespace {
@@ -155,9 +158,37 @@ std::string run(const Server& server, http::request<http::string_body> message, 
     std::exception_ptr failure;
     asio::co_spawn(context, exchange(server, std::move(message), answer, sink, cursor),
                    [&](std::exception_ptr thrown) { failure = thrown; });
-    context.run();
+    if (sink) {
+        context.run();
+    } else {
+        Progress progress;
+        for (context.run_for(Progress::quiet); !context.stopped(); context.run_for(250ms)) {
+            progress.show([&](long seconds) {
+                return "trunkctl: waiting for " + server.name + ", " + std::to_string(seconds) + " s";
+            });
+        }
+    }
     if (failure) std::rethrow_exception(failure);
     return answer;
+}
+
+/// Asked with a body: nothing changes by it.
+constexpr std::string_view questions[] = {"/api/v1/model/plan",   "/api/v1/model/learn", "/api/v1/explain",
+                                          "/api/v1/audit/verify", "/api/v1/audit/prove", "/api/v1/access/test",
+                                          "/api/v1/config/check"};
+
+bool is_change(std::string_view method, std::string_view target) {
+    if (method == "GET" || target.find("dry_run=true") != std::string_view::npos) return false;
+    const std::string_view path = target.substr(0, target.find('?'));
+    return std::find(std::begin(questions), std::end(questions), path) == std::end(questions);
+}
+
+Json masked(const std::string& body) {
+    if (body.empty()) return nullptr;
+    Json json = Json::parse(body, nullptr, false);
+    if (json.is_discarded()) return std::to_string(body.size()) + " bytes";
+    if (json.is_object() && json.contains("password")) json["password"] = "***";
+    return json;
 }
 
 std::string environment(const char* name) {
@@ -204,6 +235,7 @@ Server Server::parse(std::string_view text) {
 }
 
 Json request(const Server& server, std::string_view method, const std::string& target, const std::string& body) {
+    if (server.dry_run && is_change(method, target)) throw DryRun{std::string(method), target, masked(body)};
     const std::string answer = run(server, make_request(server, method, target, body), nullptr);
     Json json = Json::parse(answer, nullptr, false);
     if (json.is_discarded()) throw Failure(exit_no_connection, server.name + " does not answer as a broker does");

@@ -24,19 +24,27 @@ struct Failure : std::runtime_error {
     Json problem;   ///< the broker's problem document; null: there is none
 };
 
+/// What would have been sent, had it not been a dry run.
+struct DryRun {
+    std::string method, target;
+    Json body;                ///< secrets masked; null: there is none
+};
+
 struct Server {
     std::string host, port;   ///< or
     std::string unix_path;
     std::string token;
     std::string reason;       ///< why something is changed, for the audit trail
     std::string name;         ///< as shown in messages
+    bool dry_run = false;     ///< changes are not sent: request() throws DryRun instead
 
     /// `http://HOST:PORT`, `HOST:PORT`, `[V6]:PORT` or `unix:PATH`; "" looks at TRUNKLINE_SERVER, then for the socket
     /// of an installed broker, then takes 127.0.0.1:9883. Throws Failure.
     static Server parse(std::string_view text);
 };
 
-/// One request on a connection of its own. Throws Failure: no connection, or what the broker's problem document says.
+/// One request on a connection of its own. Throws Failure: no connection, or what the broker's problem document says;
+/// and DryRun. What takes over two seconds says so on standard error.
 [[nodiscard]] Json request(const Server& server, std::string_view method, const std::string& target,
                            const std::string& body = {});
 

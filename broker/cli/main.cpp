@@ -1,9 +1,13 @@
 // trunkctl: the administration of a broker from the command line.
-#include <fstream>
+#include <algorithm>
+#include <chrono>
 #include <functional>
 #include <iostream>
 #include <map>
+#include <sstream>
 #include <string>
+#include <string_view>
+#include <thread>
 
 #include <CLI/CLI.hpp>
 
@@ -11,8 +15,11 @@
 #include "broker/cli/audit_commands.h"
 #include "broker/cli/backup_commands.h"
 #include "broker/cli/commands.h"
+#include "broker/cli/config_commands.h"
+#include "broker/cli/contexts.h"
 #include "broker/cli/governance_commands.h"
 #include "broker/cli/model_commands.h"
+#include "broker/cli/session_commands.h"
 #include "broker/version.h"
 
 namespace {
@@ -21,18 +28,44 @@ using namespace trunkline;
 using namespace trunkline::cli;
 
 struct Common {
-    std::string server, token_file, reason;
+    std::string server, context, token_file, reason;
     Format format = Format::table;
-    bool no_colour = false;
+    bool no_colour = false, watch = false, dry_run = false;
+    double interval_s = 2;
 };
 
-Tool make_tool(const Common& common) {
-    Tool tool{Server::parse(common.server), Output(common.format, !common.no_colour)};
-    tool.server.reason = common.reason;
-    if (!common.token_file.empty()) {
-        std::ifstream in(common.token_file);
-        if (!std::getline(in, tool.server.token)) throw Failure(exit_usage, "cannot read " + common.token_file);
+/// Commands that only show: they may be repeated.
+constexpr std::string_view shows[] = {
+    "status", "tree", "ls", "get", "find", "meta", "clients ls", "clients show", "sessions ls", "sessions show",
+    "subscriptions ls", "retained ls", "violations", "quarantine ls", "quarantine show", "model show", "model versions",
+    "model pending", "model drift", "users ls", "roles ls", "roles show", "access test", "access who-can",
+    "audit status", "config show", "config check", "explain", "context ls"};
+
+/// Commands that change something on this machine, about which there is nothing to say without doing it.
+constexpr std::string_view local_changes[] = {"backup create", "backup restore", "context add", "context use",
+                                              "context rm", "access import-mosquitto"};
+
+bool is_one_of(const auto& list, std::string_view command) {
+    return std::find(std::begin(list), std::end(list), command) != std::end(list);
+}
+
+/// "clients ls": the command that was typed, without what it was given.
+std::string typed_command(const CLI::App& app) {
+    std::string path;
+    for (const CLI::App* at = &app; !at->get_subcommands().empty();) {
+        at = at->get_subcommands().front();
+        path += (path.empty() ? "" : " ") + at->get_name();
     }
+    return path;
+}
+
+Tool make_tool(const Common& common, const std::string& command) {
+    // What needs no broker must not fail for want of a good context, least of all the commands that mend them.
+    const bool by_itself = command.starts_with("context ");
+    Tool tool{by_itself ? Server() : choose_server(common.server, common.context, common.token_file),
+              Output(common.format, !common.no_colour)};
+    tool.server.reason = common.reason;
+    tool.server.dry_run = common.dry_run;
     return tool;
 }
 
@@ -51,10 +84,13 @@ struct CommandLine {
     Search search;
     Chosen chosen;
     BackupCommands backup;
+    SessionCommands sessions;
+    ConfigCommands config;
+    ContextCommands contexts;
 
     void add_common(CLI::App& app);
     void add_namespace(CLI::App& app);
-    void add_clients(CLI::App& app);
+    void add_drain(CLI::App& app);
     void add_messages(CLI::App& app);
     void add_governance(CLI::App& app);
     template <class Function>
@@ -66,12 +102,19 @@ struct CommandLine {
 void CommandLine::add_common(CLI::App& app) {
     const std::map<std::string, Format> formats = {
         {"table", Format::table}, {"json", Format::json}, {"yaml", Format::yaml}, {"jsonl", Format::jsonl}};
-    app.add_option("--server", common.server, "http://HOST:PORT or unix:PATH; also TRUNKLINE_SERVER")->type_name("URL");
+    auto* server = app.add_option("--server", common.server, "http://HOST:PORT or unix:PATH; also TRUNKLINE_SERVER")
+                       ->type_name("URL");
+    app.add_option("--context", common.context, "a broker by name, see context add; also TRUNKLINE_CONTEXT")
+        ->type_name("NAME")->excludes(server);
     app.add_option("--token-file", common.token_file, "file with the token; also TRUNKLINE_TOKEN")->type_name("FILE");
     app.add_option("--reason", common.reason, "why something is changed, for the audit trail")->type_name("TEXT");
     app.add_option("-o,--output", common.format, "table, json, yaml or jsonl")
         ->transform(CLI::CheckedTransformer(formats))->option_text("FORMAT");
     app.add_flag("--no-color,--no-colour", common.no_colour, "no colours");
+    app.add_flag("--watch", common.watch, "show it again and again; for commands that change nothing");
+    app.add_option("--interval", common.interval_s, "with --watch: seconds in between, 2 unless told")
+        ->check(CLI::Range(0.1, 86'400.0))->type_name("S");
+    app.add_flag("--dry-run", common.dry_run, "change nothing, say what would be done");
     app.set_version_flag("--version", std::string("trunkctl ") + broker::version);
 }
 
@@ -109,24 +152,16 @@ void CommandLine::add_namespace(CLI::App& app) {
     on(watch_command, [this](const Tool& tool) { return watch(tool, filter, count); });
 }
 
-void CommandLine::add_clients(CLI::App& app) {
-    auto* clients = app.add_subcommand("clients", "connected clients");
-    clients->require_subcommand(1);
-    on(clients->add_subcommand("ls", "list them"), clients_list);
-    auto* show = clients->add_subcommand("show", "everything about one");
-    show->add_option("ID", id, "client identifier")->required();
-    on(show, [this](const Tool& tool) { return clients_show(tool, id); });
-    auto* kick = clients->add_subcommand("kick", "disconnect one");
-    kick->add_option("ID", id, "client identifier")->required();
-    on(kick, [this](const Tool& tool) { return clients_kick(tool, id); });
+void CommandLine::add_drain(CLI::App& app) {
     auto* drain_command = app.add_subcommand("drain", "send all clients to another broker and refuse new ones");
     auto* where = drain_command->add_option("SERVER", reference, "where to: HOST:PORT");
     auto* moved_flag = drain_command->add_flag("--moved", moved, "for good (reason 0x9D instead of 0x9C)");
+    drain_command->add_flag("--dry-run", dry_run, "say how many would go");
     drain_command->add_flag("--end", end, "stop draining")->excludes(where)->excludes(moved_flag);
     on(drain_command, [this](const Tool& tool) {
         if (end) return drain_end(tool);
         if (reference.empty()) throw Failure(exit_usage, "name the broker that clients are to use, or --end");
-        return drain(tool, reference, moved);
+        return drain(tool, reference, moved, dry_run);
     });
 }
 
@@ -180,6 +215,69 @@ void CommandLine::add_governance(CLI::App& app) {
     on(drop, [this](const Tool& tool) { return quarantine_drop(tool, chosen); });
 }
 
+/// With --dry-run before the command instead of behind it.
+void spread_dry_run(CommandLine& line) {
+    Common& common = line.common;
+    const bool any = common.dry_run || line.dry_run || line.chosen.dry_run || line.model.dry_run ||
+                     line.sessions.dry_run || line.config.dry_run;
+    common.dry_run = line.dry_run = line.chosen.dry_run = line.model.dry_run = line.sessions.dry_run =
+        line.config.dry_run = any;
+}
+
+int run_once(const CommandLine& line, const Tool& tool) {
+    try {
+        return line.action(tool);
+    } catch (const DryRun& dry) {
+        if (tool.out.format() != Format::table) {
+            tool.out.value({{"dry_run", true}, {"method", dry.method}, {"target", dry.target}, {"body", dry.body}});
+        } else {
+            std::cout << "would send " << dry.method << ' ' << printable(dry.target);
+            if (!dry.body.is_null()) {
+                std::cout << ' ' << printable(dry.body.dump(-1, ' ', false, Json::error_handler_t::replace));
+            }
+            std::cout << '\n';
+        }
+        return exit_ok;
+    }
+}
+
+/// Until it is interrupted, or nobody reads any more. A broker that cannot be reached may come back.
+int run_watch(const CommandLine& line, const Tool& tool) {
+    while (true) {
+        std::ostringstream screen;   // painted at once, so that it does not flicker
+        std::streambuf* const terminal = std::cout.rdbuf(screen.rdbuf());
+        std::string wrong;
+        try {
+            (void)run_once(line, tool);
+        } catch (const Failure& failure) {
+            wrong = std::string(failure.what()) + "\n";
+            if (failure.exit_code == exit_usage || failure.exit_code == exit_not_authorised) {
+                std::cout.rdbuf(terminal);
+                throw;
+            }
+        }
+        std::cout.rdbuf(terminal);
+        if (tool.out.terminal()) std::cout << "\x1B[H\x1B[2J";
+        if (tool.out.format() == Format::yaml) std::cout << "---\n";
+        std::cout << screen.str() << std::flush;
+        if (!wrong.empty()) std::cerr << "trunkctl: " << printable(wrong, true);
+        if (!std::cout.good()) return exit_ok;
+        std::this_thread::sleep_for(std::chrono::duration<double>(line.common.interval_s));
+    }
+}
+
+int run(CommandLine& line, const std::string& command) {
+    spread_dry_run(line);
+    if (line.common.watch && !is_one_of(shows, command)) {
+        throw Failure(exit_usage, "--watch is for commands that only show, and " + command + " is none");
+    }
+    if (line.common.dry_run && is_one_of(local_changes, command)) {
+        throw Failure(exit_usage, command + " has nothing to say without doing it; there is no dry run of it");
+    }
+    const Tool tool = make_tool(line.common, command);
+    return line.common.watch ? run_watch(line, tool) : run_once(line, tool);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -189,20 +287,23 @@ int main(int argc, char** argv) {
     CommandLine line;
     line.add_common(app);
     line.add_namespace(app);
-    line.add_clients(app);
+    line.sessions.add(app, line.action);
+    line.add_drain(app);
     line.add_messages(app);
     line.add_governance(app);
     line.model.add(app, line.action);
     line.access.add(app, line.action);
     line.audit.add(app, line.action);
     line.backup.add(app, line.action);
+    line.config.add(app, line.action);
+    line.contexts.add(app, line.action);
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
         return app.exit(error) == 0 ? exit_ok : exit_usage;
     }
     try {
-        return line.action(make_tool(line.common));
+        return run(line, typed_command(app));
     } catch (const Failure& failure) {
         std::cerr << "trunkctl: " << printable(failure.what()) << '\n';
         return failure.exit_code;

@@ -9,6 +9,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "broker/cli/fields.h"
 #include "broker/cli/model_text.h"
 #include "namespace/life/emqx_import.h"
 #include "namespace/life/new_asset.h"
@@ -20,11 +21,6 @@ namespace trunkline::cli {
 namespace {
 
 constexpr std::size_t file_bytes_max = 17UL << 20;  // a little more than a model may have, so that its check says so
-
-std::int64_t now_ms() {
-    using namespace std::chrono;
-    return duration_cast<milliseconds>(system_clock::now().time_since_epoch()).count();
-}
 
 std::string read_file(const std::string& name) {
     std::ifstream file(name, std::ios::binary);
@@ -254,8 +250,9 @@ int model_export(const Tool& tool, const std::string& version, bool as_json) {
 }
 
 int model_versions(const Tool& tool) {
-    const Json json = request(tool.server, "GET", "/api/v1/model/versions");
-    const Json& list = json.at("versions");
+    Json list = Json::array();
+    for_each_page(tool.server, "/api/v1/model/versions?limit=1000", "versions",
+                  [&](const Json& version) { list.push_back(version); });
     if (tool.out.format() != Format::table) {
         tool.out.value(list);
         return list.empty() ? exit_findings : exit_ok;

@@ -118,6 +118,51 @@ void Broker::visit_subscriptions(std::function<void(std::string_view, std::strin
     (*step)(0);
 }
 
+void Broker::visit_subscription_details(std::function<void(const SubscriptionInfo& subscription)> visit,
+                                        std::function<void()> done) {
+    struct Walk {
+        std::function<void(const SubscriptionInfo&)> visit;
+        std::function<void()> done;
+        std::function<void(std::uint32_t)> step;
+    };
+    const auto walk = std::make_shared<Walk>(Walk{std::move(visit), std::move(done), nullptr});
+    walk->step = [this, walk](std::uint32_t index) {
+        run_on_shard(index, [this, walk, index](ShardApi& shard) {
+            static_cast<Shard&>(shard).visit_subscriptions(walk->visit);
+            if (index + 1 < shard_count()) return walk->step(index + 1);
+            walk->done();
+            const auto last = std::move(walk->step);  // it holds itself
+        });
+    };
+    walk->step(0);
+}
+
+bool Broker::begin_trace(const ClientTracePtr& trace) {
+    if (!traces_.add(trace)) return false;
+    // To all shards: the client may be about to come to any of them.
+    for (std::uint32_t i = 0; i < shard_count(); ++i) {
+        run_on_shard(i, [trace](ShardApi& shard) { static_cast<Shard&>(shard).start_trace(trace); });
+    }
+    return true;
+}
+
+void Broker::end_trace(const ClientTracePtr& trace) {
+    trace->stop();
+    traces_.remove(trace);
+    for (std::uint32_t i = 0; i < shard_count(); ++i) {
+        run_on_shard(i, [](ShardApi& shard) { static_cast<Shard&>(shard).end_traces(); });
+    }
+}
+
+void Broker::drop_session(SessionId session, std::string client_id, std::function<void(Refusal why)> done) {
+    run_on_shard(0, [session, client_id = std::move(client_id), done = std::move(done)](ShardApi& shard) {
+        const auto add = [session, &client_id](store::OpBatch& ops) {
+            ops.add(store::DropOp{session, 0, client_id, {}});
+        };
+        static_cast<Shard&>(shard).submit_request(add, done);
+    });
+}
+
 void Broker::find_principal(std::string client_id,
                             std::function<void(std::shared_ptr<const auth::Principal> principal)> done) {
     const auto holder = registry_->find(client_id);

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "auth/authenticator.h"
+#include "broker/core/client_trace.h"
 #include "broker/core/commit_log.h"
 #include "broker/core/config.h"
 #include "broker/core/counters.h"
@@ -54,6 +55,17 @@ struct ClientInfo {
     std::uint32_t inflight_out = 0;
     std::uint64_t queued = 0;
     std::uint64_t write_buffer_bytes = 0;
+};
+
+/// A subscription as `subscriptions ls` shows it.
+struct SubscriptionInfo {
+    std::string_view client_id, filter;    // the filter as sent, `$share/...` included
+    std::uint8_t qos = 0;                  // granted
+    bool no_local = false, retain_as_published = false;
+    std::uint8_t retain_handling = 0;
+    std::uint32_t identifier = 0;          // 0: none
+    bool connected = false;
+    bool allowed = true;                   // false: roles keep it from delivering anything now
 };
 
 /// Clients are sent elsewhere. `server_reference` as section 4.11 has it: one or more `host[:port]`, separated by
@@ -128,6 +140,16 @@ public:
     /// Thread safe. The same of every subscription of a connected client, `$share/...` as it was sent.
     void visit_subscriptions(std::function<void(std::string_view client_id, std::string_view filter)> visit,
                              std::function<void()> done);
+    /// Thread safe. The same with everything that is known of it.
+    void visit_subscription_details(std::function<void(const SubscriptionInfo& subscription)> visit,
+                                    std::function<void()> done);
+    /// Thread safe. Shows what a client sends and is sent, also when it comes later or comes back, until end_trace().
+    /// False: too many are watched.
+    [[nodiscard]] bool begin_trace(const ClientTracePtr& trace);
+    void end_trace(const ClientTracePtr& trace);
+    /// Thread safe. Ends a durable session, its client's connection with it; its will is sent. `done` on a shard's
+    /// thread, when it is safe or refused.
+    void drop_session(SessionId session, std::string client_id, std::function<void(Refusal why)> done);
     /// Thread safe. Runs `work` on a shard's thread, in order with its other mail.
     void run_on_shard(std::uint32_t shard, std::function<void(ShardApi&)> work);
     /// Thread safe. Who the connected client with this identifier is; null: there is none, or nobody asked who it is.
@@ -204,6 +226,7 @@ private:
     std::unique_ptr<Registry> registry_;
     std::unique_ptr<FilterIndex> filters_;
     std::unique_ptr<Governance> governance_;
+    TraceBook traces_;
     std::vector<std::unique_ptr<Shard>> shards_;
 };
 

@@ -194,7 +194,8 @@ public:
     bool administration = false;              // the broker's own: may read everything
     bool secure = false;
     bool clean_start = false;
-    bool dirty = false;                       // on the shard's list of those with output
+    bool dirty = false;                       // on the shard's list of those with output; see Shard::mark_dirty()
+    bool traced = false;                      // somebody watches its packets
     bool pump_queued = false;                 // on the shard's list of those with more to send
     bool blocked = false;                     // the transport could not write all
     bool reading_paused = false;

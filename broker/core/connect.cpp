@@ -88,6 +88,10 @@ void Shard::on_connect(Client& client, const mqtt::Frame& frame) {
     session.number = client.number;
     session.expiry_s = std::min(connect.session_expiry_s, limits_.max_session_expiry_s);
     client.expiry_capped = session.expiry_s != connect.session_expiry_s;
+    if (broker_.traces_.any()) [[unlikely]] {
+        begin_trace(client, session.client_id);
+        if (client.traced) trace_packet(client, frame, true);
+    }
 
     if (stopping_) return refuse_connect(client, Reason::server_shutting_down, "the broker is stopping");
     if (drain_) {
@@ -334,6 +338,7 @@ void Shard::on_disconnect(Client& client, const mqtt::Frame& frame) {
     }
     client.ended_by = decoded->reason;
     counters.disconnects[static_cast<std::size_t>(decoded->reason)].add();
+    if (client.traced) [[unlikely]] trace_out(client);
     counters.bytes_sent.add(client.out.size());
     std::exchange(client.transport, nullptr)->close_after_goodbye(std::move(client.out));
     finish(client, decoded->reason != Reason::success);  // [MQTT-3.14.4-3]
@@ -369,6 +374,7 @@ void Shard::finish(Client& client, bool with_will) {
     const ClientState was = client.state;
     client.state = ClientState::closed;
     client.unlink();
+    if (client.traced) [[unlikely]] end_trace_of(client);
     if (client.extra && client.extra->login) client.extra->login->abandoned.store(true, std::memory_order_relaxed);
     counters.sockets.sub();
     if (std::exchange(client.counted, false)) broker_.connections_.fetch_sub(1, std::memory_order_relaxed);

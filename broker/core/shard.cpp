@@ -102,6 +102,7 @@ std::size_t Shard::consume(Client& client, std::string_view bytes) {
 }
 
 void Shard::handle(Client& client, const mqtt::Frame& frame) {
+    if (client.traced) [[unlikely]] trace_packet(client, frame, true);
     if (client.state == ClientState::connected) {
         switch (frame.type) {
             case PacketType::publish: return on_publish(client, frame);
@@ -328,16 +329,19 @@ void Shard::end_turn() {
     for (std::size_t i = 0; i < dirty_.size(); ++i) {
         Client& client = *dirty_[i];
         client.dirty = false;
+        if (client.traced) [[unlikely]] trace_flushed(client, true);
         if (client.state == ClientState::closed || client.blocked || client.out.empty()) continue;
         counters.bytes_sent.add(client.out.size());
         client.transport->flush(client.out);
         if (client.state == ClientState::closed) continue;
         if (client.out.empty()) {
             if (spare_buffers_.size() < spare_buffers_max && client.out.capacity() <= spare_buffer_bytes_max) {
+                client.out.clear();
                 spare_buffers_.push_back(std::move(client.out));
             } else {
                 client.out.release();
             }
+            if (client.traced) [[unlikely]] trace_flushed(client, false);
             if (client.session && has_more(*client.session)) want_pump(client);
         } else {
             counters.bytes_sent.sub(client.out.size());
@@ -356,6 +360,7 @@ void Shard::close_transport(Client& client) {
     if (!client.transport) return;
     Transport* transport = client.transport;
     client.transport = nullptr;
+    if (client.traced) [[unlikely]] trace_out(client);
     counters.bytes_sent.add(client.out.size());
     transport->close(std::move(client.out));
 }
@@ -398,6 +403,18 @@ void Shard::visit_subscriptions(const std::function<void(std::string_view, std::
         if (client->state != ClientState::connected) continue;
         const Session& session = *client->session;
         for (const auto& subscription : session.subscriptions) visit(session.client_id, subscription.filter);
+    }
+}
+
+void Shard::visit_subscriptions(const std::function<void(const SubscriptionInfo&)>& visit) const {
+    for (const auto& [number, client] : clients_) {
+        if (client->state != ClientState::connected) continue;
+        const Session& session = *client->session;
+        for (const ClientSubscription& one : session.subscriptions) {
+            visit({session.client_id, one.filter, one.options.qos, one.options.no_local,
+                   one.options.retain_as_published, static_cast<std::uint8_t>(one.options.retain_handling),
+                   one.identifier, true, one.allowed});
+        }
     }
 }
 

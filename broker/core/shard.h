@@ -22,6 +22,7 @@
 #include "broker/core/authorize.h"
 #include "broker/core/broker.h"
 #include "broker/core/client.h"
+#include "broker/core/client_trace.h"
 #include "broker/core/governance.h"
 #include "broker/core/live_feed.h"
 #include "broker/core/mailbox.h"
@@ -61,7 +62,12 @@ public:
     // For the broker's own requests, on this thread.
     void visit(const std::function<void(const ClientInfo&)>& visit) const;
     void visit_subscriptions(const std::function<void(std::string_view, std::string_view)>& visit) const;
+    void visit_subscriptions(const std::function<void(const SubscriptionInfo&)>& visit) const;
     bool kick(std::string_view client_id);
+    /// Watches the client that `trace` is about, if it is connected to this shard.
+    void start_trace(const ClientTracePtr& trace);
+    /// Forgets traces that were stopped.
+    void end_traces();
     /// The rule of the plugin that denies, or "" and whether one allows.
     [[nodiscard]] std::pair<std::string, bool> ask_plugins(const auth::Principal& principal, auth::Action action,
                                                            std::string_view topic) {
@@ -337,10 +343,7 @@ private:
     void complete_out(Client& client, OutWindow& window, std::uint64_t n, bool durable);
     void drop(Drop why, std::uint64_t count = 1) { counters.dropped[static_cast<std::size_t>(why)].add(count); }
     void want_flush(Client& client) {
-        if (!client.dirty) {
-            client.dirty = true;
-            dirty_.push_back(&client);
-        }
+        if (!client.dirty) mark_dirty(client);
     }
     void want_pump(Client& client);
     /// Something waits that was held back by a window or by the write buffer.
@@ -348,6 +351,23 @@ private:
         return session.queue || !session.retained.empty() ||
                (session.out && (!session.out->chunks.empty() || (!session.out->live && !session.out->fetching)));
     }
+
+    // traced.cpp
+    struct Traced {
+        std::vector<ClientTracePtr> traces;
+        std::uint32_t seen = 0;               // position of the client's output up to which it was shown
+        bool queued = false;                  // is on the list of those with output, instead of Client::dirty
+    };
+    /// Watches a client if somebody wants to; again: with all who want to now.
+    void begin_trace(Client& client, std::string_view client_id);
+    void trace_packet(const Client& client, const mqtt::Frame& frame, bool from_client);
+    /// Shows what was encoded since the last time.
+    void trace_out(Client& client);
+    void tell_trace(const Client& client, TracedPacket&& packet);
+    /// In end_turn(), before the output is handed to the transport, and after.
+    void trace_flushed(Client& client, bool before);
+    void end_trace_of(Client& client);
+    void mark_dirty(Client& client);
 
     // subscribe.cpp
     void on_subscribe(Client& client, const mqtt::Frame& frame);
@@ -438,6 +458,7 @@ private:
     boost::unordered_flat_map<std::uint64_t, Client*> clients_;        // by number
     boost::unordered_flat_map<SessionId, Session*> durable_;           // connected durable sessions
     std::vector<Client*> dirty_;                             // have output
+    boost::unordered_flat_map<std::uint64_t, Traced> traced_;          // clients that are watched, by number
     std::vector<Client*> pump_;                              // have more to send next turn
     std::vector<Client*> paused_;                            // not read while the log catches up
     std::vector<Session*> with_acks_;                        // collected acknowledgements this turn

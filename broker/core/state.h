@@ -110,6 +110,13 @@ public:
     /// Null when there is none. For tests and administration, on the log's thread.
     [[nodiscard]] const DurableSession* find_session(SessionId id) const;
     [[nodiscard]] const DurableSession* find_session(std::string_view client_id) const;
+    /// Sessions in the order of their client ids, from the first after `after` on ("": the very first), until `visit`
+    /// says false. For administration, on the log's thread.
+    template <class Visit>
+    void visit_sessions(std::string_view after, Visit&& visit) const {
+        for (auto at = by_client_.upper_bound(after); at != by_client_.end() && visit(*at->second); ++at) {
+        }
+    }
     [[nodiscard]] std::uint64_t young_bytes() const { return log_bytes_; }
 
 private:

@@ -69,6 +69,7 @@ public:
     void consume(std::size_t bytes) {
         assert(bytes <= size());
         begin_ += static_cast<std::uint32_t>(bytes);
+        consumed_ += static_cast<std::uint32_t>(bytes);
         if (begin_ == end_) begin_ = end_ = 0;
     }
     /// Forgets bytes from the end so that size() is `bytes`.
@@ -76,18 +77,22 @@ public:
         assert(bytes <= size());
         end_ = begin_ + static_cast<std::uint32_t>(bytes);
     }
-    void clear() { begin_ = end_ = 0; }
+    void clear() { begin_ = end_ = consumed_ = 0; }
+    /// Where the end is, counted in bytes from the first that was ever appended since the last clear() or release(),
+    /// modulo 2^32.
+    [[nodiscard]] std::uint32_t position() const { return consumed_ + (end_ - begin_); }
     /// Gives the memory back; what was in the buffer is gone.
     void release() {
         std::free(memory_);
         memory_ = nullptr;
-        begin_ = end_ = capacity_ = 0;
+        begin_ = end_ = capacity_ = consumed_ = 0;
     }
     void swap(Buffer& other) noexcept {
         std::swap(memory_, other.memory_);
         std::swap(begin_, other.begin_);
         std::swap(end_, other.end_);
         std::swap(capacity_, other.capacity_);
+        std::swap(consumed_, other.consumed_);
     }
 
 private:
@@ -114,6 +119,7 @@ private:
     std::uint32_t begin_ = 0;
     std::uint32_t end_ = 0;
     std::uint32_t capacity_ = 0;
+    std::uint32_t consumed_ = 0;   // in what alignment would leave empty
 };
 
 }  // namespace trunkline::mqtt

@@ -276,7 +276,8 @@ def test_alarms_and_totals_of_what_is_durable(env):
     shows('alarms{alarm="disk"} 1', 'alarms{alarm="memory"} 0', "draining 0")
     assert api(broker, "/readyz") == {"status": "ready", "alarms": ["disk"]}
     assert api(broker, "/api/v1/status")["alarms"] == ["disk"]
-    assert "alarm: disk" in trunkctl(broker, "status")
+    shown = trunkctl(broker, "status")
+    assert "the disk of" in shown and "fix: free some or grow it" in shown, shown
     assert len([line for line in broker.stderr if '"alarm"' in line and "free" in line]) == 1, broker.tail()
     client = env.connected("away", broker=broker, props={"session_expiry_interval": 60})
     client.subscribe("queued", qos=1)
