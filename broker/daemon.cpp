@@ -352,7 +352,7 @@ void Daemon::reload() {
             log(Level::error, "tls_reload_failed", {{"what", wrong}});
             ok = false;
         }
-        ok = security_->reload() && ok;
+        ok = security_->reload(fresh.config) && ok;
         set_log_level(level_of(fresh.config.log_level));
         const std::lock_guard lock(config_mutex_);
         config_.log_level = fresh.config.log_level;
