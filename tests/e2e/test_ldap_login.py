@@ -10,7 +10,7 @@ from harness import Certificates, eventually, free_port, mosquitto_differs, vers
 from mqttcodec import CONNACK, V311, V5
 from services import DocumentedBroker, Relay, Slapd, Trap, documented, put
 from test_authentication import NOT_AUTHORIZED, OTHER, WRONG, attempt, guarded, round_trip
-from test_http_login import UNAVAILABLE, counted
+from test_http_login import UNAVAILABLE, counted, told
 
 
 def person(uid, password=None, dn_value=None):
@@ -132,13 +132,13 @@ def test_down_and_up(env):
             attempt(env, deferring, WRONG, version=version, username="dora", password=secret("dora"))
         assert counted(denying, "unavailable", "ldap") == 2
         for broker in (denying, deferring):
-            assert sum("auth_backend_failed" in line for line in broker.stderr) == 1, broker.tail()
+            assert told(broker, "auth_backend_failed") == 1, broker.tail()
         for _ in range(2):
             slapd.start()
             for broker in (denying, deferring):
                 round_trip(env, attempt(env, broker, 0, username="dora", password=secret("dora")))
             slapd.stop()
-        assert any("auth_backend_recovered" in line for line in denying.stderr), denying.tail()
+        told(denying, "auth_backend_recovered")
     nobody = guarded(env, [by_search(env, f"ldaps://127.0.0.1:{free_port()}", when_unreachable="defer"),
                            by_search(env, "ldaps://no-such-host.invalid", when_unreachable="defer"), "password"])
     attempt(env, nobody, 0, username="ann", password=secret("ann"))
@@ -158,7 +158,7 @@ def test_tls(env):
             for one in (by_search, lambda _, *args, **kwargs: by_template(*args, **kwargs)):
                 broker = guarded(env, [one(env, url, when_unreachable="defer", **extra), "password"])
                 attempt(env, broker, UNAVAILABLE, username="ann", password=secret("ann"))
-                assert any("TLS failed" in line for line in broker.stderr), (url, broker.tail())
+                told(broker, "TLS failed")
                 broker.stop()
         assert relay.connections == 2 and plain_relay.connections == 2
         for log in (slapd.log(), plain.log()):
@@ -185,7 +185,7 @@ def test_hanging(env):
         started = time.monotonic()
         attempt(env, broker, UNAVAILABLE, username="ann", password=secret("ann"))
         assert 0.9 < time.monotonic() - started < 3
-        assert any("no answer in time" in line for line in broker.stderr), broker.tail()
+        told(broker, "no answer in time")
         broker.stop()
     slow = {**by_search(env, f"ldaps://127.0.0.1:{trap.port}", timeout="30s")}
     broker = guarded(env, ["password", slow], listeners=("mqtt", "ws"))
@@ -234,7 +234,7 @@ def test_referral(env):
         attempt(env, broker, WRONG, username="nobody", password=secret("dora"))
         away = by_template(slapd.tls_url())
         away["ldap"]["bind_dn"] = f"uid=%u,ou=away,{Slapd.PEOPLE}"
-        attempt(env, guarded(env, [away]), UNAVAILABLE, username="dora", password=secret("dora"))
+        attempt(env, guarded(env, [away]), WRONG, username="dora", password=secret("dora"))
     assert trap.sockets == []
     trap.stop()
 
@@ -254,7 +254,7 @@ def test_search_account(env):
             eventually(lambda: any("config_reloaded" in line for line in broker.stderr[before:]), what="reload")
             attempt(env, broker, reason, username="dora", password=secret("dora"))
         assert not any("needs_restart" in line for line in broker.stderr), broker.tail()
-        assert sum("the search account cannot log in" in line for line in broker.stderr) >= 1, broker.tail()
+        told(broker, "the search account cannot log in")
 
 
 @mosquitto_differs(OTHER)

@@ -133,7 +133,7 @@ TEST_CASE("an answer that is anything else is none", "[auth][http]") {
     for (const std::string& body : {
              std::string(), std::string("ok"), std::string("allow"), std::string("true"), std::string("[]"),
              std::string("{}"), std::string(R"(["allow"])"), deep, long_name,
-             std::string(R"({"result":"allow"} x)"),
+             std::string(R"({"result":"allow"} x)"), std::string("{\"result\":\"allow\"}\0", 19),
              std::string(R"({"result":"allow")"),
              std::string(R"({"result":"Allow"})"),
              std::string(R"({"result":true})"),

@@ -222,7 +222,7 @@ TEST_CASE("an HTTP service that judges logins is read and checked", "[config]") 
     other.http.url += "x";
     CHECK_FALSE(other == one);
     const auto http = [](const std::string& values) { return parse("authenticators: [{http: {" + values + "}}]"); };
-    CHECK(has(http(""), "TL-9015", "t.yaml:1:25"));
+    CHECK(has(http(""), "TL-9015", "t.yaml:1:19"));
     CHECK(has(http("url: 'ftp://x'"), "TL-9008", "t.yaml:1:31"));
     CHECK(has(http("url: 'http://127.0.0.1:0'"), "TL-9008", "t.yaml:1:31"));
     CHECK(has(http("url: 'https://a:b@x/'"), "TL-9008", "t.yaml:1:31"));
@@ -233,7 +233,7 @@ TEST_CASE("an HTTP service that judges logins is read and checked", "[config]") 
     CHECK(has(http("url: 'https://x', token: in-the-clear"), "TL-9015", "t.yaml:1:51"));
     CHECK(has(http("url: 'https://x', token: 'file:/nowhere'"), "TL-9006", "t.yaml:1:51"));
     CHECK(has(http("url: 'https://x', ca: /nowhere"), "TL-9009", "t.yaml:1:25"));
-    CHECK(has(http("url: 'http://localhost', ca: /dev/null"), "TL-9013", "t.yaml:1:54"));
+    CHECK(has(http("url: 'http://localhost', ca: /dev/null"), "TL-9013", "t.yaml:1:55"));
     CHECK(has(http("url: 'https://x', when_unreachable: allow"), "TL-9003", "t.yaml:1:62"));
     CHECK(has(http("url: 'https://x', timeout: 1h"), "TL-9004", "t.yaml:1:53"));
     CHECK(has(parse("listeners: [{url: 'mqtt://0.0.0.0:1', authenticators: [{http: {url: 'https://x'}}]}]"), "TL-9011",
@@ -290,11 +290,11 @@ TEST_CASE("a directory that judges logins is read and checked", "[config]") {
     CHECK(has(ldap(url + ", search: {base: 'dc=x', filter: '(uid=%u)', bind_dn: 'cn=a', password: clear}"), "TL-9015",
               "t.yaml:1:114"));
     CHECK(has(ldap(url + ", search: {base: 'dc=x', filter: '(|(uid=%u)(mail=%u))'}"), "TL-9015", "t.yaml:1:25"));
-    CHECK(has(ldap(url + template_of + ", groups: {atribute: memberOf}"), "TL-9002", "t.yaml:1:78"));
-    CHECK(has(ldap(url + template_of + ", groups: {base: 'dc=x'}"), "TL-9015", "t.yaml:1:77"));
+    CHECK(has(ldap(url + template_of + ", groups: {atribute: memberOf}"), "TL-9002", "t.yaml:1:77"));
+    CHECK(has(ldap(url + template_of + ", groups: {base: 'dc=x'}"), "TL-9015", "t.yaml:1:76"));
     CHECK(has(ldap(url + template_of + ", group_roles: [{group: g, roles: [r]}]"), "TL-9015", "t.yaml:1:25"));
     CHECK(has(ldap(url + template_of + ", groups: {attribute: m}, group_roles: [{group: g}]"), "TL-9015",
-              "t.yaml:1:108"));
+              "t.yaml:1:106"));
     CHECK(has(ldap(url + template_of + ", ca: /nowhere"), "TL-9009", "t.yaml:1:25"));
     CHECK(has(parse("listeners: [{url: 'mqtt://0.0.0.0:1', authenticators: [{ldap: {" + url + template_of + "}}]}]"),
               "TL-9011", "t.yaml:1:19"));
