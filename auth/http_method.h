@@ -18,8 +18,8 @@ namespace trunkline::auth {
 struct HttpReply {
     enum class Kind : std::uint8_t {
         answered,       ///< `status` and `body` are there
-        unreachable,    ///< no name, no way, refused, lost
-        failed,         ///< too slow, too large, no HTTP, a certificate that is not good
+        unreachable,    ///< no name, no way, refused, lost before it had the question
+        failed,         ///< too slow, too large, no HTTP, no answer, a certificate that is not good
         busy,           ///< too much is waiting
         dropped         ///< the client has gone, or the broker stops
     };

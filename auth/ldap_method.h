@@ -22,8 +22,8 @@ struct DirectoryReply {
         bound,          ///< the password is right; `user` and `groups` are there
         wrong,          ///< the password is not, or the directory does not let this one in
         unknown,        ///< it has nobody of that name
-        unreachable,    ///< no name, no way, refused, lost
-        failed,         ///< too slow, a certificate that is not good, an answer that is none
+        unreachable,    ///< no name, no way, refused
+        failed,         ///< too slow, lost, a certificate that is not good, an answer that is none
         busy,           ///< too much is waiting
         dropped         ///< the client has gone, or the broker stops
     };

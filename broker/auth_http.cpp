@@ -266,7 +266,9 @@ private:
     void answered(error_code failed) {
         if (failed == http::error::end_of_stream || failed == asio::error::connection_reset ||
             failed == ssl::error::stream_truncated) {
-            return lost("the connection was lost before an answer");
+            // It has had the question: whoever can make it fail must not get to the next method by that.
+            if (!reused_) return finish(Kind::failed, "it closed the connection without an answer");
+            return lost({});
         }
         if (failed == http::error::body_limit || failed == http::error::header_limit) {
             return finish(Kind::failed, "its answer is too large");

@@ -419,7 +419,7 @@ std::unique_ptr<LdapDirectory::Connection> LdapDirectory::open(bool as_searcher,
     if (!as_searcher || config_.search.bind_dn.empty()) return connection;
     wrong = connection->bind(config_.search.bind_dn, password);
     if (wrong.kind == Kind::bound) return connection;
-    if (wrong.kind == Kind::wrong) wrong = reply_of(Kind::failed, "the search account cannot log in: " + wrong.what);
+    wrong = reply_of(Kind::failed, "the search account cannot log in: " + wrong.what);
     return nullptr;
 }
 
@@ -434,7 +434,10 @@ Reply LdapDirectory::with(Lines& lines, Clock::time_point deadline, const Ask& a
         else connection = open(&lines == &searchers_, deadline, reply);
         if (!connection) return reply;
         reply = ask(*connection);
-        if (connection->lost && kept && reply.kind == Kind::unreachable && !stopping_) continue;
+        const bool gone = connection->lost && reply.kind == Kind::unreachable;
+        if (gone && kept && !stopping_) continue;
+        // It has had the question: whoever can make it fail must not get to the next method by that.
+        if (gone) reply.kind = Kind::failed;
         if (!connection->lost) {
             connection->use_until(Clock::time_point::max());
             connection->idle_since = Clock::now();

@@ -13,8 +13,8 @@ from harness import ROOT, Broker, Certificates, eventually, free_port
 
 
 class LoginService:
-    """Answers POSTs by `judge(question)`: a dictionary (200, JSON), or (status, bytes[, headers]). Counts and keeps the
-    questions, and how many it had at once. With `certificate` it speaks TLS."""
+    """Answers POSTs by `judge(question)`: a dictionary (200, JSON), (status, bytes[, headers]), or None: hangs up. Counts
+    and keeps the questions, and how many it had at once. With `certificate` it speaks TLS."""
 
     def __init__(self, judge, certificate=None, port=0):
         self.judge, self.questions, self.headers, self.peers = judge, [], [], set()
@@ -38,6 +38,9 @@ class LoginService:
                 finally:
                     with service.lock:
                         service.now -= 1
+                if answer is None:
+                    self.close_connection = True
+                    return
                 if isinstance(answer, dict):
                     answer = (200, json.dumps(answer).encode())
                 status, body, headers = (*answer, {})[:3]

@@ -96,7 +96,7 @@ def test_nonsense(env, version):
                "unauthorized": (401, b"{}", {"WWW-Authenticate": "Basic"}), "empty": (200, b""),
                "twice": (200, b'{"result": "deny", "result": "allow"}'), "nul": (200, b'{"result": "allow"}\0'),
                "large": (200, b'{"result": "allow", "more": "' + b"x" * 100_000 + b'"}'),
-               "liar": (200, b'{"result": "allow"}', {"Content-Length": "7"})}
+               "liar": (200, b'{"result": "allow"}', {"Content-Length": "7"}), "crash": None}
 
     def judge(question):
         if question["user"] == "slow":

@@ -213,12 +213,14 @@ def test_garbage(env):
     for answer in (b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x30\x84\xff\xff\xff\xff" + b"x" * 100,
                    b"\x30\x0c\x02\x01\x01\x61\x07\x0a\x01\x00\x04", b"\x30\x80\x00\x00", bytes(1000)):
         trap = Trap(answer)
-        one = by_template(f"ldap://127.0.0.1:{trap.port}", allow_insecure=True, timeout="2s")
-        del one["ldap"]["ca"]
-        broker = guarded(env, [one])
-        attempt(env, broker, UNAVAILABLE, username="dora", password=secret("dora"))
-        broker.still = attempt(env, broker, UNAVAILABLE, username="dora", password=secret("dora"))
-        broker.stop()
+        url = f"ldap://127.0.0.1:{trap.port}"
+        insecure = {"allow_insecure": True, "timeout": "2s", "when_unreachable": "defer"}
+        for one in (by_template(url, **insecure), by_search(env, url, **insecure)):
+            del one["ldap"]["ca"]
+            broker = guarded(env, [one, "password"])
+            for _ in range(2):
+                attempt(env, broker, UNAVAILABLE, username="ann", password=secret("ann"))
+            broker.stop()
         trap.stop()
 
 
