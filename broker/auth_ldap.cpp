@@ -27,7 +27,6 @@ using Kind = Reply::Kind;
 using Clock = std::chrono::steady_clock;
 
 constexpr const char* system_authorities = "/etc/ssl/certs/ca-certificates.crt";
-constexpr const char* gnutls_versions = "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2";
 constexpr std::size_t message_bytes_max = 4 << 20, diagnostic_bytes_max = 200;
 constexpr int groups_max = 2'000, slice_ms = 100;
 constexpr std::chrono::seconds idle_lasts{300};
@@ -50,6 +49,19 @@ std::string explain(int code, const char* diagnostic) {
     std::string text = ldap_err2string(code);
     if (diagnostic && *diagnostic) text += ": " + one_line(diagnostic);
     return text;
+}
+
+// libldap and its TLS get ready at their first use, which is not for several threads at once.
+void start_libldap() {
+    static const bool once = [] {
+        LDAP* handle = nullptr;
+        const int client = 0;
+        if (ldap_create(&handle) != LDAP_SUCCESS) return false;
+        ldap_set_option(handle, LDAP_OPT_X_TLS_NEWCTX, &client);
+        ldap_unbind_ext(handle, nullptr, nullptr);
+        return true;
+    }();
+    static_cast<void>(once);
 }
 
 timeval left_until(Clock::time_point deadline) {
@@ -196,6 +208,7 @@ public:
 private:
     [[nodiscard]] Reply set_up();
     [[nodiscard]] Reply secure();
+    [[nodiscard]] Reply check_version();
     [[nodiscard]] Reply broken(int code);
     [[nodiscard]] Reply wait(int number, LDAPMessage*& message);
 
@@ -207,6 +220,7 @@ private:
 };
 
 Reply LdapDirectory::Connection::open(Clock::time_point deadline) {
+    start_libldap();
     std::string wrong = "it has no address";
     Descriptor socket = connect_to(owner_.url_, deadline, owner_.stopping_, wrong);
     if (socket.get() < 0) return reply_of(Kind::unreachable, std::move(wrong));
@@ -247,28 +261,30 @@ Reply LdapDirectory::Connection::secure() {
     if (!ldaps && !owner_.config_.start_tls) return reply_of(Kind::bound);
     const std::string& ca = owner_.config_.ca_file;
     // Set here whatever ldap.conf of the machine says.
-    const int demand = LDAP_OPT_X_TLS_HARD, floor = LDAP_OPT_X_TLS_PROTOCOL_TLS1_2, client = 0;
-    bool good = ldap_set_option(handle_, LDAP_OPT_X_TLS_REQUIRE_CERT, &demand) == LDAP_OPT_SUCCESS &&
-                ldap_set_option(handle_, LDAP_OPT_X_TLS_CACERTFILE, ca.empty() ? system_authorities : ca.c_str()) ==
-                    LDAP_OPT_SUCCESS &&
-                ldap_set_option(handle_, LDAP_OPT_X_TLS_PROTOCOL_MIN, &floor) == LDAP_OPT_SUCCESS;
-    char* package = nullptr;
-    if (good && ldap_get_option(handle_, LDAP_OPT_X_TLS_PACKAGE, &package) == LDAP_OPT_SUCCESS && package) {
-        // GnuTLS does not know the floor by its own option.
-        if (std::strcmp(package, "GnuTLS") == 0) {
-            good = ldap_set_option(handle_, LDAP_OPT_X_TLS_CIPHER_SUITE, gnutls_versions) == LDAP_OPT_SUCCESS;
-        }
-        ldap_memfree(package);
-    }
-    if (!good || ldap_set_option(handle_, LDAP_OPT_X_TLS_NEWCTX, &client) != LDAP_OPT_SUCCESS) {
-        return reply_of(Kind::failed, "TLS cannot be set up with ca " + (ca.empty() ? system_authorities : ca));
-    }
+    const int demand = LDAP_OPT_X_TLS_HARD, client = 0;
+    const bool good = ldap_set_option(handle_, LDAP_OPT_X_TLS_REQUIRE_CERT, &demand) == LDAP_OPT_SUCCESS &&
+                      ldap_set_option(handle_, LDAP_OPT_X_TLS_CACERTFILE,
+                                      ca.empty() ? system_authorities : ca.c_str()) == LDAP_OPT_SUCCESS &&
+                      ldap_set_option(handle_, LDAP_OPT_X_TLS_NEWCTX, &client) == LDAP_OPT_SUCCESS;
+    if (!good) return reply_of(Kind::failed, "TLS cannot be set up with ca " + (ca.empty() ? system_authorities : ca));
     const int code = ldaps ? ldap_install_tls(handle_) : ldap_start_tls_s(handle_, nullptr, nullptr);
-    if (code == LDAP_SUCCESS && ldap_tls_inplace(handle_)) return reply_of(Kind::bound);
+    if (code == LDAP_SUCCESS && ldap_tls_inplace(handle_)) return check_version();
     if (Clock::now() > deadline_) return reply_of(Kind::failed, "it gave no answer in time");
     Reply reply = broken(code);
     // GnuTLS tells libldap no more than that it did not work.
     return reply_of(Kind::failed, "TLS failed, perhaps its certificate or its host name: " + reply.what);
+}
+
+// GnuTLS does not take the lowest version from libldap, and a list of versions costs memory that libldap never gives
+// back: so the version is looked at before anything is sent.
+Reply LdapDirectory::Connection::check_version() {
+    char* version = nullptr;
+    ldap_get_option(handle_, LDAP_OPT_X_TLS_VERSION, &version);
+    const std::string name = version ? version : "unknown";
+    if (version) ldap_memfree(version);
+    if (name == "TLS1.3" || name == "TLS1.2" || name == "TLSv1.3" || name == "TLSv1.2") return reply_of(Kind::bound);
+    lost = true;
+    return reply_of(Kind::failed, "TLS failed: the version is " + one_line(name) + ", lower than 1.2");
 }
 
 // What an error of libldap itself says. The connection is used no more.

@@ -13,8 +13,8 @@ from harness import ROOT, Broker, Certificates, eventually, free_port
 
 
 class LoginService:
-    """Answers POSTs by `judge(question)`: a dictionary (200, JSON), (status, bytes[, headers]), or None: hangs up. Counts
-    and keeps the questions, and how many it had at once. With `certificate` it speaks TLS."""
+    """Answers POSTs by `judge(question)`: a dictionary (200, JSON), (status, bytes[, headers]), or None: hangs up.
+    Counts and keeps the questions, and how many it had at once. With `certificate` it speaks TLS."""
 
     def __init__(self, judge, certificate=None, port=0):
         self.judge, self.questions, self.headers, self.peers = judge, [], [], set()

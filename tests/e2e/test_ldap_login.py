@@ -1,8 +1,13 @@
 """Logins that a directory judges: a real slapd, with TLS."""
+import contextlib
 import os
 import signal
+import socket
+import ssl
 import subprocess
+import threading
 import time
+import warnings
 
 import access
 from access import secret
@@ -169,6 +174,34 @@ def test_tls(env):
         round_trip(env, attempt(env, guarded(env, [insecure]), 0, username="dora", password=secret("dora")))
         relay.stop()
         plain_relay.stop()
+
+
+@mosquitto_differs(OTHER)
+def test_old_tls(env):
+    """A server that speaks no TLS of today is sent nothing."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")     # that they are deprecated is the point
+        context.minimum_version, context.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
+    path = Certificates.shared().path
+    context.load_cert_chain(path("server.crt"), path("server.key"))
+    server = socket.create_server(("127.0.0.1", 0))
+    seen = []
+
+    def serve():
+        with contextlib.suppress(OSError), context.wrap_socket(server.accept()[0], server_side=True) as sock:
+            seen.append(sock.recv(4096))
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    broker = guarded(env, [by_template(f"ldaps://127.0.0.1:{server.getsockname()[1]}")])
+    attempt(env, broker, UNAVAILABLE, username="dora", password=secret("dora"))
+    told(broker, "TLS failed")
+    thread.join(5)
+    server.close()
+    # an unbind request says goodbye, and nothing of the client (RFC 4511, section 4.3)
+    assert not thread.is_alive() and all(data in (b"", b"0\x05\x02\x01\x01B\0") for data in seen), seen
 
 
 @mosquitto_differs(OTHER)
