@@ -314,7 +314,7 @@ def test_no_secret_leaks(env):
 def test_documented(env):
     """The example of docs/access.md works as it is written."""
     blocks = documented("An HTTP service")
-    (_, service), (_, roles), (_, config) = [block for block in blocks if block[0] != "json"][:3]
+    service, roles, config, remote = [text for language, text in blocks if language != "json"]
     folder, port = env.temporary(), free_port()
     put(folder, "roles.yaml", roles)
     process = subprocess.Popen([sys.executable, "-c", service.replace("8080", str(port))], stderr=subprocess.DEVNULL)
@@ -328,3 +328,9 @@ def test_documented(env):
     finally:
         process.kill()
         process.wait(10)
+    put(folder, "id-token", "x")
+    put(folder, "id-ca.pem", "x")
+    put(folder, "remote.yaml", remote + "authorizers: [{roles: {file: roles.yaml}}]\n")
+    check = subprocess.run([env.brokers.binary, "--config", os.path.join(folder, "remote.yaml"), "--check-config"],
+                           capture_output=True, text=True, timeout=20, check=False)
+    assert check.returncode == 0, check.stderr
