@@ -37,7 +37,8 @@ struct Credentials {
 
 enum class Outcome : std::uint8_t {
     accept, more, bad_credentials, not_authorized, bad_method,
-    busy        ///< too much is waiting to be checked: come back later (0x89 Server busy)
+    busy,       ///< too much is waiting to be checked: come back later (0x89 Server busy)
+    unavailable ///< who should judge it cannot be reached or gives no answer (0x88 Server unavailable)
 };
 
 struct Answer {

@@ -21,14 +21,23 @@ HashPool::HashPool(unsigned threads, FairQueueLimits limits) : queue_(limits) {
     for (unsigned i = 0; i < std::max(threads, 1U); ++i) threads_.emplace_back([this] { work(); });
 }
 
-HashPool::~HashPool() {
+HashPool::~HashPool() { stop(); }
+
+void HashPool::stop() {
     {
         const std::lock_guard lock(mutex_);
         ending_ = true;
     }
     wake_.notify_all();
-    for (std::thread& thread : threads_) thread.join();
-    while (auto job = queue_.pop(std::numeric_limits<std::int64_t>::max())) (*job)(false);
+    for (std::thread& thread : threads_) {
+        if (thread.joinable()) thread.join();
+    }
+    std::vector<Job> waiting;   // taken first: whoever is told may submit again
+    {
+        const std::lock_guard lock(mutex_);
+        while (auto job = queue_.pop(std::numeric_limits<std::int64_t>::max())) waiting.push_back(std::move(*job));
+    }
+    for (const Job& job : waiting) job(false);
 }
 
 bool HashPool::submit(std::string_view address, std::int64_t delay_ms, Job run) {

@@ -1,5 +1,5 @@
-// Threads that check passwords, so that no shard does. Bounded in threads (each needs the memory of one hash) and in
-// what waits; fair among addresses.
+// Threads that check passwords, here or at a directory, so that no shard does. Bounded in threads (hashing, each needs
+// the memory of one hash) and in what waits; fair among addresses.
 #pragma once
 
 #include <condition_variable>
@@ -26,6 +26,10 @@ public:
     /// the end of the pool. False: too much is waiting, and `run` is not called.
     using Job = std::function<void(bool go)>;
     [[nodiscard]] bool submit(std::string_view address, std::int64_t delay_ms, Job run);
+
+    /// Ends the threads when their jobs have ended, and runs what waits as `run(false)`; what is submitted later is
+    /// refused. Not on a thread of the pool.
+    void stop();
 
     [[nodiscard]] std::size_t waiting() const;
 

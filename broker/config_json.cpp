@@ -37,6 +37,47 @@ Json jwt_json(const AuthenticatorConfig& authenticator) {
             {"roles_claim", jwt.roles_claim},       {"groups_claim", jwt.groups_claim}};
 }
 
+Json http_json(const AuthenticatorConfig& authenticator) {
+    const HttpLoginConfig& http = authenticator.http;
+    Json json = {{"url", http.url}};
+    if (!http.ca_file.empty()) json["ca"] = http.ca_file;
+    if (!http.token.empty()) json["token"] = "***";
+    json["allow_insecure"] = http.allow_insecure;
+    json["requests"] = http.requests_max;
+    return json;
+}
+
+Json ldap_json(const AuthenticatorConfig& authenticator) {
+    const LdapLoginConfig& ldap = authenticator.ldap;
+    Json json = {{"url", ldap.url}};
+    if (!ldap.ca_file.empty()) json["ca"] = ldap.ca_file;
+    json["start_tls"] = ldap.start_tls;
+    json["allow_insecure"] = ldap.allow_insecure;
+    json["connections"] = ldap.connections_max;
+    if (ldap.bind_dn.empty()) {
+        const LdapLoginConfig::Search& search = ldap.search;
+        Json values = {{"base", search.base}, {"filter", search.filter}, {"scope", search.subtree ? "subtree" : "one"}};
+        if (!search.bind_dn.empty()) values["bind_dn"] = search.bind_dn;
+        if (!search.password.empty()) values["password"] = "***";
+        json["search"] = std::move(values);
+    } else {
+        json["bind_dn"] = ldap.bind_dn;
+    }
+    json["user_attribute"] = ldap.user_attribute;
+    if (!ldap.group_attribute.empty()) json["groups"] = {{"attribute", ldap.group_attribute}};
+    if (!ldap.group_base.empty()) json["groups"] = {{"base", ldap.group_base}, {"filter", ldap.group_filter}};
+    Json roles = Json::array();
+    for (const LdapGroupRoles& one : ldap.group_roles) roles.push_back({{"group", one.group}, {"roles", one.roles}});
+    if (!roles.empty()) json["group_roles"] = std::move(roles);
+    return json;
+}
+
+// What all have in common that ask a service.
+void add_service_json(const AuthenticatorConfig& authenticator, Json& json) {
+    json["timeout_ms"] = authenticator.timeout_ms;
+    json["when_unreachable"] = authenticator.defer_unreachable ? "defer" : "deny";
+}
+
 Json authenticators_json(const std::vector<AuthenticatorConfig>& authenticators) {
     Json list = Json::array();
     for (const AuthenticatorConfig& one : authenticators) {
@@ -47,6 +88,14 @@ Json authenticators_json(const std::vector<AuthenticatorConfig>& authenticators)
         if (one.method == AuthMethod::plugin) {
             values = plugin_json(one.plugin);
             values["timeout_ms"] = one.timeout_ms;
+        }
+        if (one.method == AuthMethod::http) {
+            values = http_json(one);
+            add_service_json(one, values);
+        }
+        if (one.method == AuthMethod::ldap) {
+            values = ldap_json(one);
+            add_service_json(one, values);
         }
         if (one.method == AuthMethod::certificate) {
             values["source"] = name_of(one.certificate_name);

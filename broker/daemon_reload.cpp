@@ -125,7 +125,7 @@ void Daemon::take(const Config& fresh, std::vector<Problem>& problems, const adm
         problems.push_back({"TL-9009", wrong.substr(0, wrong.find(": ")), wrong,
                             "mend the files that tls names; the certificate that was in force stays"});
     }
-    if (!security_->reload()) {
+    if (!security_->reload(fresh)) {
         std::vector<Problem> found = Security::check(config_);   // it has logged them
         if (found.empty()) found.push_back({"TL-9001", "roles and keys", "they could not be read", "see the log"});
         problems.insert(problems.end(), found.begin(), found.end());

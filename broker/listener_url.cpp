@@ -78,6 +78,31 @@ bool is_loopback_host(std::string_view host) {
     return text == "localhost";
 }
 
+std::string parse_service_url(std::string_view text, std::string_view kind, ServiceUrl& url) {
+    const auto end = text.find("://");
+    const std::string scheme(text.substr(0, end == std::string_view::npos ? 0 : end));
+    const std::string plain(kind), secure = plain + "s";
+    if (scheme != plain && scheme != secure) {
+        return "\"" + std::string(text) + "\" is no " + secure + ":// or " + plain + ":// address";
+    }
+    const std::string_view rest = text.substr(end + 3);
+    const auto slash = rest.find_first_of("/?#");
+    const std::string_view target = slash == std::string_view::npos ? std::string_view() : rest.substr(slash);
+    const bool http = kind == "http";
+    const bool printable = std::all_of(target.begin(), target.end(), [](char c) { return c > ' ' && c < 0x7f; });
+    if (target.find('#') != std::string_view::npos || !printable || (!http && !target.empty() && target != "/")) {
+        return http ? "only a path and a query may follow the host, percent-encoded" : "nothing may follow the host";
+    }
+    url.scheme = scheme;
+    url.authority = rest.substr(0, slash);
+    url.port = http ? (scheme == secure ? 443 : 80) : (scheme == secure ? 636 : 389);
+    url.target = !http ? std::string() : target.starts_with('/') ? std::string(target) : "/" + std::string(target);
+    if (url.authority.find('@') != std::string::npos) return "a user name or password does not belong into an address";
+    if (std::string wrong = split_host_port(url.authority, url.host, url.port, false); !wrong.empty()) return wrong;
+    if (url.host == "*" || url.port == 0) return "a service has one host and a port from 1 to 65535";
+    return {};
+}
+
 std::string parse_listener_url(std::string_view url, ListenerConfig& listener) {
     listener.url = url;
     if (url.starts_with("unix:")) {

@@ -45,6 +45,23 @@ auth::CertificateMethod::Source source_of(CertificateName name) {
     return Source::mapping;
 }
 
+auth::WhenUnreachable unreachable_of(const AuthenticatorConfig& one) {
+    return one.defer_unreachable ? auth::WhenUnreachable::defer : auth::WhenUnreachable::deny;
+}
+
+auth::BackendHealth::Say say_health(std::string method, std::string service) {
+    return [method = std::move(method), service = std::move(service)](const auth::BackendHealth::News& news) {
+        const std::string failures = std::to_string(news.failures);
+        if (news.works) {
+            log(Level::info, "auth_backend_recovered",
+                {{"method", method}, {"service", service}, {"logins_not_judged", failures}});
+        } else {
+            log(Level::error, "auth_backend_failed",
+                {{"method", method}, {"service", service}, {"what", news.what}, {"logins_not_judged", failures}});
+        }
+    };
+}
+
 // Without authenticators clients are anonymous, but where there are rules they are so by a chain: who uses which client
 // identifier is one of the rules.
 std::vector<AuthenticatorConfig> nobody_is_asked(bool remote) {
@@ -113,12 +130,37 @@ std::shared_ptr<auth::Method> Security::make_method(const AuthenticatorConfig& o
         case AuthMethod::jwt: return std::make_shared<auth::JwtMethod>(*keys_.at(one.jwks_file), one.jwt);
         case AuthMethod::scram: return std::make_shared<auth::ScramMethod>(access_);
         case AuthMethod::anonymous: return std::make_shared<auth::AnonymousMethod>(one.remote);
+        case AuthMethod::http: return make_http(one);
+        case AuthMethod::ldap: return make_ldap(one);
         case AuthMethod::plugin: break;
     }
     const auto on_shard = [&broker](std::uint32_t shard, std::function<void()> work) {
         broker.run_on_shard(shard, [work = std::move(work)](ShardApi&) { work(); });
     };
     return std::make_shared<auth::PluginMethod>(*plugins_.at(one.plugin.file), one.timeout_ms, on_shard, steady_ns);
+}
+
+std::shared_ptr<auth::Method> Security::make_http(const AuthenticatorConfig& one) {
+    HttpLoginClient::Options options;
+    static_cast<void>(parse_service_url(one.http.url, "http", options.url));   // was looked at with the configuration
+    options.ca_file = one.http.ca_file;
+    options.token = one.http.token;
+    options.timeout_ms = one.timeout_ms;
+    options.requests_max = one.http.requests_max;
+    HttpBackend& backend = http_.emplace_back();
+    backend.client = std::make_unique<HttpLoginClient>(std::move(options));
+    backend.health = std::make_unique<auth::BackendHealth>(say_health("http", one.http.url));
+    return std::make_shared<auth::HttpMethod>(*backend.client, *backend.health, unreachable_of(one));
+}
+
+std::shared_ptr<auth::Method> Security::make_ldap(const AuthenticatorConfig& one) {
+    LdapBackend& backend = ldap_.emplace_back();
+    backend.directory = std::make_unique<LdapDirectory>(one.ldap, one.timeout_ms);
+    backend.health = std::make_unique<auth::BackendHealth>(say_health("ldap", one.ldap.url));
+    auth::GroupRoles roles;
+    for (const LdapGroupRoles& entry : one.ldap.group_roles) roles.add(entry.group, entry.roles);
+    return std::make_shared<auth::LdapMethod>(*backend.directory, *backend.health, std::move(roles),
+                                              unreachable_of(one));
 }
 
 void Security::name_plugin(const PluginConfig& plugin) {
@@ -192,18 +234,52 @@ bool Security::load_keys(bool again) {
     return good;
 }
 
-bool Security::reload() {
+bool Security::reload_backends(const Config& fresh) {
+    const auto same_list = [](const ListenerConfig& a, const ListenerConfig& b) {
+        return a.authenticators == b.authenticators;
+    };
+    const bool same = config_.authenticators == fresh.authenticators &&
+                      std::equal(config_.listeners.begin(), config_.listeners.end(), fresh.listeners.begin(),
+                                 fresh.listeners.end(), same_list);
+    if (same) {
+        config_.authenticators = fresh.authenticators;
+        for (std::size_t i = 0; i < config_.listeners.size(); ++i) {
+            config_.listeners[i].authenticators = fresh.listeners[i].authenticators;
+        }
+    }
+    bool good = true;
+    const auto told = [&](const AuthenticatorConfig& one, const std::string& wrong) {
+        if (wrong.empty()) return;
+        good = false;
+        log(Level::error, "auth_backend_reload_failed",
+            {{"method", name_of(one.method)}, {"place", one.place}, {"what", wrong},
+             {"consequence", "what was in force stays"}});
+    };
+    std::size_t http = 0, ldap = 0;
+    each_authenticator(config_, [&](const AuthenticatorConfig& one) {
+        if (one.method == AuthMethod::http) told(one, http_[http++].client->reload(one.http.token));
+        if (one.method == AuthMethod::ldap) told(one, ldap_[ldap++].directory->reload(one.ldap.search.password));
+    });
+    return good;
+}
+
+bool Security::reload(const Config& fresh) {
     const bool roles = load_roles(true);
     const bool keys = load_keys(true);
-    return roles && keys;
+    const bool backends = reload_backends(fresh);
+    return roles && keys && backends;
 }
 
 void Security::look_around() {
     for (const auto& [file, plugin] : plugins_) plugin->expire(steady_ns());
+    for (const LdapBackend& backend : ldap_) backend.directory->look_around();
 }
 
+// Those who are answered may be deferred to a method that has been stopped: it is still there to say so.
 void Security::stop() {
-    pool_.reset();
+    for (const HttpBackend& backend : http_) backend.client->stop();
+    for (const LdapBackend& backend : ldap_) backend.directory->stop();
+    if (pool_) pool_->stop();
     plugins_.clear();
 }
 

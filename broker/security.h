@@ -10,12 +10,15 @@
 #include <vector>
 
 #include "auth/access_store.h"
+#include "auth/backend.h"
 #include "auth/backoff.h"
 #include "auth/chain.h"
 #include "auth/hash_pool.h"
 #include "auth/jwt_method.h"
 #include "auth/methods.h"
 #include "auth/plugin_host.h"
+#include "broker/auth_http.h"
+#include "broker/auth_ldap.h"
 #include "broker/core/config.h"
 #include "namespace/problem.h"
 
@@ -36,9 +39,10 @@ public:
     /// anything, or no token is good, until a reload finds a good one. Returns "" or which plugin cannot be loaded:
     /// the broker must not run without it.
     [[nodiscard]] std::string start(Broker& broker);
-    /// Reads roles and keys again. What is no good is logged and changes nothing; returns whether all was good.
-    bool reload();
-    /// Denies what plugins have not answered in time. Every 100 ms or so.
+    /// Reads roles, keys and authorities again, and takes the tokens and passwords of `fresh` where its authenticators
+    /// are otherwise those in force. What is no good is logged and changes nothing; returns whether all was good.
+    bool reload(const Config& fresh);
+    /// Denies what plugins and directories have not answered in time. Every 100 ms or so.
     void look_around();
     /// After the last call of a shard: answers all who still wait.
     void stop();
@@ -59,15 +63,27 @@ public:
     [[nodiscard]] static std::vector<Problem> check(const Config& config);
 
 private:
+    /// One entry of `authenticators` that asks a service elsewhere.
+    struct HttpBackend {
+        std::unique_ptr<HttpLoginClient> client;
+        std::unique_ptr<auth::BackendHealth> health;
+    };
+    struct LdapBackend {
+        std::unique_ptr<LdapDirectory> directory;
+        std::unique_ptr<auth::BackendHealth> health;
+    };
     using Chain = std::unique_ptr<auth::AuthChain>;
     [[nodiscard]] std::string load_plugins();
     void name_plugin(const PluginConfig& plugin);
     [[nodiscard]] Chain make_chain(const std::vector<AuthenticatorConfig>& list, Broker& broker);
     [[nodiscard]] std::shared_ptr<auth::Method> make_method(const AuthenticatorConfig& one, Broker& broker);
+    [[nodiscard]] std::shared_ptr<auth::Method> make_http(const AuthenticatorConfig& one);
+    [[nodiscard]] std::shared_ptr<auth::Method> make_ldap(const AuthenticatorConfig& one);
+    [[nodiscard]] bool reload_backends(const Config& fresh);
     [[nodiscard]] bool load_roles(bool again);
     [[nodiscard]] bool load_keys(bool again);
 
-    const Config config_;
+    Config config_;                                                    // tokens and passwords change by reload()
     const std::uint32_t shards_;
     const std::string roles_file_;
     auth::AccessStore access_;
@@ -78,6 +94,8 @@ private:
     std::map<std::string, std::unique_ptr<auth::Plugin>> plugins_;     // by file
     std::vector<Authorizer> authorizers_;
     std::unique_ptr<auth::HashPool> pool_;                             // null: no method needs it
+    std::vector<HttpBackend> http_;                                    // in the order of each_authenticator()
+    std::vector<LdapBackend> ldap_;
     Chain common_;
     std::vector<Chain> chains_;                                        // of listeners with a list of their own
 };

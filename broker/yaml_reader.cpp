@@ -212,6 +212,22 @@ void YamlMap::path(std::string_view key, std::string& out) {
     out = relative && !context_.directory.empty() ? context_.directory + "/" + *value : std::move(*value);
 }
 
+void YamlMap::secret(std::string_view key, std::string& out) {
+    const std::size_t problems_before = context_.problems.size();
+    const auto entry = std::find_if(entries_.begin(), entries_.end(), [&](const Entry& e) { return e.key == key; });
+    const bool referred = entry != entries_.end() && entry->value.IsScalar() &&
+                          (entry->value.Scalar().starts_with("file:") || entry->value.Scalar().starts_with("${"));
+    auto value = scalar(key, "file:PATH");
+    if (!value || context_.problems.size() > problems_before) return;
+    if (referred && !value->empty()) {
+        out = std::move(*value);
+    } else {
+        context_.report("TL-9015", place_of(key),
+                        path_of(key) + (referred ? " is empty" : " is a secret, and stands in the file itself"),
+                        "put it into a file with mode 0600 and write file:PATH");
+    }
+}
+
 void YamlMap::boolean(std::string_view key, bool& out) {
     const auto value = scalar(key, "true or false");
     if (!value) return;

@@ -42,6 +42,8 @@ public:
     void text(std::string_view key, std::string& out);
     /// A file or folder: relative paths are taken from the folder of the configuration file.
     void path(std::string_view key, std::string& out);
+    /// A text that must not stand in the file itself: `file:PATH` or `${NAME}`. An empty one is reported, too.
+    void secret(std::string_view key, std::string& out);
     void boolean(std::string_view key, bool& out);
     void choice(std::string_view key, std::string& out, std::initializer_list<std::string_view> names);
     /// A number that `parse` reads, within [min, max]; `what` describes it, `show` writes it in messages.

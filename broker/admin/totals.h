@@ -14,7 +14,7 @@ struct Totals {
     std::uint64_t bytes_received = 0, bytes_sent = 0, payload_bytes_received = 0, payload_bytes_sent = 0;
     std::array<std::uint64_t, static_cast<std::size_t>(broker::Drop::count_)> dropped{};
     std::array<std::uint64_t, 256> disconnects{}, connects{}, refused_by_reason{};
-    std::array<std::array<std::uint64_t, 3>, broker::login_methods.size()> logins{};
+    std::array<std::array<std::uint64_t, broker::login_result_names.size()>, broker::login_methods.size()> logins{};
     std::uint64_t network_errors = 0, connections = 0, sockets = 0;
     std::array<std::uint64_t, 3> connections_by_version{};
     std::uint64_t subscriptions = 0, shared_subscriptions = 0, inflight_out = 0, queued_transient = 0;

@@ -12,6 +12,8 @@ std::string_view name_of(AuthMethod method) {
         case AuthMethod::scram: return "scram";
         case AuthMethod::anonymous: return "anonymous";
         case AuthMethod::plugin: return "plugin";
+        case AuthMethod::http: return "http";
+        case AuthMethod::ldap: return "ldap";
     }
     return "unknown";
 }
@@ -31,7 +33,8 @@ bool AuthenticatorConfig::operator==(const AuthenticatorConfig& other) const {
     const auto values = [](const AuthenticatorConfig& c) {
         return std::tie(c.method, c.certificate_name, c.known_only, c.jwks_file, c.jwt.algorithms, c.jwt.issuer,
                         c.jwt.audience, c.jwt.any_audience, c.jwt.require_expiry, c.jwt.leeway_s, c.jwt.user_claim,
-                        c.jwt.roles_claim, c.jwt.groups_claim, c.remote, c.remember_ms, c.plugin, c.timeout_ms);
+                        c.jwt.roles_claim, c.jwt.groups_claim, c.remote, c.remember_ms, c.plugin, c.timeout_ms, c.http,
+                        c.ldap, c.defer_unreachable);
     };
     return values(*this) == values(other);
 }

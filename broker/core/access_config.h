@@ -21,7 +21,51 @@ struct PluginConfig {
     }
 };
 
-enum class AuthMethod : std::uint8_t { password, certificate, jwt, scram, anonymous, plugin };
+/// An HTTP service that judges logins.
+struct HttpLoginConfig {
+    std::string url;
+    std::string ca_file;                     // of who signs the server's certificate; empty: the system's
+    std::string token;                       // secret; sent as bearer token, empty: none
+    bool allow_insecure = false;             // http:// to another machine
+    std::uint32_t requests_max = 16;         // at once
+    bool operator==(const HttpLoginConfig& other) const {   // but for the token, which a reload takes at once
+        return url == other.url && ca_file == other.ca_file && allow_insecure == other.allow_insecure &&
+               requests_max == other.requests_max && token.empty() == other.token.empty();
+    }
+};
+
+/// Members of a group of the directory have these roles.
+struct LdapGroupRoles {
+    std::string group;                       // a distinguished name, or the first name of one ("operators")
+    std::vector<std::string> roles;
+    bool operator==(const LdapGroupRoles&) const = default;
+};
+
+/// A directory that judges logins by a bind. Texts with `%u` (user name) and `%d` (distinguished name) are templates.
+struct LdapLoginConfig {
+    std::string url;
+    std::string ca_file;                     // of who signs the server's certificate; empty: the system's
+    bool start_tls = false;
+    bool allow_insecure = false;             // neither ldaps:// nor start_tls
+    std::string bind_dn;                     // template of whom to bind as; empty: who `search` finds
+    struct Search {
+        std::string base, filter, bind_dn;
+        std::string password;                // secret, of bind_dn
+        bool subtree = true;                 // else the level below `base` alone
+        bool operator==(const Search& other) const {   // but for the password, which a reload takes at once
+            return base == other.base && filter == other.filter && bind_dn == other.bind_dn &&
+                   subtree == other.subtree;
+        }
+    } search;
+    std::string user_attribute;              // holds the user's name as the directory writes it
+    std::string group_attribute;             // of the user's entry; empty: groups are searched, if at all
+    std::string group_base, group_filter;
+    std::vector<LdapGroupRoles> group_roles;
+    std::uint32_t connections_max = 4;
+    bool operator==(const LdapLoginConfig&) const = default;
+};
+
+enum class AuthMethod : std::uint8_t { password, certificate, jwt, scram, anonymous, plugin, http, ldap };
 [[nodiscard]] std::string_view name_of(AuthMethod method);
 
 /// Where the user's name is in a certificate that belongs to no user of the roles file.
@@ -38,7 +82,10 @@ struct AuthenticatorConfig {
     auth::JwtOptions jwt;
     bool remote = false;                     // anonymous: from other machines too
     PluginConfig plugin;
-    std::uint32_t timeout_ms = 5'000;        // plugin: no answer by then denies
+    HttpLoginConfig http;
+    LdapLoginConfig ldap;
+    bool defer_unreachable = false;          // http, ldap: the next method is asked while nobody can be reached
+    std::uint32_t timeout_ms = 5'000;        // plugin, http, ldap: no answer by then denies
     std::string place;
     bool operator==(const AuthenticatorConfig& other) const;
 };

@@ -24,6 +24,7 @@ Reason reason_of(auth::Outcome outcome) {
         case auth::Outcome::bad_credentials: return Reason::bad_user_name_or_password;
         case auth::Outcome::bad_method: return Reason::bad_authentication_method;
         case auth::Outcome::busy: return Reason::server_busy;
+        case auth::Outcome::unavailable: return Reason::server_unavailable;
         default: return Reason::not_authorized;
     }
 }
@@ -231,9 +232,10 @@ void Shard::note_login(const Client& client, const auth::Answer& answer, bool le
     const std::string_view method = !answer.method.empty() ? std::string_view(answer.method)
                                     : answer.principal    ? std::string_view(answer.principal->method)
                                                           : std::string_view();
-    const LoginResult result = let_in                                    ? LoginResult::accepted
-                               : answer.outcome == auth::Outcome::busy ? LoginResult::busy
-                                                                        : LoginResult::refused;
+    const LoginResult result = let_in                                           ? LoginResult::accepted
+                               : answer.outcome == auth::Outcome::busy        ? LoginResult::busy
+                               : answer.outcome == auth::Outcome::unavailable ? LoginResult::unavailable
+                                                                               : LoginResult::refused;
     counters.logins[login_method(method)][static_cast<std::size_t>(result)].add();
     const std::string& client_id = client.session->client_id;
     if (!let_in) {

@@ -31,11 +31,12 @@ inline constexpr std::array<const char*, static_cast<std::size_t>(Drop::count_)>
     "qos0_slow_consumer", "qos0_offline", "queue_full", "too_large", "expired", "memory", "no_shared_member",
     "not_authorized"};
 
-enum class LoginResult : std::uint8_t { accepted, refused, busy };
-inline constexpr std::array<const char*, 3> login_result_names = {"accepted", "refused", "busy"};
+/// unavailable: the service that should have judged it could not be reached, or gave no answer that can be used.
+enum class LoginResult : std::uint8_t { accepted, refused, busy, unavailable };
+inline constexpr std::array<const char*, 4> login_result_names = {"accepted", "refused", "busy", "unavailable"};
 /// How somebody logged in, or tried to; "none": no method of the listener fitted, or nobody was asked.
-inline constexpr std::array<std::string_view, 7> login_methods = {"none", "anonymous",     "password", "certificate",
-                                                                  "jwt",  "scram-sha-256", "plugin"};
+inline constexpr std::array<std::string_view, 9> login_methods = {
+    "none", "anonymous", "password", "certificate", "jwt", "scram-sha-256", "plugin", "http", "ldap"};
 [[nodiscard]] constexpr std::size_t login_method(std::string_view name) {
     for (std::size_t i = 1; i < login_methods.size(); ++i) {
         if (login_methods[i] == name) return i;
@@ -52,7 +53,7 @@ struct Counters {
     std::array<Counter, 256> disconnects;           // by reason code sent or received; 0: normal
     std::array<Counter, 256> connects;              // by CONNACK reason code
     /// Attempts to log in, by login_methods and LoginResult.
-    std::array<std::array<Counter, 3>, login_methods.size()> logins;
+    std::array<std::array<Counter, login_result_names.size()>, login_methods.size()> logins;
     Counter network_errors;                         // connections lost without DISCONNECT
     Counter connections;                            // gauge: accepted CONNECTs, now
     Counter sockets;                                // gauge: open connections, CONNECT or not

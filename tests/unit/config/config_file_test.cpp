@@ -5,6 +5,7 @@
 #include <fstream>
 
 #include "broker/config_file.h"
+#include "broker/config_json.h"
 #include "broker/limits_table.h"
 #include "broker/listener_url.h"
 #include "broker/units.h"
@@ -198,6 +199,105 @@ TEST_CASE("a listener off loopback needs authenticators, and TLS where a secret 
     CHECK(parse(roles + "authenticators: [scram]\nlisteners: [{url: 'mqtt://0.0.0.0:1'}]").ok());
     CHECK(parse(roles + "listeners: [{url: 'mqtt://0.0.0.0:1', authenticators: [scram]}]").ok());
     CHECK(has(parse(roles + "listeners: [{url: 'mqtt://0.0.0.0:1'}]"), "TL-9010", "t.yaml:2:19"));
+}
+
+TEST_CASE("an HTTP service that judges logins is read and checked", "[config]") {
+    ::setenv("TRUNKLINE_TEST_TOKEN", "bearer-of-the-test", 1);
+    const ConfigResult good = parse(
+        "authenticators:\n  - http: {url: 'https://id.acme.example/mqtt?plant=1', ca: /dev/null, timeout: 2s,\n"
+        "      token: '${TRUNKLINE_TEST_TOKEN}', when_unreachable: defer, requests: 4}\n"
+        "  - http: {url: 'http://[::1]:8080'}\n");
+    INFO(all_of(good));
+    REQUIRE(good.ok());
+    const AuthenticatorConfig& one = good.config.authenticators[0];
+    CHECK((one.http.url == "https://id.acme.example/mqtt?plant=1" && one.http.ca_file == "/dev/null"));
+    CHECK((one.timeout_ms == 2'000 && one.defer_unreachable && one.http.requests_max == 4));
+    CHECK(one.http.token == "bearer-of-the-test");
+    CHECK(good.config.authenticators[1].timeout_ms == 5'000);
+    CHECK_FALSE(good.config.authenticators[1].defer_unreachable);
+    CHECK(config_json(good.config).find("bearer-of-the-test") == std::string::npos);
+    AuthenticatorConfig other = one;
+    other.http.token = "another";
+    CHECK(other == one);                                   // taken by a reload
+    other.http.url += "x";
+    CHECK_FALSE(other == one);
+    const auto http = [](const std::string& values) { return parse("authenticators: [{http: {" + values + "}}]"); };
+    CHECK(has(http(""), "TL-9015", "t.yaml:1:19"));
+    CHECK(has(http("url: 'ftp://x'"), "TL-9008", "t.yaml:1:31"));
+    CHECK(has(http("url: 'http://127.0.0.1:0'"), "TL-9008", "t.yaml:1:31"));
+    CHECK(has(http("url: 'https://a:b@x/'"), "TL-9008", "t.yaml:1:31"));
+    CHECK(has(http("url: 'https://x/#y'"), "TL-9008", "t.yaml:1:31"));
+    CHECK(has(http("url: 'http://auth.acme.example'"), "TL-9015", "t.yaml:1:31"));
+    CHECK(http("url: 'http://auth.acme.example', allow_insecure: true").ok());
+    CHECK(has(http("url: 'https://x', tokn: a"), "TL-9002", "t.yaml:1:44"));
+    CHECK(has(http("url: 'https://x', token: in-the-clear"), "TL-9015", "t.yaml:1:51"));
+    CHECK(has(http("url: 'https://x', token: 'file:/nowhere'"), "TL-9006", "t.yaml:1:51"));
+    CHECK(has(http("url: 'https://x', ca: /nowhere"), "TL-9009", "t.yaml:1:25"));
+    CHECK(has(http("url: 'http://localhost', ca: /dev/null"), "TL-9013", "t.yaml:1:55"));
+    CHECK(has(http("url: 'https://x', when_unreachable: allow"), "TL-9003", "t.yaml:1:62"));
+    CHECK(has(http("url: 'https://x', timeout: 1h"), "TL-9004", "t.yaml:1:53"));
+    CHECK(has(parse("listeners: [{url: 'mqtt://0.0.0.0:1', authenticators: [{http: {url: 'https://x'}}]}]"), "TL-9011",
+              "t.yaml:1:19"));
+}
+
+TEST_CASE("a directory that judges logins is read and checked", "[config]") {
+    ::setenv("TRUNKLINE_TEST_BIND", "bind-of-the-test", 1);
+    const ConfigResult good = parse(
+        "authenticators:\n"
+        "  - ldap:\n"
+        "      url: ldaps://dc1.acme.example\n      ca: /dev/null\n      timeout: 2s\n      connections: 8\n"
+        "      search: {base: 'dc=acme', filter: '(&(objectClass=person)(sAMAccountName=%u))', scope: one,\n"
+        "               bind_dn: 'cn=mqtt,dc=acme', password: '${TRUNKLINE_TEST_BIND}'}\n"
+        "      groups: {attribute: memberOf}\n"
+        "      group_roles:\n        - {group: 'cn=operators,dc=acme', roles: [operator, viewer]}\n"
+        "        - {group: fitters, roles: [viewer]}\n"
+        "  - ldap: {url: 'ldap://[::1]:1389', start_tls: true, bind_dn: 'uid=%u,ou=people,dc=acme',\n"
+        "           groups: {base: 'ou=groups,dc=acme', filter: '(member=%d)'}, when_unreachable: defer}\n");
+    INFO(all_of(good));
+    REQUIRE(good.ok());
+    const AuthenticatorConfig &one = good.config.authenticators[0], &two = good.config.authenticators[1];
+    CHECK((one.timeout_ms == 2'000 && one.ldap.connections_max == 8 && !one.defer_unreachable));
+    CHECK((one.ldap.user_attribute == "sAMAccountName" && !one.ldap.search.subtree));
+    CHECK((one.ldap.search.password == "bind-of-the-test" && one.ldap.group_attribute == "memberOf"));
+    REQUIRE(one.ldap.group_roles.size() == 2);
+    CHECK(one.ldap.group_roles[0].roles == std::vector<std::string>{"operator", "viewer"});
+    CHECK((two.ldap.user_attribute == "uid" && two.ldap.start_tls && two.defer_unreachable));
+    CHECK(two.ldap.group_filter == "(member=%d)");
+    CHECK(config_json(good.config).find("bind-of-the-test") == std::string::npos);
+    AuthenticatorConfig other = one;
+    other.ldap.search.password = "another";
+    CHECK(other == one);                                   // taken by a reload
+    other.ldap.group_roles.pop_back();
+    CHECK_FALSE(other == one);
+    const auto ldap = [](const std::string& values) { return parse("authenticators: [{ldap: {" + values + "}}]"); };
+    const std::string template_of = ", bind_dn: 'uid=%u,dc=x'", url = "url: 'ldaps://d'";
+    CHECK(ldap(url + template_of).ok());
+    CHECK(has(ldap("url: 'http://d'" + template_of), "TL-9008", "t.yaml:1:31"));
+    CHECK(has(ldap("url: 'ldaps://d/dc=x'" + template_of), "TL-9008", "t.yaml:1:31"));
+    CHECK(has(ldap("url: 'ldap://d'" + template_of), "TL-9015", "t.yaml:1:31"));
+    CHECK(has(ldap("url: 'ldap://127.0.0.1'" + template_of), "TL-9015", "t.yaml:1:31"));
+    CHECK(ldap("url: 'ldap://d', allow_insecure: true" + template_of).ok());
+    CHECK(ldap("url: 'ldap://d', start_tls: true" + template_of).ok());
+    CHECK(has(ldap("url: 'ldaps://d', start_tls: true" + template_of), "TL-9013", "t.yaml:1:55"));
+    CHECK(has(ldap(url), "TL-9015", "t.yaml:1:25"));
+    CHECK(has(ldap(url + template_of + ", search: {base: 'dc=x', filter: '(uid=%u)'}"), "TL-9015", "t.yaml:1:53"));
+    CHECK(has(ldap(url + ", bind_dn: 'uid=ann,dc=x'"), "TL-9015", "t.yaml:1:53"));
+    CHECK(has(ldap(url + ", bind_dn: 'ACME%u'"), "TL-9015", "t.yaml:1:53"));
+    CHECK(has(ldap(url + ", bind_dn: 'uid=%x,dc=x'"), "TL-9015", "t.yaml:1:53"));
+    CHECK(has(ldap(url + ", search: {base: 'dc=x', filter: 'uid=%u'}"), "TL-9015", "t.yaml:1:75"));
+    CHECK(has(ldap(url + ", search: {base: 'dc=x', filter: '(uid=ann)'}"), "TL-9015", "t.yaml:1:75"));
+    CHECK(has(ldap(url + ", search: {base: 'dc=x', filter: '(uid=%u)', bind_dn: 'cn=a'}"), "TL-9015", "t.yaml:1:52"));
+    CHECK(has(ldap(url + ", search: {base: 'dc=x', filter: '(uid=%u)', bind_dn: 'cn=a', password: clear}"), "TL-9015",
+              "t.yaml:1:114"));
+    CHECK(has(ldap(url + ", search: {base: 'dc=x', filter: '(|(uid=%u)(mail=%u))'}"), "TL-9015", "t.yaml:1:25"));
+    CHECK(has(ldap(url + template_of + ", groups: {atribute: memberOf}"), "TL-9002", "t.yaml:1:77"));
+    CHECK(has(ldap(url + template_of + ", groups: {base: 'dc=x'}"), "TL-9015", "t.yaml:1:76"));
+    CHECK(has(ldap(url + template_of + ", group_roles: [{group: g, roles: [r]}]"), "TL-9015", "t.yaml:1:25"));
+    CHECK(has(ldap(url + template_of + ", groups: {attribute: m}, group_roles: [{group: g}]"), "TL-9015",
+              "t.yaml:1:106"));
+    CHECK(has(ldap(url + template_of + ", ca: /nowhere"), "TL-9009", "t.yaml:1:25"));
+    CHECK(has(parse("listeners: [{url: 'mqtt://0.0.0.0:1', authenticators: [{ldap: {" + url + template_of + "}}]}]"),
+              "TL-9011", "t.yaml:1:19"));
 }
 
 TEST_CASE("the audit trail's section is read and checked", "[config]") {

@@ -34,7 +34,8 @@ void check_keys(const nlohmann::json& schema, const std::string& path) {
             const std::string parent = rest.substr(dot == std::string::npos ? 0 : dot + 1);
             const std::string name = parent.substr(0, parent.size() - 1);
             const bool list =
-                name == "listeners" || name == "authenticators" || name == "authorizers" || name == "witnesses";
+                name == "listeners" || name == "authenticators" || name == "authorizers" || name == "witnesses" ||
+                name == "group_roles";
             text = "{" + name + ": " + (list ? "[" + text + "]" : text) + "}";
             rest = dot == std::string::npos ? "" : rest.substr(0, dot + 1);
         }

@@ -161,7 +161,8 @@ TEST_CASE("refusals have the code of each version", "[core][session]") {
     };
     const Row row = GENERATE(Row{auth::Outcome::bad_credentials, Reason::bad_user_name_or_password, 4},
                              Row{auth::Outcome::not_authorized, Reason::not_authorized, 5},
-                             Row{auth::Outcome::busy, Reason::server_busy, 3});
+                             Row{auth::Outcome::busy, Reason::server_busy, 3},
+                             Row{auth::Outcome::unavailable, Reason::server_unavailable, 3});
     LateScript script;
     script.use();
     Peer& five = begin(script, {.id = "five", .user = "x"});
@@ -175,7 +176,9 @@ TEST_CASE("refusals have the code of each version", "[core][session]") {
     CHECK(five.transport.closed);
     CHECK(three.transport.closed);
     const auto& logins = script.broker->counters(0).logins;
-    const auto result = row.outcome == auth::Outcome::busy ? LoginResult::busy : LoginResult::refused;
+    const auto result = row.outcome == auth::Outcome::busy          ? LoginResult::busy
+                        : row.outcome == auth::Outcome::unavailable ? LoginResult::unavailable
+                                                                    : LoginResult::refused;
     CHECK(logins[0][static_cast<std::size_t>(result)].get() == 2);
 }
 
