@@ -78,6 +78,7 @@ std::vector<std::pair<std::string, std::uint64_t>> audit_drops(const Broker& bro
 Daemon::Daemon(Config config, Options options) : config_(std::move(config)), options_(std::move(options)) {}
 
 Daemon::~Daemon() {
+    if (admin_) admin_->stop();
     net_.reset();   // nobody asks any more
     if (security_) security_->stop();
     if (audit_) audit_->stop();
@@ -265,6 +266,7 @@ std::string Daemon::start_admin() {
         .explain_access = {},
         .access = security_->roles_file().empty() ? nullptr : &security_->access(),
         .roles_file = security_->roles_file(),
+        .people = security_->people(),
         .audit = audit_.get(),
         .browse = browse_.get(),
         .backups = backups_.get(),
@@ -357,6 +359,7 @@ void Daemon::reload() {
         const std::lock_guard lock(config_mutex_);
         config_.log_level = fresh.config.log_level;
         config_.admin.tokens_file = fresh.config.admin.tokens_file;
+        config_.admin.unix_users = fresh.config.admin.unix_users;
         config_.admin.metrics_without_token = fresh.config.admin.metrics_without_token;
     }
     readiness_.last_reload_ok = ok;
