@@ -80,21 +80,6 @@ Json message_of(const Publication& publication) {
     return json;
 }
 
-/// JSON strings are UTF-8, so other bytes travel as base64.
-std::string base64(std::string_view bytes) {
-    constexpr std::string_view digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    std::string out;
-    for (std::size_t i = 0; i < bytes.size(); i += 3) {
-        std::uint32_t group = 0;
-        for (std::size_t j = 0; j < 3; ++j) {
-            group = group << 8 | (i + j < bytes.size() ? static_cast<unsigned char>(bytes[i + j]) : 0);
-        }
-        const std::size_t chars = std::min<std::size_t>(3, bytes.size() - i) + 1;
-        for (std::size_t j = 0; j < 4; ++j) out += j < chars ? digits[group >> (18 - 6 * j) & 63] : '=';
-    }
-    return out;
-}
-
 }  // namespace
 
 int status(const Tool& tool) {

@@ -21,7 +21,7 @@ using namespace trunkline;
 using namespace trunkline::cli;
 
 struct Common {
-    std::string server, token_file, reason;
+    std::string server, token_file, login, password_file, reason;
     Format format = Format::table;
     bool no_colour = false;
 };
@@ -29,10 +29,21 @@ struct Common {
 Tool make_tool(const Common& common) {
     Tool tool{Server::parse(common.server), Output(common.format, !common.no_colour)};
     tool.server.reason = common.reason;
-    if (!common.token_file.empty()) {
-        std::ifstream in(common.token_file);
-        if (!std::getline(in, tool.server.token)) throw Failure(exit_usage, "cannot read " + common.token_file);
+    const auto or_environment = [](const std::string& given, const char* name) {
+        const char* value = std::getenv(name);
+        return !given.empty() || !value ? given : std::string(value);
+    };
+    // What is typed goes before the environment, and a name before a token.
+    const bool token_typed = common.login.empty() && !common.token_file.empty();
+    const std::string user = token_typed ? "" : or_environment(common.login, "TRUNKLINE_LOGIN");
+    if (!user.empty()) {
+        tool.server.login =
+            std::make_shared<Login>(user, or_environment(common.password_file, "TRUNKLINE_PASSWORD_FILE"));
+        return tool;
     }
+    const bool has_token = common.token_file.empty() && !tool.server.token.empty();
+    const std::string file = has_token ? "" : or_environment(common.token_file, "TRUNKLINE_TOKEN_FILE");
+    if (!file.empty()) tool.server.token = first_line(file);
     return tool;
 }
 
@@ -67,7 +78,12 @@ void CommandLine::add_common(CLI::App& app) {
     const std::map<std::string, Format> formats = {
         {"table", Format::table}, {"json", Format::json}, {"yaml", Format::yaml}, {"jsonl", Format::jsonl}};
     app.add_option("--server", common.server, "http://HOST:PORT or unix:PATH; also TRUNKLINE_SERVER")->type_name("URL");
-    app.add_option("--token-file", common.token_file, "file with the token; also TRUNKLINE_TOKEN")->type_name("FILE");
+    app.add_option("--token-file", common.token_file, "its first line; also TRUNKLINE_TOKEN_FILE, TRUNKLINE_TOKEN")
+        ->type_name("FILE");
+    app.add_option("--login", common.login, "user of the roles file to be, with its password; also TRUNKLINE_LOGIN")
+        ->type_name("USER");
+    app.add_option("--login-password-file", common.password_file,
+                   "its first line; also TRUNKLINE_PASSWORD_FILE; else it is asked on the terminal")->type_name("FILE");
     app.add_option("--reason", common.reason, "why something is changed, for the audit trail")->type_name("TEXT");
     app.add_option("-o,--output", common.format, "table, json, yaml or jsonl")
         ->transform(CLI::CheckedTransformer(formats))->option_text("FORMAT");
