@@ -293,7 +293,7 @@ class Broker:
         request = urllib.request.Request(f"http://127.0.0.1:{self.admin_port}{path}", method=method, data=body)
         try:
             with urllib.request.urlopen(request, timeout=timeout) as answer:
-                return answer.status, answer.read().decode()
+                return answer.status, answer.read().decode(errors="replace")
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode(errors="replace")
         except OSError as error:

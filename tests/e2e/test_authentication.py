@@ -427,7 +427,7 @@ def test_no_secret_leaks(env):
 def test_storm(env):
     """A small storm of reconnects: everybody gets in, and guesses from one address do not delay others."""
     script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "bench", "access", "reconnect_storm")
-    done = subprocess.run([script, "--broker", env.brokers.binary, "--clients", "300", "--seconds", "3", "--logins",
+    done = subprocess.run([script, "--broker", env.brokers.binary, "--clients", "100", "--seconds", "3", "--logins",
                            "10", "--rate", "200", "--rise", "50", "--bound", "4"],
                           capture_output=True, text=True, timeout=180, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

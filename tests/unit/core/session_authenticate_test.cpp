@@ -45,12 +45,12 @@ auth::Answer refused(auth::Outcome outcome) { return {outcome, {}, {}, "no"}; }
 /// Answers nothing by itself; its exchanges accept "yes" when they are told to.
 struct Late final : auth::Authenticator {
     struct Rounds final : auth::Exchange {
-        explicit Rounds(std::shared_ptr<Questions> questions) : questions(std::move(questions)) {}
+        explicit Rounds(const std::shared_ptr<Questions>& questions) : questions(questions) {}
         auth::Answer next(std::string_view) override { return refused(auth::Outcome::not_authorized); }
         void next_async(std::string_view data, auth::OnAnswer done) override {
-            questions->asked.push_back({std::string(data), {}, {}, {}, 0, {}, std::move(done)});
+            questions.lock()->asked.push_back({std::string(data), {}, {}, {}, 0, {}, std::move(done)});
         }
-        std::shared_ptr<Questions> questions;
+        std::weak_ptr<Questions> questions;   // a question that nobody answers keeps its exchange
     };
     explicit Late(std::shared_ptr<Questions> questions) : questions(std::move(questions)) {}
     auth::Answer check(const auth::Credentials&) override { return refused(auth::Outcome::not_authorized); }

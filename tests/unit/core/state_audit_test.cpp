@@ -18,7 +18,7 @@ const std::string one(32, '1'), two(32, '2'), three(32, '3');
 struct LeafLog final : StateListener {
     std::vector<std::pair<Position, std::string>> leaves;
     std::vector<std::string> overwrites;
-    void session_added(std::string_view) override {}
+    void session_added(std::string_view, std::string_view) override {}
     void session_removed(std::string_view) override {}
     void filter_added(std::string_view, std::uint8_t) override {}
     void filter_removed(std::string_view, std::uint8_t) override {}
