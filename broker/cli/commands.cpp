@@ -207,12 +207,13 @@ int retained_list(const Tool& tool, const std::string& filter) {
 int retained_remove(const Tool& tool, const std::string& filter, bool dry_run) {
     std::string target = "/api/v1/retained?filter=" + percent_encode(filter);
     if (dry_run) target += "&dry_run=true";
-    std::uint64_t matched = 0;
+    std::uint64_t matched = 0, left = 0;
     std::string cursor;
     do {
         const std::string at = cursor.empty() ? target : target + "&cursor=" + percent_encode(cursor);
         const Json page = request(tool.server, "DELETE", at);
         matched += number_of(page, "matched");
+        left += number_of(page, "not_allowed");
         cursor = text_of(page, "cursor");
         if (dry_run && tool.out.format() == Format::table) {
             for (const Json& topic : page["topics"]) std::cout << printable(topic.get<std::string>()) << '\n';
@@ -221,8 +222,9 @@ int retained_remove(const Tool& tool, const std::string& filter, bool dry_run) {
     if (tool.out.format() == Format::table) {
         std::cout << (dry_run ? "would remove " : "removed ") << matched
                   << (matched == 1 ? " message\n" : " messages\n");
+        if (left > 0) std::cout << "left " << left << " that you may not publish\n";
     } else {
-        tool.out.value({{"matched", matched}, {"dry_run", dry_run}});
+        tool.out.value({{"matched", matched}, {"not_allowed", left}, {"dry_run", dry_run}});
     }
     return matched == 0 ? exit_findings : exit_ok;
 }
