@@ -244,10 +244,17 @@ def test_change_takes_effect(env):
         took = time.monotonic() - started
         assert name == "end" and data["reason"] and took < 1.0, (name, data, took)
         assert watching.event() is None
+    reload(broker, roles())
+    eventually(lambda: ask(broker, "/api/v1/namespace/get?topic=plant/a/x", viewer)[0] == 200, 3, "allowed again")
+    watching = Watching(broker, "plant/a/#", viewer)
+    assert watching.event()[1]["topic"] == "plant/a/x"
     reload(broker, roles(ROLES.replace("topic: plant/a/secret", 'topic: "plant/a/+"')))
     eventually(lambda: ask(broker, "/api/v1/namespace/get?topic=plant/a/x", viewer)[0] == 403, 1, "denied now")
-    retained(broker, "plant/a/last")
-    assert kept.event()[1]["topic"] == "plant/a/last"   # who was not meant was not cut
+    time.sleep(1)   # so long a subscription may take to notice
+    retained(broker, "plant/a/last", "plant/a/b/c")
+    assert watching.event()[1]["topic"] == "plant/a/b/c"   # a delivery is denied, the subscription is not
+    watching.close()
+    assert [kept.event()[1]["topic"] for _ in range(2)] == ["plant/a/last", "plant/a/b/c"]   # nobody else was cut
     kept.close()
     broker.stop()
 
