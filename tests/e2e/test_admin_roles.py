@@ -13,7 +13,7 @@ import urllib.parse
 
 import access
 from access import secret
-from harness import eventually, mosquitto_differs
+from harness import ROOT, eventually, mosquitto_differs
 from test_admin import trunkctl
 from test_authentication import guarded
 
@@ -375,4 +375,29 @@ def test_broken_roles_file_guards(env):
     eventually(lambda: ask(broker, "/api/v1/status", {})[0] == 200, 3, "nothing says who may administrate")
     reload(broker, roles())
     eventually(lambda: ask(broker, "/api/v1/status", {})[0] == 401, 3, "guarded again")
+    broker.stop()
+
+
+@mosquitto_differs(OTHER)
+def test_plugins_are_asked_too(env):
+    """Where a plugin has no opinion, roles decide; its deny holds here as anywhere."""
+    sources = os.path.join(env.temporary(), "plugin")
+    shutil.copytree(os.path.join(ROOT, "deploy", "examples", "plugin"), sources)
+    subprocess.run(["make", "-s", "-C", sources, f"TRUNKLINE={ROOT}"], check=True)
+    broker = plant(env, start=False)
+    broker.extra_config["authorizers"].append({"plugin": {"file": os.path.join(sources, "maintenance_window.so"),
+                                                          "config": {"prefix": "plant/a/b/", "principal": "x"}}})
+    broker.start()
+    retained(broker, "plant/a/x", "office/z")
+    viewer, operator = as_user("viewer"), as_user("operator")
+    assert ask(broker, "/api/v1/status", viewer)[0] == 200
+    refused(ask(broker, "/api/v1/config", viewer), "no rule of viewer")
+    nodes = ask(broker, "/api/v1/namespace/tree?depth=9", viewer)[2]["nodes"]
+    assert [node["topic"] for node in nodes] == ["plant", "plant/a", "plant/a/x"], nodes
+    watching = Watching(broker, "plant/a/#", viewer)
+    assert watching.event()[1]["topic"] == "plant/a/x"
+    watching.close()
+    assert ask(broker, "/api/v1/publish", operator, "POST", {"topic": "plant/a/y", "payload": "1"})[0] == 200
+    status, _, found = ask(broker, "/api/v1/publish", operator, "POST", {"topic": "plant/a/b/c", "payload": "1"})
+    assert status == 403 and "TL-1103" in found["detail"], found
     broker.stop()
