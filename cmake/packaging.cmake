@@ -16,7 +16,8 @@ install(DIRECTORY ${deploy}/examples/ DESTINATION /usr/share/doc/trunkline/examp
         PATTERN plugin EXCLUDE)
 install(DIRECTORY ${deploy}/prometheus ${deploy}/grafana DESTINATION /usr/share/doc/trunkline/examples
         PATTERN make EXCLUDE PATTERN alerts_test.yml EXCLUDE)
-install(DIRECTORY ${CMAKE_SOURCE_DIR}/docs/ops DESTINATION /usr/share/doc/trunkline)
+install(DIRECTORY ${CMAKE_SOURCE_DIR}/docs/ DESTINATION /usr/share/doc/trunkline
+        PATTERN make EXCLUDE PATTERN __pycache__ EXCLUDE)
 install(FILES ${TRUNKLINE_PAGES}/trunkline.8.gz DESTINATION /usr/share/man/man8)
 install(FILES ${TRUNKLINE_PAGES}/trunkctl.1.gz ${TRUNKLINE_PAGES}/trunkbench.1.gz ${TRUNKLINE_PAGES}/trunkaudit.1.gz
         DESTINATION /usr/share/man/man1)

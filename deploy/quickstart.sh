@@ -18,6 +18,8 @@ foreground until Ctrl-C.
   --admin ADDR:PORT    administration and metrics (default: 127.0.0.1:9883)
   --assets N           simulated assets (default: 20)
   --rate N             their readings a second (default: 100)
+
+With TRUNKLINE_QUICKSTART_BUILT=yes in the environment it starts what is built already.
 TEXT
 }
 
@@ -50,9 +52,10 @@ done
 
 # pid_of NAME: the process of that name that we started and that still runs; nothing otherwise.
 pid_of() {
-    local pid
+    local pid program
     pid=$(cat "$run/$1.pid" 2>/dev/null) || return 0
-    [ "$(readlink "/proc/$pid/exe" 2>/dev/null | sed 's/ (deleted)$//')" = "$bin/$2" ] && echo "$pid" || return 0
+    program=$(readlink "/proc/$pid/exe" 2>/dev/null | sed 's/ (deleted)$//')
+    [ "$program" = "$(readlink -f "$bin/$2")" ] && echo "$pid" || return 0
 }
 
 # stop_one NAME PROGRAM SECONDS: asks it to end and waits for that.
@@ -156,7 +159,8 @@ if [ -n "$(pid_of broker trunkline)" ]; then
     say "it runs already (process $(pid_of broker trunkline)); stop it with deploy/quickstart.sh --stop"
     exit 1
 fi
-build
+stop_all   # a plant whose broker was killed
+[ "${TRUNKLINE_QUICKSTART_BUILT:-no}" = yes ] || build
 [ $only_build = no ] || exit 0
 
 ended() { trap '' INT TERM HUP; say "stopping"; stop_all; exit $?; }

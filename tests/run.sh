@@ -68,7 +68,7 @@ step_build-release() { build release; }
 step_include-directions() { tests/include_directions; }
 step_normative() { tests/normative; }
 step_unit() { ctest --test-dir build/release --output-on-failure; }
-# What README.md shows of trunkctl, as printed.
+# What README.md and docs show, as printed; what they say of the programs, as it is.
 step_tour() { tests/tour; }
 step_e2e() { tests/e2e/run --broker build/release/bin/trunkline -v; }
 # The same decisions about Mosquitto's files as Mosquitto; 10,000 requests by hand, see its --help.

@@ -261,6 +261,9 @@ def test_users_by_trunkctl(env):
         assert file.read() == before
     code, _ = trunkctl(broker, "users", "rm", "new")
     assert code == 1
+    code, shown = trunkctl(broker, "audit", "search", "--action", "user.change", "-o", "jsonl")
+    changes = [(record["object"], record["reason"].split(":")[0]) for record in map(json.loads, shown.splitlines())]
+    assert changes == [("new", "added"), ("new", "password changed"), ("new", "removed")], shown
     text = "\n".join(broker.stderr) + broker.http("/metrics")[1] + broker.http("/api/v1/config")[1]
     assert "first secret" not in text and "another secret" not in text
 
