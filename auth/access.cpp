@@ -53,7 +53,9 @@ Access::Access(RolesFile file, std::uint64_t generation) : file_(std::move(file)
     }
     for (std::uint32_t i = 0; i < file_.rules.size(); ++i) {
         const Rule& rule = file_.rules[i];
-        RuleTrie& trie = rule.actions & bit(Action::admin) ? admin_ : topics_;
+        const bool admin = (rule.actions & bit(Action::admin)) != 0;
+        rules_administration_ |= admin;
+        RuleTrie& trie = admin ? admin_ : topics_;
         for (std::uint32_t p = 0; p < rule.topics.size(); ++p) {
             trie.add(rule.topics[p], {i, p}, rule.effect == Effect::deny);
         }
@@ -236,6 +238,24 @@ Decision Access::decide(const Principal& principal, Action action, std::string_v
     Decision decision = decide(principal, *roles, action, topic, at);
     decision.until_ms = std::min(decision.until_ms, until_ms);
     return decision;
+}
+
+bool Access::may_see_below(const Principal& principal, const RoleSet& roles, std::string_view topic,
+                           std::int64_t now_ms) const {
+    if (!uns::is_valid_topic_name(topic) || roles.generation != generation_) return false;
+    const std::string below = std::string(topic) + "/#";   // the level itself, too [MQTT-4.7.1-2]
+    bool allowed = false;
+    for (const Rule& rule : file_.rules) {
+        if (!(rule.actions & bit(Action::receive)) || !roles.has(rule.role) || !rule.validity.holds(now_ms)) continue;
+        const bool deny = rule.effect == Effect::deny;
+        if (deny && !rule.conditions.none()) continue;
+        for (const Pattern& pattern : rule.topics) {
+            const Relation relation = relate(pattern, below, principal, deny);
+            if (deny && relation == Relation::covers) return false;
+            allowed |= !deny && relation != Relation::apart;
+        }
+    }
+    return allowed;
 }
 
 PermissionBits Access::permissions(const RoleSet& roles, std::string_view topic, const Circumstances& at) const {

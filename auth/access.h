@@ -96,6 +96,14 @@ public:
     [[nodiscard]] Decision decide(const Principal& principal, Action action, std::string_view topic,
                                   const Circumstances& at) const;
 
+    /// May the principal receive something on `topic` or below it? For showing the levels of the namespace: a rule that
+    /// asks the model counts as if it did not, and several denies are not added up; so a level may be shown below which
+    /// there is nothing to be seen, but none is left out.
+    [[nodiscard]] bool may_see_below(const Principal& principal, const RoleSet& roles, std::string_view topic,
+                                     std::int64_t now_ms) const;
+    /// A rule is about administration.
+    [[nodiscard]] bool rules_administration() const { return rules_administration_; }
+
     /// Publish and receive on a topic name for everyone with these roles.
     [[nodiscard]] PermissionBits permissions(const RoleSet& roles, std::string_view topic,
                                              const Circumstances& at) const;
@@ -131,6 +139,7 @@ private:
 
     RolesFile file_;
     std::uint64_t generation_;
+    bool rules_administration_ = false;
     RuleTrie topics_, admin_;
     std::unordered_map<std::string_view, std::uint32_t> roles_by_name_, groups_by_name_;
     std::vector<std::uint32_t> users_by_certificate_;     // users that have one

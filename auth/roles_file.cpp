@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "auth/admin_action.h"
 #include "auth/nearest.h"
 #include "auth/yaml_fields.h"
 
@@ -241,6 +242,7 @@ private:
             }
             std::string error;
             auto pattern = Pattern::parse(text.value, error);
+            if (pattern && admin) check_action(*pattern, text);
             if (pattern) rule.topics.push_back(std::move(*pattern));
             else report("TL-9202", text.mark, quoted(text.value) + ": " + error, "");
         }
@@ -249,6 +251,22 @@ private:
                    admin ? "write `actions: [\"model/#\"]`" : "write `topic: a/b/#`; `topic: \"#\"` for all");
         }
         return true;
+    }
+
+    // A typing error in a deny would let through what nobody wants: it is told; another version may know the action.
+    void check_action(const Pattern& pattern, const YamlText& text) {
+        static const Principal nobody;
+        const auto known = admin_action_names();
+        if (pattern.per_principal() || std::any_of(known.begin(), known.end(), [&](std::string_view action) {
+                return relate(pattern, action, nobody, false) != Relation::apart;
+            })) {
+            return;
+        }
+        const std::string near = nearest(text.value, {known.begin(), known.end()});
+        out_.warnings.push_back({"TL-9204", context_.place(text.mark),
+                                 "administration has no action " + quoted(text.value) + ": the rule is about nothing",
+                                 near.empty() ? "docs/access.md lists the actions" : "did you mean " + quoted(near) +
+                                                                                     "?"});
     }
 
     void read_conditions(YamlFields& fields, Rule& rule) {

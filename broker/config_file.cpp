@@ -1,8 +1,10 @@
 #include "broker/config_file.h"
 
+#include <pwd.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <fstream>
 #include <sstream>
 
@@ -49,6 +51,31 @@ void read_listener(std::size_t index, YamlMap& map, YamlContext& context, Config
     if (!wrong.empty()) listener.host.clear();
 }
 
+/// The uid of a user of this machine, by name or number.
+std::optional<std::uint32_t> uid_of(const std::string& name) {
+    if (const auto number = parse_count(name)) {
+        return *number < UINT32_MAX ? std::optional(static_cast<std::uint32_t>(*number)) : std::nullopt;
+    }
+    std::array<char, 4'096> buffer{};
+    passwd entry{};
+    passwd* found = nullptr;
+    if (::getpwnam_r(name.c_str(), &entry, buffer.data(), buffer.size(), &found) != 0 || !found) return std::nullopt;
+    return found->pw_uid;
+}
+
+void read_unix_users(YamlMap& admin, YamlContext& context, AdminConfig& config) {
+    admin.texts_by_name("unix_users", [&](const std::string& name, const std::string& user, const std::string& place) {
+        const auto uid = uid_of(name);
+        if (!uid) {
+            context.report("TL-9003", place, "admin.unix_users: this machine has no user \"" + name + "\"",
+                           "write the name or the uid of one");
+        } else if (!config.unix_users.emplace(*uid, user).second) {
+            context.report("TL-9005", place, "admin.unix_users: \"" + name + "\" is uid " + std::to_string(*uid) +
+                           ", which is there already", "keep one of them");
+        }
+    });
+}
+
 void read_limits(YamlMap& map, Limits& limits) {
     for (const LimitField& field : limit_fields()) {
         const auto set = [&](std::uint64_t value) { field.set(limits, value); };
@@ -90,6 +117,7 @@ void read_file(YamlMap& map, YamlContext& context, Config& config) {
         admin.map("tls", [&](YamlMap& tls) { read_tls(tls, config.admin.tls); });
         admin.path("tokens_file", config.admin.tokens_file);
         admin.boolean("metrics_without_token", config.admin.metrics_without_token);
+        read_unix_users(admin, context, config.admin);
     });
     map.map("model", [&](YamlMap& model) { model.path("file", config.model_file); });
     std::string durability = config.durability == Durability::strict ? "strict" : "relaxed";
@@ -260,6 +288,10 @@ private:
                    "listen on loopback or a Unix socket behind a proxy that ends TLS");
         }
         check_readable("admin.tokens_file", config_.admin.tokens_file);
+        if (!config_.admin.unix_users.empty() && roles_file_of(config_.authorizers).empty()) {
+            report("TL-9013", "admin.unix_users", "its users are those of a roles file, and there is none",
+                   "add `authorizers: [{roles: {file: roles.yaml}}]`");
+        }
     }
 
     void check_limits() {

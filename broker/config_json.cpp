@@ -133,6 +133,8 @@ std::string config_json(const Config& config) {
     }
     Json limits = Json::object();
     for (const LimitField& field : limit_fields()) limits[std::string(field.name)] = field.get(config.limits);
+    Json unix_users = Json::object();
+    for (const auto& [uid, user] : config.admin.unix_users) unix_users[std::to_string(uid)] = user;
     const Json json = {
         {"node", config.node},
         {"data", config.data_dir},
@@ -141,6 +143,7 @@ std::string config_json(const Config& config) {
         {"admin",
          {{"listen", config.admin.listen},
           {"tokens_file", config.admin.tokens_file},
+          {"unix_users", std::move(unix_users)},
           {"metrics_without_token", config.admin.metrics_without_token}}},
         {"durability", config.durability == Durability::strict ? "strict" : "relaxed"},
         {"allow_anonymous", config.allow_anonymous},

@@ -71,6 +71,7 @@ std::vector<std::pair<std::string, std::uint64_t>> audit_drops(const Broker& bro
 Daemon::Daemon(Config config, Options options) : config_(std::move(config)), options_(std::move(options)) {}
 
 Daemon::~Daemon() {
+    if (admin_) admin_->stop();
     net_.reset();   // nobody asks any more
     if (security_) security_->stop();
     if (audit_) audit_->stop();
@@ -243,6 +244,7 @@ std::string Daemon::start_admin() {
         .explain_access = {},
         .access = security_->roles_file().empty() ? nullptr : &security_->access(),
         .roles_file = security_->roles_file(),
+        .people = security_->people(),
         .audit = audit_.get(),
         .browse = browse_.get(),
         .backups = backups_.get(),

@@ -134,6 +134,7 @@ void Daemon::take(const Config& fresh, std::vector<Problem>& problems, const adm
     const std::lock_guard lock(config_mutex_);
     config_.log_level = fresh.log_level;
     config_.admin.tokens_file = fresh.admin.tokens_file;
+    config_.admin.unix_users = fresh.admin.unix_users;
     config_.admin.metrics_without_token = fresh.admin.metrics_without_token;
 }
 

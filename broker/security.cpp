@@ -13,6 +13,8 @@
 namespace trunkline::broker {
 namespace {
 
+constexpr std::int64_t person_remember_ms = 300'000;   // a password is sent with every request of administration
+
 std::uint64_t steady_ns() {
     return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(
         std::chrono::steady_clock::now().time_since_epoch()).count());
@@ -91,7 +93,11 @@ std::string Security::start(Broker& broker) {
     static_cast<void>(load_roles(false));
     static_cast<void>(load_keys(false));
     if (std::string wrong = load_plugins(); !wrong.empty()) return wrong;
-    if (!roles_file_.empty()) broker.attach(access_);
+    if (!roles_file_.empty()) {
+        broker.attach(access_);
+        pool_ = std::make_unique<auth::HashPool>(hash_threads());
+        people_ = std::make_unique<auth::PersonLogin>(access_, *pool_, backoff_, person_remember_ms);
+    }
     for (const AuthorizerConfig& authorizer : config_.authorizers) {
         const auto plugin = plugins_.find(authorizer.plugin.file);
         authorizers_.push_back({plugin == plugins_.end() ? nullptr : plugin->second.get()});

@@ -16,6 +16,7 @@
 #include "auth/hash_pool.h"
 #include "auth/jwt_method.h"
 #include "auth/methods.h"
+#include "auth/person_login.h"
 #include "auth/plugin_host.h"
 #include "broker/auth_http.h"
 #include "broker/auth_ldap.h"
@@ -50,6 +51,8 @@ public:
     /// The roles file in force; attached to the broker where the configuration names one.
     [[nodiscard]] auth::AccessStore& access() { return access_; }
     [[nodiscard]] const std::string& roles_file() const { return roles_file_; }
+    /// Checks passwords for administration, until stop(); null without a roles file.
+    [[nodiscard]] auth::PersonLogin* people() const { return people_.get(); }
 
     /// `authorizers` in their order. `plugin` null: the roles file.
     struct Authorizer {
@@ -96,6 +99,7 @@ private:
     std::unique_ptr<auth::HashPool> pool_;                             // null: no method needs it
     std::vector<HttpBackend> http_;                                    // in the order of each_authenticator()
     std::vector<LdapBackend> ldap_;
+    std::unique_ptr<auth::PersonLogin> people_;                        // null: there is no roles file
     Chain common_;
     std::vector<Chain> chains_;                                        // of listeners with a list of their own
 };

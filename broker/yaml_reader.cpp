@@ -304,6 +304,17 @@ void YamlMap::list(std::string_view key, const std::function<void(std::size_t, Y
     }
 }
 
+void YamlMap::texts_by_name(std::string_view key, const ReadName& read) {
+    map(key, [&](YamlMap& inner) {
+        for (std::size_t i = 0; i < inner.entries_.size(); ++i) {
+            const std::string name = inner.entries_[i].key;
+            std::string value;
+            inner.text(name, value);
+            if (!value.empty()) read(name, value, inner.context_.place(inner.entries_[i].mark));
+        }
+    });
+}
+
 void YamlMap::words(std::string_view key, std::vector<std::string>& out) {
     Entry* entry = ask(key);
     if (!entry) return;

@@ -58,6 +58,9 @@ public:
     void map(std::string_view key, const std::function<void(YamlMap&)>& read);
     /// Calls `read` for each mapping of a list, with its index.
     void list(std::string_view key, const std::function<void(std::size_t, YamlMap&)>& read);
+    /// A mapping of names that are not known beforehand to texts: calls `read` for each, with the place of the name.
+    using ReadName = std::function<void(const std::string& name, const std::string& value, const std::string& place)>;
+    void texts_by_name(std::string_view key, const ReadName& read);
     /// A list of words.
     void words(std::string_view key, std::vector<std::string>& out);
     /// Any YAML as JSON text, `{}` when there is none; texts are resolved like others, only plain scalars are numbers.

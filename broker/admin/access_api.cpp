@@ -172,8 +172,8 @@ Response edit_roles(const ApiContext& context, const Request& request, const std
     if (broker::AuditSink* audit = sources.broker.audit()) {
         auth::audit::Record record;
         record.actor = request.principal;
-        record.method = request.principal.empty() ? "local" : "token";
-        record.source = "admin";
+        record.method = request.known_by;
+        record.source = request.source;
         record.action = auth::audit::action::user;
         record.object = user;
         record.old_value = auth::audit::Value::hash_of(text.str());
@@ -448,26 +448,29 @@ AccessAnswer explain_access(const Sources& sources, const AccessQuestion& questi
 void add_access(Router& router, const ApiContext& context) {
     const Parameter name{"name", "path", "string", true, "as the list gives it"};
     const Parameter reason{"reason", "query", "string", false, "why, for the record"};
-    const auto add = [&](const char* method, const char* path, const char* summary, std::vector<Parameter> parameters,
-                         auto function, const char* body = "") {
-        Route route{method, path, summary, Route::Access::token, std::move(parameters), "application/json",
+    const auto add = [&](const char* method, const char* path, const char* summary, Permission needs,
+                         std::vector<Parameter> parameters, auto function, const char* body = "") {
+        Route route{method, path, summary, needs, std::move(parameters), "application/json",
                     bind(context, function)};
         route.body_description = body;
         router.add(std::move(route));
     };
-    add("GET", "/api/v1/users", "Users of the roles file; no hash is shown",
+    add("GET", "/api/v1/users", "Users of the roles file; no hash is shown", Permission::access_read,
         {page_limit_parameter(), page_cursor_parameter()}, get_users);
-    add("POST", "/api/v1/users/password", "Gives a user another password", {}, post_password,
+    add("POST", "/api/v1/users/password", "Gives a user another password", Permission::access_write, {}, post_password,
         "name, password, reason (optional)");
-    add("POST", "/api/v1/users", "Adds a user to the roles file", {}, post_user,
+    add("POST", "/api/v1/users", "Adds a user to the roles file", Permission::access_write, {}, post_user,
         "name, password, groups, roles, reason (all but name optional)");
-    add("DELETE", "/api/v1/users/{name}", "Removes a user from the roles file", {name, reason}, delete_user);
-    add("GET", "/api/v1/roles", "Roles, and who has them", {page_limit_parameter(), page_cursor_parameter()},
-        get_roles);
-    add("GET", "/api/v1/roles/{name}", "A role with its rules, each with its place in the file", {name}, get_role);
-    add("POST", "/api/v1/access/test", "May somebody do this? With every rule that has to do with it", {}, post_test,
+    add("DELETE", "/api/v1/users/{name}", "Removes a user from the roles file", Permission::access_write,
+        {name, reason}, delete_user);
+    add("GET", "/api/v1/roles", "Roles, and who has them", Permission::access_read,
+        {page_limit_parameter(), page_cursor_parameter()}, get_roles);
+    add("GET", "/api/v1/roles/{name}", "A role with its rules, each with its place in the file",
+        Permission::access_read, {name}, get_role);
+    add("POST", "/api/v1/access/test", "May somebody do this? With every rule that has to do with it",
+        Permission::access_read, {}, post_test,
         "action (publish, subscribe, receive, admin), topic, user, client_id");
-    add("GET", "/api/v1/access/who-can", "Users who may do this now, and by which rule",
+    add("GET", "/api/v1/access/who-can", "Users who may do this now, and by which rule", Permission::access_read,
         {{"action", "query", "string", true, "publish, subscribe, receive or admin"},
          {"topic", "query", "string", true, "a topic, a filter, or the name of an action"},
          page_limit_parameter(), page_cursor_parameter()}, get_who_can);

@@ -11,6 +11,7 @@
 #include "broker/admin/backup_api.h"
 #include "broker/admin/config_api.h"
 #include "broker/admin/governance_api.h"
+#include "broker/admin/identity.h"
 #include "broker/admin/model_api.h"
 #include "broker/admin/namespace_api.h"
 #include "broker/admin/namespace_json.h"
@@ -207,17 +208,22 @@ void get_retained(const ApiContext& context, const Request& request, const Reply
             found.emplace_back(topic, value);
         });
     const std::int64_t now_ms = wall_ms();
+    std::vector<std::string> topics;
+    for (const auto& [topic, value] : found) topics.push_back(topic);
+    const auto seen = Sight(context.sources, request).may(auth::Action::receive, topics);
     Json list = Json::array();
-    for (const auto& [topic, value] : found) {
+    for (std::size_t i = 0; i < found.size(); ++i) {
+        const auto& [topic, value] = found[i];
         const std::int64_t expires = value->fields().expires_at_ms;
-        if (!expires || expires > now_ms) list.push_back(retained_json(topic, *value));
+        if (seen[i] && (!expires || expires > now_ms)) list.push_back(retained_json(topic, *value));
     }
     Json json = {{"messages", std::move(list)}};
     if ((more || cut) && !found.empty()) json["cursor"] = found.back().first;
     reply(json_response(json));
 }
 
-/// Removes what matches by publishing empty retained messages, as a client would [MQTT-3.3.1-6].
+/// Removes what matches by publishing empty retained messages, as a client would [MQTT-3.3.1-6]; where rules are asked,
+/// what the asking user may publish.
 void delete_retained(const ApiContext& context, const Request& request, const Reply& reply) {
     Response wrong;
     const auto limit = number_parameter(request, "limit", page_max, 1, page_max, wrong);
@@ -231,13 +237,27 @@ void delete_retained(const ApiContext& context, const Request& request, const Re
     const bool more = context.sources.broker.retained().scan(
         *filter, request.get("cursor").value_or(""), *limit,
         [&](std::string_view topic, const uns::RetainedPtr&) { topics.emplace_back(topic); });
+    std::string last;
+    if (!topics.empty()) last = topics.back();
+    const Sight sight(context.sources, request);
+    std::size_t left = 0;
+    if (!sight.all()) {
+        const auto allowed = sight.may(auth::Action::publish, topics);
+        std::vector<std::string> own;
+        for (std::size_t i = 0; i < topics.size(); ++i) {
+            if (allowed[i]) own.push_back(std::move(topics[i]));
+        }
+        left = topics.size() - own.size();
+        topics = std::move(own);
+    }
     if (!dry_run) {
         for (const std::string& topic : topics) context.sources.broker.publish(topic, "", true, 1);
     }
     Json json = {{"removed", dry_run ? 0 : topics.size()}, {"matched", topics.size()}, {"dry_run", dry_run}};
     const auto shown = std::min<std::ptrdiff_t>(100, std::ssize(topics));   // the first of them, as a sample
     json["topics"] = std::vector<std::string>(topics.begin(), topics.begin() + shown);
-    if (more && !topics.empty()) json["cursor"] = topics.back();
+    if (left > 0) json["not_allowed"] = left;   // matched, and may not be published
+    if (more && !last.empty()) json["cursor"] = last;
     reply(json_response(json));
 }
 
@@ -273,6 +293,8 @@ void post_publish(const ApiContext& context, const Request& request, const Reply
     publication.qos = qos.get<std::uint8_t>();
     publication.retain = retain.get<bool>();
     publication.user = request.principal;
+    if (request.who) publication.principal = {request.who, &request.who->principal};
+    publication.unasked = request.who && request.who->unasked;
     context.sources.broker.publish_for(std::move(publication), [reply, topic](const broker::Refused& refused) {
         reply(refused.kind == broker::Refused::Kind::none ? json_response({{"topic", *topic}, {"accepted", true}})
                                                           : refused_problem(refused));
@@ -306,9 +328,9 @@ void delete_drain(const ApiContext& context, const Request&, const Reply& reply)
 }
 
 void add_probes(Router& router, const ApiContext& context) {
-    router.add({"GET", "/healthz", "The process lives", Route::Access::open, {}, "application/json",
+    router.add({"GET", "/healthz", "The process lives", Permission::anybody, {}, "application/json",
                 [](const Request&, const Reply& reply) { reply(json_response({{"status", "ok"}})); }});
-    router.add({"GET", "/readyz", "Clients are served; 503 with reasons when not", Route::Access::open, {},
+    router.add({"GET", "/readyz", "Clients are served; 503 with reasons when not", Permission::anybody, {},
                 "application/json", [context](const Request&, const Reply& reply) {
                     const auto reasons = context.readiness.reasons(context.sources.broker);
                     if (reasons.empty()) {
@@ -318,7 +340,7 @@ void add_probes(Router& router, const ApiContext& context) {
                     for (const std::string& reason : reasons) detail += (detail.empty() ? "" : "; ") + reason;
                     reply(problem(503, "not-ready", "Not ready", detail));
                 }});
-    router.add({"GET", "/metrics", "Prometheus text, or OpenMetrics by Accept", Route::Access::metrics, {},
+    router.add({"GET", "/metrics", "Prometheus text, or OpenMetrics by Accept", Permission::metrics_read, {},
                 "text/plain", [context](const Request& request, const Reply& reply) {
                     const bool open = request.accept.find("application/openmetrics-text") != std::string::npos;
                     Response response;
@@ -337,7 +359,7 @@ Handler bind(const ApiContext& context, Function function) {
 void add_namespace(Router& router, const ApiContext& context) {
     add_namespace_routes(router, context);
     Route watch{"GET", "/api/v1/namespace/watch", "Messages as they come, as server-sent events",
-                Route::Access::token, {{"filter", "query", "string", true, "an MQTT topic filter"}},
+                Permission::namespace_read, {{"filter", "query", "string", true, "an MQTT topic filter"}},
                 "text/event-stream"};
     watch.stream = true;
     router.add(std::move(watch));
@@ -345,15 +367,15 @@ void add_namespace(Router& router, const ApiContext& context) {
 
 void add_clients(Router& router, const ApiContext& context) {
     const Parameter id{"id", "path", "string", true, "the client identifier"};
-    router.add({"GET", "/api/v1/clients", "Connected clients, in order of their ids", Route::Access::token,
+    router.add({"GET", "/api/v1/clients", "Connected clients, in order of their ids", Permission::clients_read,
                 {limit_parameter, cursor_parameter}, "application/json", bind(context, get_clients)});
-    router.add({"GET", "/api/v1/clients/{id}", "One connected client", Route::Access::token, {id}, "application/json",
-                bind(context, get_client)});
-    router.add({"DELETE", "/api/v1/clients/{id}", "Disconnects a client (reason 0x98)", Route::Access::token, {id},
+    router.add({"GET", "/api/v1/clients/{id}", "One connected client", Permission::clients_read, {id},
+                "application/json", bind(context, get_client)});
+    router.add({"DELETE", "/api/v1/clients/{id}", "Disconnects a client (reason 0x98)", Permission::clients_write, {id},
                 "application/json", bind(context, kick_client)});
     Route trace{"GET", "/api/v1/trace",
                 "What a client, connected or yet to come, sends and is sent, packet by packet, as server-sent events",
-                Route::Access::token, {{"client", "query", "string", true, "the client identifier"}},
+                Permission::clients_trace, {{"client", "query", "string", true, "the client identifier"}},
                 "text/event-stream"};
     trace.stream = true;
     router.add(std::move(trace));
@@ -362,24 +384,24 @@ void add_clients(Router& router, const ApiContext& context) {
 void add_messages(Router& router, const ApiContext& context) {
     const Parameter filter{"filter", "query", "string", false, "an MQTT topic filter, # unless told"};
     const Parameter needed{"filter", "query", "string", true, "an MQTT topic filter"};
-    router.add({"GET", "/api/v1/retained", "Retained messages, in topic order", Route::Access::token,
+    router.add({"GET", "/api/v1/retained", "Retained messages, in topic order", Permission::namespace_read,
                 {filter, limit_parameter, cursor_parameter}, "application/json", bind(context, get_retained)});
-    router.add({"DELETE", "/api/v1/retained", "Removes retained messages", Route::Access::token,
+    router.add({"DELETE", "/api/v1/retained", "Removes retained messages", Permission::retained_delete,
                 {needed, {"dry_run", "query", "boolean", false, "true: say what would go"}, limit_parameter,
                  cursor_parameter}, "application/json", bind(context, delete_retained)});
-    Route publish{"POST", "/api/v1/publish", "Publishes a message", Route::Access::token, {}, "application/json",
-                  bind(context, post_publish)};
+    Route publish{"POST", "/api/v1/publish", "Publishes a message", Permission::namespace_publish, {},
+                  "application/json", bind(context, post_publish)};
     publish.body_description = "topic, payload (text), encoding (utf-8 or base64), qos (0), retain (false)";
     router.add(std::move(publish));
 }
 
 void add_drain(Router& router, const ApiContext& context) {
     Route drain{"POST", "/api/v1/drain", "Sends every client to another broker and refuses new ones",
-                Route::Access::token, {}, "application/json", bind(context, post_drain)};
+                Permission::broker_drain, {}, "application/json", bind(context, post_drain)};
     drain.body_description = "server_reference (host:port, optional), moved (false; true: reason 0x9D instead of 0x9C)";
     router.add(std::move(drain));
-    router.add({"DELETE", "/api/v1/drain", "Clients are welcome again", Route::Access::token, {}, "application/json",
-                bind(context, delete_drain)});
+    router.add({"DELETE", "/api/v1/drain", "Clients are welcome again", Permission::broker_drain, {},
+                "application/json", bind(context, delete_drain)});
 }
 
 }  // namespace
@@ -387,7 +409,7 @@ void add_drain(Router& router, const ApiContext& context) {
 Router make_router(ApiContext context) {
     Router router;
     add_probes(router, context);
-    router.add({"GET", "/api/v1/status", "Health, rates, backlog, disk and listeners", Route::Access::token, {},
+    router.add({"GET", "/api/v1/status", "Health, rates, backlog, disk and listeners", Permission::status_read, {},
                 "application/json", [context](const Request&, const Reply& reply) {
                     reply(json_response(status_json(context)));
                 }});
@@ -404,7 +426,7 @@ Router make_router(ApiContext context) {
     add_config(router, context);
     // Last, so that it describes all of the above and itself.
     auto document = std::make_shared<std::string>();
-    router.add({"GET", "/openapi.json", "This interface as OpenAPI 3.1", Route::Access::open, {}, "application/json",
+    router.add({"GET", "/openapi.json", "This interface as OpenAPI 3.1", Permission::anybody, {}, "application/json",
                 [document](const Request&, const Reply& reply) {
                     Response response;
                     response.body = *document;

@@ -245,7 +245,7 @@ std::string actor_of(const Request& request) { return request.principal.empty() 
 audit::Record record_of(const Request& request, std::string_view action) {
     audit::Record record;
     record.actor = actor_of(request);
-    record.method = request.principal.empty() ? "local" : "token";
+    record.method = request.known_by;
     record.source = request.source;
     record.action = action;
     return record;
@@ -358,12 +358,12 @@ Response keep_witnessed(const std::string& folder, const std::string& line) {
 }
 
 void post_witness(const ApiContext& context, const Request& request, const Reply& reply) {
-    post(context, reply, [context, line = request.body, source = request.source] {
+    post(context, reply, [context, line = request.body, source = request.source, method = request.known_by] {
         Response answer = keep_witnessed(trail_of(context)->folder(), line);
         if (answer.status == 409) {
             broker::log(broker::Level::error, "audit_witness_conflict", {{"source", source}});
             audit::Record record;
-            record.method = "token";
+            record.method = method;
             record.source = source;
             record.action = "audit.witness-conflict";
             record.object = "checkpoint";
@@ -491,7 +491,6 @@ void call_audited(const Sources& sources, const Route& route, const Request& req
 }
 
 void add_audit_routes(Router& router, const ApiContext& context) {
-    const auto token = Route::Access::token;
     const std::string json = "application/json";
     const std::vector<Parameter> filters = {
         {"actor", "query", "string", false, "who did it: NAME or BEGINNING*"},
@@ -507,33 +506,38 @@ void add_audit_routes(Router& router, const ApiContext& context) {
         all.insert(all.end(), more.begin(), more.end());
         return all;
     };
-    const auto add = [&](const char* method, const char* path, const char* summary, std::vector<Parameter> parameters,
-                         auto function, const char* body = "", std::uint32_t seconds = read_seconds_max) {
-        Route route{method, path, summary, token, std::move(parameters), json, bind(context, function)};
+    const auto add = [&](const char* method, const char* path, const char* summary, Permission needs,
+                         std::vector<Parameter> parameters, auto function, const char* body = "",
+                         std::uint32_t seconds = read_seconds_max) {
+        Route route{method, path, summary, needs, std::move(parameters), json, bind(context, function)};
         route.body_description = body;
         route.seconds_max = seconds;
         router.add(std::move(route));
     };
-    add("GET", "/api/v1/audit", "Records of the audit trail, oldest first", filters, get_records);
-    add("GET", "/api/v1/audit/tail", "The newest records, oldest first; the cursor follows them", filters, get_tail);
-    add("GET", "/api/v1/audit/status", "Public key, size, newest checkpoint, witnesses", {}, get_audit_status);
-    add("POST", "/api/v1/audit/verify", "Is the trail what was written and signed?", {}, post_verify, "",
-        verify_seconds_max);
-    add("GET", "/api/v1/audit/prove/{sequence}", "A proof that a record is in the trail",
+    add("GET", "/api/v1/audit", "Records of the audit trail, oldest first", Permission::audit_read, filters,
+        get_records);
+    add("GET", "/api/v1/audit/tail", "The newest records, oldest first; the cursor follows them",
+        Permission::audit_read, filters, get_tail);
+    add("GET", "/api/v1/audit/status", "Public key, size, newest checkpoint, witnesses", Permission::audit_read, {},
+        get_audit_status);
+    add("POST", "/api/v1/audit/verify", "Is the trail what was written and signed?", Permission::audit_read, {},
+        post_verify, "", verify_seconds_max);
+    add("GET", "/api/v1/audit/prove/{sequence}", "A proof that a record is in the trail", Permission::audit_read,
         {{"sequence", "path", "integer", true, "its number"}}, get_proof);
-    add("POST", "/api/v1/audit/prove", "A proof that a publish is in the trail",
+    add("POST", "/api/v1/audit/prove", "A proof that a publish is in the trail", Permission::audit_read,
         {{"from", "query", "integer", false, "the first leaf to look at"}}, post_proof,
         "time, monotonic_ns (or from and to, at most ten minutes apart), principal, client_id, topic, payload_sha256",
         verify_seconds_max);
     add("GET", "/api/v1/audit/export",
-        "Records as JSON Lines or CSV, in pages; header Trunkline-Cursor: there are more",
+        "Records as JSON Lines or CSV, in pages; header Trunkline-Cursor: there are more", Permission::audit_read,
         with({{"format", "query", "string", false, "jsonl (unless told) or csv"},
               {"reason", "query", "string", false, "for the record"}}),
         get_export);
-    add("POST", "/api/v1/audit/checkpoint", "Signs what is there now", {}, post_checkpoint);
-    add("POST", "/api/v1/audit/witness", "Keeps a checkpoint of another broker's trail", {}, post_witness,
-        "a line as witnesses keep it");
-    add("POST", "/api/v1/audit/rotate-key", "A new key signs from now on", {}, post_rotate, "reason");
+    add("POST", "/api/v1/audit/checkpoint", "Signs what is there now", Permission::audit_write, {}, post_checkpoint);
+    add("POST", "/api/v1/audit/witness", "Keeps a checkpoint of another broker's trail", Permission::audit_witness, {},
+        post_witness, "a line as witnesses keep it");
+    add("POST", "/api/v1/audit/rotate-key", "A new key signs from now on", Permission::audit_write, {}, post_rotate,
+        "reason");
 }
 
 }  // namespace trunkline::admin

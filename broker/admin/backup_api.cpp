@@ -80,14 +80,15 @@ Handler bind(const ApiContext& context, Function function) {
 
 void add_backup(Router& router, const ApiContext& context) {
     const Parameter id{"id", "path", "string", true, "as POST returned it"};
-    router.add({"GET", "/api/v1/backup", "How far the backup is that is being taken", Route::Access::token, {},
+    router.add({"GET", "/api/v1/backup", "How far the backup is that is being taken", Permission::backup_take, {},
                 "application/json", bind(context, [](const ApiContext& c, const Request&, const Reply& reply) {
                     reply(json_response(progress_json(c.sources.backups->progress())));
                 })});
-    router.add({"POST", "/api/v1/backup", "Begins a backup; 409 while another one is under way", Route::Access::token,
-                {}, "application/json", bind(context, post_backup)});
-    router.add({"GET", "/api/v1/backup/{id}/manifest", "What a backup that is ready holds", Route::Access::token, {id},
-                "application/json", bind(context, [](const ApiContext& c, const Request& request, const Reply& reply) {
+    router.add({"POST", "/api/v1/backup", "Begins a backup; 409 while another one is under way",
+                Permission::backup_take, {}, "application/json", bind(context, post_backup)});
+    router.add({"GET", "/api/v1/backup/{id}/manifest", "What a backup that is ready holds", Permission::backup_take,
+                {id}, "application/json",
+                bind(context, [](const ApiContext& c, const Request& request, const Reply& reply) {
                     Response response;
                     const std::string wanted = request.parameters.at("id");
                     auto manifest = c.sources.backups->manifest(wanted);
@@ -95,12 +96,12 @@ void add_backup(Router& router, const ApiContext& context) {
                     response.body = std::move(*manifest);
                     reply(std::move(response));
                 })});
-    router.add({"GET", "/api/v1/backup/{id}/file", "A part of one of its files", Route::Access::token,
+    router.add({"GET", "/api/v1/backup/{id}/file", "A part of one of its files", Permission::backup_take,
                 {id, {"name", "query", "string", true, "as the manifest has it"},
                  {"offset", "query", "integer", false, "of the first byte, 0 unless told"},
                  {"bytes", "query", "integer", false, "1 to 8388608, which it is unless told"}},
                 "application/octet-stream", bind(context, get_file)});
-    router.add({"DELETE", "/api/v1/backup/{id}", "Lets a backup go, ready or not", Route::Access::token, {id},
+    router.add({"DELETE", "/api/v1/backup/{id}", "Lets a backup go, ready or not", Permission::backup_take, {id},
                 "application/json", bind(context, [](const ApiContext& c, const Request& request, const Reply& reply) {
                     const std::string wanted = request.parameters.at("id");
                     if (!c.sources.backups->release(wanted)) return reply(no_backup(wanted));

@@ -72,13 +72,12 @@ Handler bind(const ApiContext& context, Function function) {
 }  // namespace
 
 void add_config(Router& router, const ApiContext& context) {
-    const auto token = Route::Access::token;
     const std::string json = "application/json";
-    router.add({"GET", "/api/v1/config", "The configuration in force, secrets masked", token, {}, json,
+    router.add({"GET", "/api/v1/config", "The configuration in force, secrets masked", Permission::config_read, {}, json,
                 bind(context, get_config)});
     Route check{"POST", "/api/v1/config/check",
                 "Is a configuration good? Every mistake with its place and mend, and what a reload of it would change",
-                token,
+                Permission::config_read,
                 {{"file", "query", "string", false, "how places of a text are named, trunkline.yaml unless told"}},
                 json,
                 bind(context, post_check)};
@@ -87,7 +86,7 @@ void add_config(Router& router, const ApiContext& context) {
     router.add(std::move(check));
     Route reload{"POST", "/api/v1/config/reload",
                  "Reads configuration, certificates, tokens, users and roles again; nobody is disconnected",
-                 token, {}, json, bind(context, post_reload)};
+                 Permission::config_reload, {}, json, bind(context, post_reload)};
     reload.body_description = "reason (optional)";
     reload.seconds_max = 30;
     router.add(std::move(reload));

@@ -212,25 +212,27 @@ void add_governance(Router& router, const ApiContext& context) {
     const Parameter limit{"limit", "query", "integer", false, "entries in a page, 1 to 10000, 1000 unless told"};
     const Parameter cursor{"cursor", "query", "string", false, "`cursor` of the page before"};
     const Parameter reason{"reason", "query", "string", false, "why, for the record"};
-    const auto add = [&](const char* method, const char* path, const char* summary, std::vector<Parameter> parameters,
-                         auto function) {
-        router.add({method, path, summary, Route::Access::token, std::move(parameters), "application/json",
+    const auto add = [&](const char* method, const char* path, const char* summary, Permission needs,
+                         std::vector<Parameter> parameters, auto function) {
+        router.add({method, path, summary, needs, std::move(parameters), "application/json",
                     bind(context, function)});
     };
     add("GET", "/api/v1/violations", "What broke the model lately, newest first, with the fix",
-        {{"limit", "query", "integer", false, "1 to 1000, 100 unless told"}}, get_violations);
-    add("GET", "/api/v1/quarantine", "Messages in the quarantine, oldest first", {filter, limit, cursor},
-        get_quarantine);
-    add("DELETE", "/api/v1/quarantine", "Removes messages from the quarantine for good",
+        Permission::quarantine_read, {{"limit", "query", "integer", false, "1 to 1000, 100 unless told"}},
+        get_violations);
+    add("GET", "/api/v1/quarantine", "Messages in the quarantine, oldest first", Permission::quarantine_read,
+        {filter, limit, cursor}, get_quarantine);
+    add("DELETE", "/api/v1/quarantine", "Removes messages from the quarantine for good", Permission::quarantine_delete,
         {{"filter", "query", "string", true, "an MQTT topic filter"},
          {"dry_run", "query", "boolean", false, "true: say what would go"}, limit, cursor, reason},
         drop_matching);
     add("POST", "/api/v1/quarantine/{id}/replay",
-        "Judges a message again and, when the model takes it now, publishes it and takes it out", {id, reason},
-        replay_quarantined);
-    add("GET", "/api/v1/quarantine/{id}", "A message in the quarantine with its payload", {id}, get_quarantined);
-    add("DELETE", "/api/v1/quarantine/{id}", "Removes a message from the quarantine for good", {id, reason},
-        drop_quarantined);
+        "Judges a message again and, when the model takes it now, publishes it and takes it out",
+        Permission::quarantine_replay, {id, reason}, replay_quarantined);
+    add("GET", "/api/v1/quarantine/{id}", "A message in the quarantine with its payload", Permission::quarantine_read,
+        {id}, get_quarantined);
+    add("DELETE", "/api/v1/quarantine/{id}", "Removes a message from the quarantine for good",
+        Permission::quarantine_delete, {id, reason}, drop_quarantined);
 }
 
 }  // namespace trunkline::admin

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -15,6 +16,8 @@
 
 namespace trunkline::admin {
 
+struct Identity;
+
 using Json = nlohmann::ordered_json;
 
 struct Request {
@@ -24,8 +27,9 @@ struct Request {
     std::map<std::string, std::string> parameters; ///< of the route's path: {id}
     std::string body;
     std::string accept;
-    std::string token;                             ///< of "Authorization: Bearer"; empty: none
-    std::string principal;                         ///< name of the token; empty where none is needed
+    std::shared_ptr<const Identity> who;           ///< who asks (identity.h); null: nobody, who sees no topic
+    std::string principal;                         ///< its name; empty: nobody in particular
+    std::string known_by = "local";                ///< how it is known, as the audit trail has it
     std::string source;                            ///< address of who asks, "local" over a Unix socket
     std::string reason;                            ///< of the header Trunkline-Reason: why, for the record
 

@@ -152,11 +152,13 @@ Json proposal_json(const Approvals::Proposal& proposal) {
             {"changes", Json::parse(proposal.changes, nullptr, false)}};
 }
 
+Response no_name() {
+    return problem(403, "no-name", "A change that another person must approve needs a name",
+                   "send a token of admin.tokens_file, or log in as a user of the roles file");
+}
+
 Response propose(const ApiContext& context, Approvals::Proposal proposal) {
-    if (proposal.who.empty() || proposal.who == "admin") {
-        return problem(403, "no-name", "A change that another person must approve needs a name",
-                       "send a token of admin.tokens_file");
-    }
+    if (proposal.who.empty()) return no_name();
     proposal.at_ms = wall_ms();
     const auto id = context.approvals->add(proposal);
     if (!id) return problem(503, "busy", "Too many changes wait for approval already", "approve or withdraw some");
@@ -237,7 +239,7 @@ void put_model(const ApiContext& context, const Request& request, const Reply& r
     if (!body) return reply(wrong);
     const bool dry_run = request.get("dry_run").value_or("false") == "true";
     const auto change = change_of(request, body->reason);
-    auto job = [context, dry_run, change, reply, body = std::move(*body)] {
+    auto job = [context, dry_run, change, named = !request.principal.empty(), reply, body = std::move(*body)] {
         const uns::Model::Result compiled = uns::Model::compile(body.yaml, body.file);
         if (!compiled.model) return reply(not_accepted(compiled.problems));
         broker::Governance& of = governance(context);
@@ -249,7 +251,7 @@ void put_model(const ApiContext& context, const Request& request, const Reply& r
             Approvals::Proposal proposal;
             proposal.action = "model.apply";
             proposal.object = compiled.model->name() + " " + compiled.model->version();
-            proposal.who = change.who;
+            if (named) proposal.who = change.who;
             proposal.why = change.why;
             proposal.changes = json["changes"].dump();
             proposal.based_on = of.model()->hash();
@@ -361,6 +363,7 @@ void post_rollback(const ApiContext& context, const Request& request, const Repl
     if (!to) return reply(no_version(which));
     const auto change = change_of(request, reason.get<std::string>());
     if (context.sources.broker.config().audit.approval != broker::AuditConfig::Approval::none) {
+        if (request.principal.empty()) return reply(no_name());
         return propose_rollback(context, *to, change, reply);
     }
     roll_back(context, *to, change, reply);
@@ -483,7 +486,7 @@ Route with_body(Route route, const char* description, std::uint64_t bytes_max = 
 }  // namespace
 
 void add_model_routes(Router& router, const ApiContext& context) {
-    const auto token = Route::Access::token;
+    const auto read = Permission::model_read, apply = Permission::model_apply;
     const std::string json = "application/json";
     const Parameter file{"file", "query", "string", false, "how places of the model are named, model.yaml unless told"};
     const auto add_long = [&](Route route) {
@@ -493,14 +496,14 @@ void add_model_routes(Router& router, const ApiContext& context) {
     add_long({"GET",
               "/api/v1/model",
               "The model in force",
-              token,
+              read,
               {{"as", "query", "string", false, "yaml (unless told), json, or none: without its text"}},
               json,
               bind(context, get_model)});
     add_long(with_body({"PUT",
                         "/api/v1/model",
                         "Checks, stores and applies a model",
-                        token,
+                        apply,
                         {file,
                          {"reason", "query", "string", false, "for the record"},
                          {"dry_run", "query", "boolean", false, "true: only checks, and tells what would change"}},
@@ -510,21 +513,21 @@ void add_model_routes(Router& router, const ApiContext& context) {
     router.add({"GET",
                 "/api/v1/model/versions",
                 "Every version that was applied, oldest first",
-                token,
+                read,
                 {page_limit_parameter(), page_cursor_parameter()},
                 json,
                 bind(context, get_versions)});
     router.add({"GET",
                 "/api/v1/model/versions/{n}",
                 "One version with its YAML",
-                token,
+                read,
                 {{"n", "path", "string", true, "its sequence, or the version"}},
                 json,
                 bind(context, get_version)});
     add_long(with_body({"POST",
                         "/api/v1/model/plan",
                         "What applying a model would change and break",
-                        token,
+                        read,
                         {file},
                         json,
                         bind(context, post_plan)},
@@ -532,23 +535,24 @@ void add_model_routes(Router& router, const ApiContext& context) {
     router.add(with_body({"POST",
                           "/api/v1/model/rollback",
                           "Puts an earlier version in force again",
-                          token,
+                          apply,
                           {},
                           json,
                           bind(context, post_rollback)},
                          "version (a version or its sequence; the one before unless told), reason"));
-    router.add({"GET", "/api/v1/model/pending", "Changes that wait for a second person", token,
+    router.add({"GET", "/api/v1/model/pending", "Changes that wait for a second person", read,
                 {page_limit_parameter(), page_cursor_parameter()}, json,
                 bind(context, get_pending)});
-    router.add(with_body({"POST", "/api/v1/model/pending/{id}/approve", "Approves a change of somebody else", token,
-                          {{"id", "path", "integer", true, "as the list gives it"}}, json, bind(context, approve)},
+    router.add(with_body({"POST", "/api/v1/model/pending/{id}/approve", "Approves a change of somebody else",
+                          Permission::model_approve, {{"id", "path", "integer", true, "as the list gives it"}}, json,
+                          bind(context, approve)},
                          "reason"));
-    router.add({"DELETE", "/api/v1/model/pending/{id}", "Withdraws a change that waits", token,
+    router.add({"DELETE", "/api/v1/model/pending/{id}", "Withdraws a change that waits", apply,
                 {{"id", "path", "integer", true, "as the list gives it"}}, json, bind(context, withdraw)});
     add_long(with_body({"POST",
                         "/api/v1/model/learn",
                         "Proposes a model from recent traffic",
-                        token,
+                        read,
                         {},
                         json,
                         bind(context, post_learn)},
@@ -556,21 +560,21 @@ void add_model_routes(Router& router, const ApiContext& context) {
     add_long({"GET",
               "/api/v1/model/drift",
               "What the traffic does that the model does not say",
-              token,
+              read,
               {{"limit", "query", "integer", false, "items, 1 to 10000, 500 unless told"}},
               json,
               bind(context, get_drift)});
     router.add({"GET",
                 "/api/v1/model/sheet",
                 "What the publisher of an asset has to send",
-                token,
+                read,
                 {{"asset", "query", "string", true, "the asset's topic"}},
                 json,
                 bind(context, get_sheet)});
     router.add(with_body({"POST",
                           "/api/v1/explain",
                           "Every check of a publish or subscription, in order",
-                          token,
+                          read,
                           {},
                           json,
                           bind(context, post_explain)},

@@ -6,6 +6,7 @@
 #include <sstream>
 #include <thread>
 
+#include "broker/admin/identity.h"
 #include "broker/admin/namespace_json.h"
 #include "broker/admin/namespace_tree.h"
 #include "namespace/topic.h"
@@ -69,10 +70,11 @@ std::optional<std::string_view> view_of(const std::optional<std::string>& text) 
     return text ? std::optional<std::string_view>(*text) : std::nullopt;
 }
 
-/// 404 with what was probably meant.
-Response no_such_topic(const ApiContext& context, const std::string& topic, std::string what) {
+/// 404 with what was probably meant, as far as that may be seen.
+Response no_such_topic(const ApiContext& context, const Sight& sight, const std::string& topic, std::string what) {
     const broker::Browse* browse = context.sources.browse;
-    const std::string nearest = browse ? browse->tree().nearest(topic) : std::string();
+    std::string nearest = browse ? browse->tree().nearest(topic) : std::string();
+    if (!nearest.empty() && !sight.may_see_below(nearest)) nearest.clear();
     const bool whole = uns::level_count(nearest) == uns::level_count(topic) && nearest != topic;
     std::string fix;
     if (whole) fix = "the nearest topic is \"" + nearest + "\"";
@@ -86,6 +88,23 @@ Response no_such_topic(const ApiContext& context, const std::string& topic, std:
     return response;
 }
 
+/// Leaves out what may not be seen. A level that leads to something keeps its name alone.
+Json seen_of(const Sight& sight, Json nodes) {
+    if (sight.all()) return nodes;
+    std::vector<std::string> topics;
+    for (const Json& node : nodes) topics.push_back(node["topic"].get<std::string>());
+    const auto seen = sight.may(auth::Action::receive, topics);
+    Json kept = Json::array();
+    for (std::size_t i = 0; i < topics.size(); ++i) {
+        if (seen[i]) {
+            kept.push_back(std::move(nodes[i]));
+        } else if (nodes[i].value("has_children", false) && sight.may_see_below(topics[i])) {
+            kept.push_back({{"topic", topics[i]}, {"name", nodes[i]["name"]}, {"has_children", true}});
+        }
+    }
+    return kept;
+}
+
 Response get_tree(const ApiContext& context, const Request& request) {
     Response wrong;
     const auto depth = number_parameter(request, "depth", 1, 1, 1'024, wrong);
@@ -94,9 +113,11 @@ Response get_tree(const ApiContext& context, const Request& request) {
     const auto path = request.get("path"), cursor = request.get("cursor");
     if (path && uns::has_wildcard(*path)) return bad_parameter("path", "a path has no wildcard");
     TreePage page = tree_page(view_of(context), view_of(path), *depth, *limit, view_of(cursor), wall_ms());
-    Json json = {{"nodes", std::move(page.nodes)}};
+    const Sight sight(context.sources, request);
+    Json json = {{"nodes", seen_of(sight, std::move(page.nodes))}};
     if (page.cursor) json["cursor"] = *page.cursor;
-    if (path && json["nodes"].empty() && !cursor) {   // a leaf is something, too
+    const bool leaf = path && json["nodes"].empty() && !cursor;   // is something, too
+    if (leaf && sight.may(auth::Action::receive, *path)) {
         const Json self = topic_json(view_of(context), *path, wall_ms());
         if (self.size() > 2) json["self"] = self;
     }
@@ -106,16 +127,18 @@ Response get_tree(const ApiContext& context, const Request& request) {
 Response get_value(const ApiContext& context, const Request& request) {
     const auto topic = request.get("topic");
     if (!topic || !uns::is_valid_topic_name(*topic)) return bad_parameter("topic", "name a topic");
+    const Sight sight(context.sources, request);
+    if (!sight.may(auth::Action::receive, *topic)) return sight.refusal(auth::Action::receive, *topic);
     const std::int64_t now_ms = wall_ms();
     const Json json = value_json(view_of(context), *topic, now_ms);
     if (!json.is_null()) return json_response(json);
     const broker::Browse* browse = context.sources.browse;
     const auto facts = browse ? browse->tree().facts(*topic, now_ms) : std::nullopt;
     if (facts && facts->expected) {
-        return no_such_topic(context, *topic, "\"" + *topic + "\" is in the model and has no value yet");
+        return no_such_topic(context, sight, *topic, "\"" + *topic + "\" is in the model and has no value yet");
     }
-    if (facts) return no_such_topic(context, *topic, "\"" + *topic + "\" is a level and has no value itself");
-    return no_such_topic(context, *topic, "\"" + *topic + "\" has no value");
+    if (facts) return no_such_topic(context, sight, *topic, "\"" + *topic + "\" is a level and has no value itself");
+    return no_such_topic(context, sight, *topic, "\"" + *topic + "\" has no value");
 }
 
 Response find_topics(const ApiContext& context, const Request& request) {
@@ -147,9 +170,15 @@ Response find_topics(const ApiContext& context, const Request& request) {
     const broker::Browse* browse = context.sources.browse;
     if (!browse) return problem(503, "unavailable", "Browsing is off", "this broker keeps no live tree");
     const uns::TopicMatches found = browse->tree().find(query);
+    const Sight sight(context.sources, request);
+    const auto seen = sight.may(auth::Action::receive, found.topics);
     Json list = Json::array();
-    for (const std::string& topic : found.topics) list.push_back(topic_json(view_of(context), topic, query.now_ms));
-    Json json = {{"topics", std::move(list)}, {"matched", found.matched}};
+    for (std::size_t i = 0; i < found.topics.size(); ++i) {
+        if (seen[i]) list.push_back(topic_json(view_of(context), found.topics[i], query.now_ms));
+    }
+    // How many there are is nobody's business who may not see them.
+    const std::size_t matched = sight.all() ? found.matched : list.size();
+    Json json = {{"topics", std::move(list)}, {"matched", matched}};
     if (found.cursor) json["cursor"] = std::to_string(*found.cursor);
     return json_response(json);
 }
@@ -162,13 +191,17 @@ Json health_json(const uns::AssetHealth& health) {
 Response get_meta(const ApiContext& context, const Request& request) {
     const auto topic = request.get("topic");
     if (!topic || !uns::is_valid_topic_name(*topic)) return bad_parameter("topic", "name a topic, or a level");
+    const Sight sight(context.sources, request);
+    if (!sight.may(auth::Action::receive, *topic) && !sight.may_see_below(*topic)) {
+        return sight.refusal(auth::Action::receive, *topic);
+    }
     const broker::Browse* browse = context.sources.browse;
     if (!browse) return problem(503, "unavailable", "Browsing is off", "this broker keeps no live tree");
     const std::int64_t now_ms = wall_ms();
     const auto described = browse->tree().model()->describe(*topic);
     const auto facts = browse->tree().facts(*topic, now_ms);
     if (!described && !facts) {
-        return no_such_topic(context, *topic, "\"" + *topic + "\" is neither in the model nor has it a value");
+        return no_such_topic(context, sight, *topic, "\"" + *topic + "\" is neither in the model nor has it a value");
     }
     Json json = described ? Json::parse(*described, nullptr, false) : Json{{"topic", *topic}, {"kind", "unknown"}};
     if (facts) {
@@ -196,14 +229,14 @@ void add_namespace_routes(Router& router, const ApiContext& context) {
     const Parameter cursor{"cursor", "query", "string", false, "`cursor` of the page before"};
     const Parameter topic{"topic", "query", "string", true, "the topic"};
     router.add({"GET", "/api/v1/namespace/tree", "Topics with their values and what the model says, page by page",
-                Route::Access::token,
+                Permission::namespace_read,
                 {{"path", "query", "string", false, "show what is below it; absent: everything but $SYS and $UNS"},
                  {"depth", "query", "integer", false, "levels below the path, 1 unless told"}, limit, cursor},
                 "application/json", on_worker(get_tree)});
-    router.add({"GET", "/api/v1/namespace/get", "The last value of a topic, retained or not", Route::Access::token,
-                {topic}, "application/json", on_worker(get_value)});
+    router.add({"GET", "/api/v1/namespace/get", "The last value of a topic, retained or not",
+                Permission::namespace_read, {topic}, "application/json", on_worker(get_value)});
     router.add({"GET", "/api/v1/namespace/find", "Topics by words, type, unit, owner, kind, staleness",
-                Route::Access::token,
+                Permission::namespace_read,
                 {{"q", "query", "string", false, "words, all of which are in the topic or its description"},
                  {"type", "query", "string", false, "of the value (number) or of the asset (filler, filler@2)"},
                  {"unit", "query", "string", false, "UCUM code, whole"},
@@ -212,7 +245,7 @@ void add_namespace_routes(Router& router, const ApiContext& context) {
                  {"stale", "query", "boolean", false, "true: only what is stale or silent"}, limit, cursor},
                 "application/json", on_worker(find_topics)});
     router.add({"GET", "/api/v1/namespace/meta", "What the model says of a topic or level, and how it lives",
-                Route::Access::token, {topic}, "application/json", on_worker(get_meta)});
+                Permission::namespace_read, {topic}, "application/json", on_worker(get_meta)});
 }
 
 }  // namespace trunkline::admin

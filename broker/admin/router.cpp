@@ -85,7 +85,11 @@ Json Router::openapi(std::string_view version) const {
         operation["responses"] = {{"200", {{"description", "OK"}, {"content", content}}},
                                   {"default", {{"description", "A problem"}, {"content", problem_content}}}};
         operation["security"] = Json::array();
-        if (route.access != Route::Access::open) operation["security"].push_back({{"bearer", Json::array()}});
+        if (route.needs.permission != Permission::anybody) {
+            operation["x-permission"] = auth::name_of(route.needs.permission);
+            operation["security"].push_back({{"bearer", Json::array()}});
+            operation["security"].push_back({{"basic", Json::array()}});
+        }
         std::string method = route.method;
         std::transform(method.begin(), method.end(), method.begin(), [](unsigned char c) { return std::tolower(c); });
         paths[route.path][method] = std::move(operation);
@@ -102,7 +106,9 @@ Json Router::openapi(std::string_view version) const {
                     {"title", {{"type", "string"}}},
                     {"status", {{"type", "integer"}}},
                     {"detail", {{"type", "string"}}}}}}}}},
-              {"securitySchemes", {{"bearer", {{"type", "http"}, {"scheme", "bearer"}}}}}}}};
+              {"securitySchemes",
+               {{"bearer", {{"type", "http"}, {"scheme", "bearer"}}},
+                {"basic", {{"type", "http"}, {"scheme", "basic"}}}}}}}};
 }
 
 }  // namespace trunkline::admin

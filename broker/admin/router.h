@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "auth/admin_action.h"
 #include "broker/admin/http.h"
 
 namespace trunkline::admin {
@@ -18,12 +19,19 @@ struct Parameter {
     std::string description;
 };
 
+using Permission = auth::AdminAction;
+
+/// What a route needs. It has no default: a route that does not say it does not compile.
+struct Needs {
+    constexpr Needs(Permission what) : permission(what) {}   // NOLINT: written as the permission alone
+    Permission permission;
+};
+
 struct Route {
-    enum class Access { open, metrics, token };   ///< who may: anyone, as configured, holders of a token
     std::string method;
     std::string path;                             ///< with {name} for a parameter that takes one segment
     std::string summary;
-    Access access = Access::token;
+    Needs needs;
     std::vector<Parameter> parameters = {};
     std::string content_type = "application/json";
     Handler handler = {};

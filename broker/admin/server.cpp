@@ -1,8 +1,10 @@
 #include "broker/admin/server.h"
 
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstring>
@@ -26,11 +28,12 @@
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
 
+#include "auth/plugin_host.h"
 #include "broker/admin/api.h"
 #include "broker/admin/approvals.h"
 #include "broker/admin/audit_api.h"
+#include "broker/admin/identity.h"
 #include "broker/admin/sys_topics.h"
-#include "broker/admin/tokens.h"
 #include "broker/admin/trace_api.h"
 #include "broker/admin/watch.h"
 #include "broker/core/log.h"
@@ -55,7 +58,13 @@ constexpr auto request_time = 10s;      // to arrive whole
 constexpr auto large_request_time = 60s;
 constexpr std::uint64_t body_bytes_usual = 1 << 20;
 constexpr auto write_time = 30s;
+constexpr std::string_view trace_path = "/api/v1/trace";   // of streams; the other one is watch
 constexpr auto watch_beat = 15s;
+constexpr auto watch_look = 500ms;      // may the watcher still watch?
+constexpr auto login_time = 30s;        // for a password to be checked, guesses of others before it included
+constexpr auto plugin_time = 5s;
+constexpr std::uint32_t refusals_logged_max = 10;   // a second
+constexpr std::uint32_t strangers_max = connections_max / 2;
 
 // Another site's page in a browser can reach 127.0.0.1 under a name of its own (DNS rebinding); it can't choose Host.
 bool is_local_host_header(std::string_view host) {
@@ -84,6 +93,16 @@ std::string header_text(std::string_view value) {
     return !value.empty() && parse_target("/?t=" + std::string(value), parsed) ? parsed.get("t").value_or("") : "";
 }
 
+/// Who has the other end of a Unix socket; nullopt: it is none.
+std::optional<std::uint32_t> uid_of(Stream& stream) {
+    ucred peer{};
+    socklen_t size = sizeof peer;
+    error_code error;
+    if (stream.socket().local_endpoint(error).protocol().family() != AF_UNIX || error) return std::nullopt;
+    if (::getsockopt(stream.socket().native_handle(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return UINT32_MAX;
+    return peer.uid;
+}
+
 /// The peer's address; "local" over a Unix socket.
 std::string source_of(Stream& stream) {
     error_code error;
@@ -100,32 +119,68 @@ std::string source_of(Stream& stream) {
 
 struct AdminServer::Impl : std::enable_shared_from_this<Impl> {
     Impl(Sources& from, Readiness& ready)
-        : sources(from), readiness(ready), sys(from),
+        : sources(from), readiness(ready), guard(from), sys(from),
           router(make_router({from, ready, meter, long_jobs, &approvals})) {}
 
-    /// A reply that may come from any thread, waited for on ours.
+    /// An answer that may come from any thread, waited for on ours.
+    template <class Answer>
     struct Pending {
         explicit Pending(asio::io_context& context) : timer(context) {}
         asio::steady_timer timer;
-        std::optional<Response> response;
+        std::optional<Answer> answer;
+    };
+    template <class Answer>
+    std::function<void(Answer)> answer_to(const std::shared_ptr<Pending<Answer>>& pending) {
+        return [pending, self = shared_from_this()](Answer answer) {
+            auto shared = std::make_shared<Answer>(std::move(answer));
+            asio::post(self->context, [pending, shared] {
+                pending->answer = std::move(*shared);
+                pending->timer.cancel();
+            });
+        };
+    }
+    struct PluginsSay {
+        std::string rule;          // of the one that denies
+        bool allow = false;
+    };
+
+    /// A connection: what is known of whoever has the other end.
+    struct Peer {
+        bool from_here = false;    // loopback, or the Unix socket
+        std::optional<std::uint32_t> uid;
+        std::string source;
+    };
+    /// A request of which only the header was read, judged by it.
+    struct Judged {
+        Request request;
+        Shown shown;               // for connections that last
+        const Route* route = nullptr;
+        std::optional<Response> answer;   // it is this, whatever the body
     };
 
     asio::awaitable<void> accept_tcp();
     asio::awaitable<void> accept_unix();
     void serve(asio::generic::stream_protocol::socket socket, bool local);
     asio::awaitable<void> run_connection(asio::generic::stream_protocol::socket socket, bool local);
-    asio::awaitable<bool> run_request(Stream& stream, HttpRequest request, bool local);
+    asio::awaitable<void> judge(const HttpRequest& header, const Peer& peer, Judged& judged);
+    asio::awaitable<Guard::Found> find_out(Judged& judged);
+    asio::awaitable<Guard::Verdict> may(const Identity& who, Permission permission);
+    asio::awaitable<bool> run_request(Stream& stream, HttpRequest request, Judged& judged);
     asio::awaitable<Response> call(const Route& route, const Request& request);
-    asio::awaitable<void> run_stream(Stream& stream, const Route& route, const Request& request, unsigned version);
-    std::shared_ptr<EventSource> open_stream(const Route& route, const Request& request, std::function<void()> wake,
-                                             Response& wrong);
+    asio::awaitable<void> run_stream(Stream& stream, const Judged& judged, unsigned version);
+    std::shared_ptr<EventSource> open_stream(const Judged& judged, std::function<void()> wake, Response& wrong);
+    std::optional<std::string> stream_ends(const Judged& judged);
     asio::awaitable<bool> send(Stream& stream, Response response, const HttpRequest& request, bool keep_alive);
     asio::awaitable<void> run_meter(std::uint32_t sys_interval_s);
-    std::optional<Response> refuse(const Route& route, Request& request);
-    std::uint64_t body_limit(const http::request<http::string_body>& header);
+    void note_refusal(const Judged& judged, const std::string& why);
+    /// Others of this machine may connect where the configuration has some: the kernel says who they are.
+    void open_socket_file(bool for_others) const {
+        if (!unix_path.empty()) ::chmod(unix_path.c_str(), for_others ? 0666 : 0600);
+    }
 
     Sources& sources;
     Readiness& readiness;
+    Guard guard;
     Meter meter;
     SysTopics sys;
     LongJobs long_jobs;                    // before the router, whose handlers use it
@@ -137,13 +192,11 @@ struct AdminServer::Impl : std::enable_shared_from_this<Impl> {
     std::optional<asio::local::stream_protocol::acceptor> local;
     std::string unix_path, where;
     std::thread thread;
-    std::uint32_t connections = 0;
+    std::uint32_t connections = 0, strangers = 0;   // strangers: of users who are neither root nor ours
     std::uint64_t watches = 0;
+    std::int64_t refusals_second = 0;
+    std::uint32_t refusals_logged = 0;                // in that second
     std::atomic<bool> stopping{false};
-
-    std::mutex mutex;                    // guards what follows
-    std::shared_ptr<const Tokens> tokens;
-    bool metrics_without_token = true;
 };
 
 asio::awaitable<void> AdminServer::Impl::accept_tcp() {
@@ -192,6 +245,16 @@ void AdminServer::Impl::serve(asio::generic::stream_protocol::socket socket, boo
 
 asio::awaitable<void> AdminServer::Impl::run_connection(asio::generic::stream_protocol::socket socket, bool from_here) {
     Stream stream(std::move(socket));
+    const Peer peer{from_here, uid_of(stream), source_of(stream)};
+    const bool stranger = peer.uid && *peer.uid != 0 && *peer.uid != ::geteuid();
+    if (stranger && strangers >= strangers_max) co_return;   // they must not keep those out who mend things
+    struct Count {
+        std::uint32_t& of;
+        const bool counts;
+        ~Count() { of -= counts ? 1 : 0; }
+    };
+    strangers += stranger ? 1 : 0;
+    const Count count{strangers, stranger};
     beast::flat_buffer buffer;
     while (!stopping) {
         http::request_parser<http::string_body> parser;
@@ -205,11 +268,18 @@ asio::awaitable<void> AdminServer::Impl::run_connection(asio::generic::stream_pr
         }
         stream.expires_after(request_time);
         auto [error, got] = co_await http::async_read_header(stream, buffer, parser, token);
+        Judged judged;
         if (!error) {
-            const std::uint64_t body_bytes_max = body_limit(parser.get());
+            stream.expires_never();
+            co_await judge(parser.get(), peer, judged);
+            // Large bodies are for routes that take them, and for who may use those.
+            const bool taken = judged.route && !judged.answer;
+            const std::uint64_t body_bytes_max =
+                taken ? std::max(judged.route->body_bytes_max, body_bytes_usual) : body_bytes_usual;
             const auto length = parser.content_length();
             parser.body_limit(body_bytes_max);
             if (body_bytes_max > body_bytes_usual) stream.expires_after(large_request_time);
+            else stream.expires_after(request_time);
             if (length && *length > body_bytes_max) {
                 error = http::error::body_limit;   // told before it is read
             } else {
@@ -231,7 +301,7 @@ asio::awaitable<void> AdminServer::Impl::run_connection(asio::generic::stream_pr
             break;
         }
         HttpRequest request = parser.release();
-        const bool go_on = co_await run_request(stream, std::move(request), from_here);
+        const bool go_on = co_await run_request(stream, std::move(request), judged);
         if (!go_on) break;
     }
     error_code ignored;
@@ -247,88 +317,143 @@ asio::awaitable<bool> AdminServer::Impl::send(Stream& stream, Response response,
     co_return !error && keep_alive;
 }
 
-// Large bodies are for routes that take them, and for who may use those.
-std::uint64_t AdminServer::Impl::body_limit(const HttpRequest& header) {
-    Request request;
+void AdminServer::Impl::note_refusal(const Judged& judged, const std::string& why) {
+    const Request& request = judged.request;
+    const std::int64_t second = steady_ms() / 1'000;
+    if (std::exchange(refusals_second, second) != second) refusals_logged = 0;
+    if (refusals_logged++ < refusals_logged_max) {
+        broker::log(broker::Level::warn, "admin_refused",
+                    {{"method", judged.route->method}, {"path", judged.route->path}, {"who", request.principal},
+                     {"known_by", request.known_by}, {"source", request.source}, {"why", why}});
+    }
+    broker::AuditSink* sink = sources.broker.audit();
+    if (!sink) return;
+    const std::string object = judged.route->method + " " + judged.route->path;
+    broker::Denial denial;
+    denial.actor = request.principal;
+    denial.method = request.known_by;
+    denial.source = request.source;
+    denial.action = "admin";
+    denial.object = object;
+    denial.reason = why;
+    sink->note(denial);
+}
+
+asio::awaitable<Guard::Found> AdminServer::Impl::find_out(Judged& judged) {
+    Shown& shown = judged.shown;
+    Guard::Found found = guard.identify(shown);
+    if (!found.ask_password) co_return found;
+    judged.request.known_by = "password";
+    auto pending = std::make_shared<Pending<auth::PersonLogin::Answer>>(context);
+    pending->timer.expires_after(login_time);
+    const auto done = answer_to(pending);
+    sources.people->check(shown.user, shown.password.view(), shown.source, wall_ms(), done);
+    shown.password.wipe();
+    co_await pending->timer.async_wait(token);
+    if (pending->answer && pending->answer->accepted) co_return guard.user(shown.user, shown.source);
+    found = {};
+    found.why = pending->answer ? pending->answer->why : "too many log in at this moment";
+    found.busy = !pending->answer || pending->answer->busy;
+    co_return found;
+}
+
+asio::awaitable<Guard::Verdict> AdminServer::Impl::may(const Identity& who, Permission permission) {
+    Guard::Verdict verdict = guard.judge(who, permission);
+    const bool plugins = std::ranges::any_of(sources.broker.plugins(),
+                                             [](const auth::Plugin* one) { return one->authorises(); });
+    if (who.everything || verdict.is == Guard::Verdict::Is::denied || !plugins) co_return verdict;
+    auto pending = std::make_shared<Pending<PluginsSay>>(context);
+    pending->timer.expires_after(plugin_time);
+    const auto answer = answer_to(pending);
+    sources.broker.ask_plugins(who.principal, auth::Action::admin, std::string(auth::name_of(permission)),
+                               [answer](std::string rule, bool allow) { answer({std::move(rule), allow}); });
+    co_await pending->timer.async_wait(token);
+    if (!pending->answer) {
+        verdict = {Guard::Verdict::Is::denied, {}, "plugins that do not answer"};
+    } else if (!pending->answer->rule.empty()) {
+        verdict = {Guard::Verdict::Is::denied, {}, pending->answer->rule};
+    } else if (pending->answer->allow) {
+        verdict.is = Guard::Verdict::Is::allowed;
+    }
+    co_return verdict;
+}
+
+asio::awaitable<void> AdminServer::Impl::judge(const HttpRequest& header, const Peer& peer, Judged& judged) {
+    Request& request = judged.request;
+    Shown& shown = judged.shown;
     Response wrong;
-    const std::string_view target = header.target();
-    if (!parse_target(target, request)) return body_bytes_usual;
     request.method = header.method_string();
-    const Route* route = router.find(request, wrong);
-    if (!route || route->body_bytes_max <= body_bytes_usual) return body_bytes_usual;
-    const std::string_view authorization = header[http::field::authorization];
-    const std::lock_guard lock(mutex);
-    const bool known = authorization.starts_with("Bearer ") && tokens &&
-                       !tokens->name_of(std::string(authorization.substr(7))).empty();
-    return !tokens || known ? route->body_bytes_max : body_bytes_usual;
-}
-
-std::optional<Response> AdminServer::Impl::refuse(const Route& route, Request& request) {
-    const std::lock_guard lock(mutex);
-    if (!tokens || route.access == Route::Access::open) return std::nullopt;
-    if (route.access == Route::Access::metrics && metrics_without_token) return std::nullopt;
-    if (!request.token.empty()) request.principal = tokens->name_of(request.token);
-    if (!request.principal.empty()) return std::nullopt;
-    broker::log(broker::Level::warn, "admin_token_refused", {{"path", route.path}});
-    if (broker::AuditSink* sink = sources.broker.audit()) {
-        sink->note(broker::Denial{{}, "token", {}, request.source, "admin", route.path, "no token, or an unknown one"});
+    request.accept = header[http::field::accept];
+    request.source = shown.source = peer.source;
+    request.reason = header_text(header["Trunkline-Reason"]);
+    shown.uid = peer.uid;
+    shown.local = peer.from_here;
+    read_authorization(header[http::field::authorization], shown);
+    if (!parse_target(header.target(), request)) {
+        judged.answer = problem(400, "bad-request", "The request target is malformed", "");
+        co_return;
     }
-    Response response = problem(401, "not-authorised", "A token is needed",
-                                request.token.empty() ? "send Authorization: Bearer TOKEN" : "the token is not known");
-    response.headers.emplace_back("WWW-Authenticate", "Bearer");
-    return response;
-}
-
-asio::awaitable<bool> AdminServer::Impl::run_request(Stream& stream, HttpRequest from, bool from_here) {
-    Request request;
-    Response answer;
-    request.method = from.method_string();
-    request.accept = from[http::field::accept];
-    request.source = source_of(stream);
-    request.reason = header_text(from["Trunkline-Reason"]);
-    const std::string_view authorization = from[http::field::authorization];
-    if (authorization.starts_with("Bearer ")) request.token = authorization.substr(7);
-    const std::string_view host = from[http::field::host];
-    bool with_token = false;
-    {
-        const std::lock_guard lock(mutex);
-        with_token = tokens != nullptr;
+    const bool guarded = guard.guarded();
+    if (!guarded && peer.from_here && !is_local_host_header(header[http::field::host])) {
+        judged.answer = problem(403, "wrong-host", "This Host is not served here",
+                                "use 127.0.0.1 or localhost, or set admin.tokens_file");
+        co_return;
     }
-    const bool keep_alive = from.keep_alive() && !stopping;
-    const std::string_view target = from.target();
-    const Route* route = nullptr;
-    if (!parse_target(target, request)) {
-        answer = problem(400, "bad-request", "The request target is malformed", "");
-    } else if (!with_token && from_here && !is_local_host_header(host)) {
-        answer = problem(403, "wrong-host", "This Host is not served here",
-                         "use 127.0.0.1 or localhost, or set admin.tokens_file");
-    } else if (from.method() != http::verb::get && from.method() != http::verb::head && !with_token &&
-               from.count("Origin") != 0) {
-        answer = problem(403, "wrong-origin", "Changes from a browser page need a token", "set admin.tokens_file");
-    } else if ((route = router.find(request, answer))) {
-        if (auto refusal = refuse(*route, request)) {
-            answer = std::move(*refusal);
-        } else if (route->stream) {
-            co_await run_stream(stream, *route, request, from.version());
-            co_return false;
+    const bool changes = header.method() != http::verb::get && header.method() != http::verb::head;
+    if (changes && header.count("Origin") != 0 && (!guarded || shown.token.empty())) {   // a browser adds passwords
+        judged.answer = problem(403, "wrong-origin", "Changes from a browser page need a token",
+                                "set admin.tokens_file");
+        co_return;
+    }
+    judged.route = router.find(request, wrong);
+    if (!judged.route) {
+        judged.answer = std::move(wrong);
+        co_return;
+    }
+    const Permission permission = judged.route->needs.permission;
+    if (guard.is_open(permission)) co_return;
+    const Guard::Found found = co_await find_out(judged);
+    if (!found.who) {
+        const bool guess = request.known_by == "password";
+        if (found.busy) {
+            judged.answer = problem(503, "busy", "The password cannot be checked now", found.why);
         } else {
-            request.body = std::move(from.body());
-            answer = co_await call(*route, request);
+            judged.answer = guard.unidentified(shown, guess ? "user name or password is wrong" : found.why);
         }
+        if (!shown.token.empty()) request.known_by = "token";
+        if (request.known_by == "local" && shown.uid) request.known_by = "unix";
+        note_refusal(judged, found.why.empty() ? "nobody said who it is" : found.why);
+        co_return;
+    }
+    request.who = found.who;
+    request.principal = found.who->name;
+    request.known_by = found.who->method;
+    const Guard::Verdict verdict = co_await may(*found.who, permission);
+    if (verdict.is == Guard::Verdict::Is::allowed) co_return;
+    const std::string action = "admin " + std::string(auth::name_of(permission));
+    judged.answer = Guard::forbidden(*found.who, action, verdict);
+    note_refusal(judged, action + ": " + (verdict.place.empty() ? "" : verdict.place + " ") + verdict.text);
+}
+
+asio::awaitable<bool> AdminServer::Impl::run_request(Stream& stream, HttpRequest from, Judged& judged) {
+    const bool keep_alive = from.keep_alive() && !stopping;
+    Response answer;
+    if (judged.answer) {
+        answer = std::move(*judged.answer);
+    } else if (judged.route->stream) {
+        co_await run_stream(stream, judged, from.version());
+        co_return false;
+    } else {
+        judged.request.body = std::move(from.body());
+        answer = co_await call(*judged.route, judged.request);
     }
     co_return co_await send(stream, std::move(answer), from, keep_alive);
 }
 
 asio::awaitable<Response> AdminServer::Impl::call(const Route& route, const Request& request) {
-    auto pending = std::make_shared<Pending>(context);
+    auto pending = std::make_shared<Pending<Response>>(context);
     pending->timer.expires_after(std::chrono::seconds(route.seconds_max));
-    const Reply reply = [pending, self = shared_from_this()](Response response) {
-        auto shared = std::make_shared<Response>(std::move(response));
-        asio::post(self->context, [pending, shared] {
-            pending->response = std::move(*shared);
-            pending->timer.cancel();
-        });
-    };
+    const Reply reply = answer_to(pending);
     std::string failure;
     try {
         call_audited(sources, route, request, reply);
@@ -340,24 +465,49 @@ asio::awaitable<Response> AdminServer::Impl::call(const Route& route, const Requ
         co_return problem(500, "internal", "The request failed", "see the log");
     }
     co_await pending->timer.async_wait(token);
-    if (pending->response) co_return std::move(*pending->response);
+    if (pending->answer) co_return std::move(*pending->answer);
     co_return problem(504, "timeout", "The broker did not answer in time", "");
 }
 
-std::shared_ptr<EventSource> AdminServer::Impl::open_stream(const Route& route, const Request& request,
-                                                            std::function<void()> wake, Response& wrong) {
-    if (route.path == "/api/v1/trace") return open_trace(sources.broker, request, std::move(wake), wrong);
+// Whoever watches loses it within a second when who that is, its permission or its subscription ends.
+std::optional<std::string> AdminServer::Impl::stream_ends(const Judged& judged) {
+    const Identity& who = *judged.request.who;
+    if (auto gone = guard.gone(who, judged.shown)) return gone;
+    if (who.everything) return std::nullopt;
+    const Guard::Verdict verdict = guard.judge(who, judged.route->needs.permission);
+    const bool plugins = !sources.broker.plugins().empty();   // which may allow what no role does
+    using Is = Guard::Verdict::Is;
+    if (verdict.is == Is::denied || (verdict.is == Is::not_allowed && !plugins)) {
+        return "not allowed any more: " + verdict.place + " " + verdict.text;
+    }
+    if (plugins || judged.route->path == trace_path) return std::nullopt;
+    const std::string filter = judged.request.get("filter").value_or("");
+    if (Sight(sources, judged.request).may(auth::Action::subscribe, filter)) return std::nullopt;
+    return "not allowed any more: subscribe " + filter;
+}
+
+std::shared_ptr<EventSource> AdminServer::Impl::open_stream(const Judged& judged, std::function<void()> wake,
+                                                            Response& wrong) {
+    const Request& request = judged.request;
+    if (judged.route->path == trace_path) return open_trace(sources.broker, request, std::move(wake), wrong);
     const std::string filter = request.get("filter").value_or("");
     if (!uns::is_valid_topic_filter(filter)) {
         wrong = bad_parameter("filter", "\"" + filter + "\" is no topic filter");
         return nullptr;
     }
+    const Sight sight(sources, request);
+    if (!sight.may(auth::Action::subscribe, filter)) {
+        note_refusal(judged, "subscribe");
+        wrong = sight.refusal(auth::Action::subscribe, filter);
+        return nullptr;
+    }
+    std::shared_ptr<const auth::Principal> reader;   // null: reads everything
+    if (!sight.all()) reader = {request.who, &request.who->principal};
     const std::string id = "$admin-watch-" + std::to_string(::getpid()) + "-" + std::to_string(++watches);
-    return Watch::open(sources.broker, filter, id, std::move(wake));
+    return Watch::open(sources.broker, filter, id, reader, std::move(wake));
 }
 
-asio::awaitable<void> AdminServer::Impl::run_stream(Stream& stream, const Route& route, const Request& request,
-                                                    unsigned version) {
+asio::awaitable<void> AdminServer::Impl::run_stream(Stream& stream, const Judged& judged, unsigned version) {
     std::string out = "HTTP/1.1 200 OK\r\nServer: trunkline\r\nContent-Type: text/event-stream\r\n"
                       "Cache-Control: no-store\r\nConnection: close\r\n\r\n: watching\n\n";
     auto timer = std::make_shared<asio::steady_timer>(context);
@@ -381,26 +531,45 @@ asio::awaitable<void> AdminServer::Impl::run_stream(Stream& stream, const Route&
         co_await send(stream, std::move(wrong), empty, false);
         co_return;
     }
+    auto last_said = std::chrono::steady_clock::now();
+    auto next_look = last_said + watch_look;
+    const auto say_end = [&out](const std::string& why) {
+        out += "event: end\ndata: " + dump({{"reason", why}}) + "\n\n";
+    };
     while (!stopping) {
-        stream.expires_after(write_time);
-        auto [error, sent] = co_await asio::async_write(stream, asio::buffer(out), token);
-        if (error) break;
-        out.clear();
+        if (!out.empty()) {
+            stream.expires_after(write_time);
+            auto [error, sent] = co_await asio::async_write(stream, asio::buffer(out), token);
+            if (error) break;
+            out.clear();
+            last_said = std::chrono::steady_clock::now();
+        }
         if (!*woken) {
-            timer->expires_after(watch_beat);
+            timer->expires_at(next_look);
             co_await timer->async_wait(token);
         }
         if (*gone) break;
         *woken = false;
+        const auto now = std::chrono::steady_clock::now();
+        if (now >= next_look) {   // before what has come is passed on
+            next_look = now + watch_look;
+            if (const auto why = stream_ends(judged)) {
+                note_refusal(judged, *why);
+                say_end(*why);
+                stream.expires_after(write_time);
+                co_await asio::async_write(stream, asio::buffer(out), token);
+                break;
+            }
+        }
         const EventSource::Batch batch = events->take();
         for (const std::string& event : batch.events) out += "data: " + event + "\n\n";
         if (batch.ended) {
-            out += "event: end\ndata: " + dump({{"reason", *batch.ended}}) + "\n\n";
+            say_end(*batch.ended);
             stream.expires_after(write_time);
             co_await asio::async_write(stream, asio::buffer(out), token);
             break;
         }
-        if (out.empty()) {   // tells both sides that the other is still there
+        if (out.empty() && now - last_said >= watch_beat) {   // tells both sides that the other is still there
             out = ": alive\n\n";
             events->keep_alive();
         }
@@ -441,8 +610,8 @@ std::string AdminServer::start(const Address& address, const broker::AdminConfig
                 ::unlink(address.unix_path.c_str());   // of an earlier life; the data folder's lock keeps others away
             }
             impl.local.emplace(impl.context, asio::local::stream_protocol::endpoint(address.unix_path));
-            ::chmod(address.unix_path.c_str(), 0600);
             impl.unix_path = address.unix_path;
+            impl.open_socket_file(!config.unix_users.empty());
             impl.where = "unix:" + address.unix_path;
             asio::co_spawn(impl.context, impl.accept_unix(), asio::detached);
         } else {
@@ -465,12 +634,15 @@ std::string AdminServer::start(const Address& address, const broker::AdminConfig
 
 std::vector<Problem> AdminServer::reload(const broker::AdminConfig& config) {
     std::vector<Problem> problems;
-    std::shared_ptr<const Tokens> fresh;
-    if (!config.tokens_file.empty()) fresh = std::make_shared<const Tokens>(Tokens::load(config.tokens_file, problems));
+    GuardSettings settings;
+    if (!config.tokens_file.empty()) {
+        settings.tokens = std::make_shared<const Tokens>(Tokens::load(config.tokens_file, problems));
+    }
     if (!problems.empty()) return problems;
-    const std::lock_guard lock(impl_->mutex);
-    impl_->tokens = std::move(fresh);
-    impl_->metrics_without_token = config.metrics_without_token;
+    settings.unix_users = config.unix_users;
+    settings.metrics_without_token = config.metrics_without_token;
+    impl_->guard.use(std::move(settings));
+    impl_->open_socket_file(!config.unix_users.empty());
     return {};
 }
 

@@ -309,8 +309,9 @@ void add_sessions(Router& router, const ApiContext& context) {
     const Parameter limit{"limit", "query", "integer", false, "entries in a page, 1 to 1000, 200 unless told"};
     const auto add = [&](const char* method, const char* path, const char* summary, std::vector<Parameter> parameters,
                          auto function) {
-        router.add({method, path, summary, Route::Access::token, std::move(parameters), "application/json",
-                    bind(context, function)});
+        const bool changes = std::string_view(method) != "GET";
+        router.add({method, path, summary, changes ? Permission::clients_write : Permission::clients_read,
+                    std::move(parameters), "application/json", bind(context, function)});
     };
     add("GET", "/api/v1/sessions", "Sessions, of connected clients and those that are away, in order of their ids",
         {{"state", "query", "string", false, "all (unless told), connected or offline"}, limit,

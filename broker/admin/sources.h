@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "auth/access_store.h"
+#include "auth/person_login.h"
 #include "broker/admin/audit_trail.h"
 #include "broker/core/audit_sink.h"
 #include "broker/core/broker.h"
@@ -119,6 +120,7 @@ struct Sources {
     /// The roles file and what is in force of it; null: the configuration names none.
     auth::AccessStore* access = nullptr;
     std::string roles_file = {};
+    auth::PersonLogin* people = nullptr;          ///< checks passwords of its users; null: the same
     AuditTrail* audit = nullptr;                  ///< null: nothing is audited
     broker::Browse* browse = nullptr;             ///< the live tree; null: there is none
     BackupSource* backups = nullptr;              ///< null: none can be taken

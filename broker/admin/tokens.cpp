@@ -25,6 +25,40 @@ bool from_hex(std::string_view text, std::array<std::uint8_t, 32>& out) {
     return true;
 }
 
+// Where `:HASH` begins that ends the line or is followed by a space; npos: nowhere.
+std::size_t hash_at(std::string_view line, std::array<std::uint8_t, 32>& hash) {
+    constexpr auto none = std::string_view::npos;
+    for (auto colon = line.rfind(':'); colon != none && colon > 0; colon = line.rfind(':', colon - 1)) {
+        const bool ends = line.size() == colon + 65 || (line.size() > colon + 65 && line[colon + 65] == ' ');
+        if (ends && from_hex(line.substr(colon + 1, 64), hash)) return colon;
+    }
+    return std::string_view::npos;
+}
+
+// Reads `user=NAME roles=A,B`. False: it is something else.
+bool read_rights(std::string_view text, Tokens::Entry& entry) {
+    while (!text.empty()) {
+        const auto end = text.find(' ');
+        const std::string_view word = text.substr(0, end);
+        text = end == std::string_view::npos ? std::string_view() : text.substr(end + 1);
+        if (word.empty()) continue;
+        if (word.starts_with("user=") && word.size() > 5 && entry.user.empty()) {
+            entry.user = word.substr(5);
+        } else if (word.starts_with("roles=") && entry.roles.empty()) {
+            for (std::string_view rest = word.substr(6);;) {
+                const auto comma = rest.find(',');
+                if (rest.substr(0, comma).empty()) return false;
+                entry.roles.emplace_back(rest.substr(0, comma));
+                if (comma == std::string_view::npos) break;
+                rest = rest.substr(comma + 1);
+            }
+        } else {
+            return false;
+        }
+    }
+    return true;
+}
+
 }  // namespace
 
 Tokens Tokens::parse(std::string_view text, const std::string& file, std::vector<Problem>& problems) {
@@ -35,12 +69,18 @@ Tokens Tokens::parse(std::string_view text, const std::string& file, std::vector
         text = end == std::string_view::npos ? std::string_view() : text.substr(end + 1);
         while (!entry.empty() && (entry.back() == ' ' || entry.back() == '\r')) entry.remove_suffix(1);
         if (entry.empty() || entry.front() == '#') continue;
-        const auto colon = entry.rfind(':');
         Entry made;
-        if (colon == std::string_view::npos || colon == 0 || !from_hex(entry.substr(colon + 1), made.hash)) {
+        const auto colon = hash_at(entry, made.hash);
+        if (colon == std::string_view::npos) {
             problems.push_back({"TL-9014", file + ":" + std::to_string(line) + ":1",
                                 "no token: a line is name:hash with 64 hexadecimal digits",
                                 "make the hash with: printf %s \"$TOKEN\" | sha256sum"});
+            continue;
+        }
+        if (!read_rights(entry.substr(colon + 65), made)) {
+            problems.push_back({"TL-9014", file + ":" + std::to_string(line) + ":" + std::to_string(colon + 67),
+                                "what follows the hash is neither user=NAME nor roles=A,B",
+                                "write name:hash user=ann, or name:hash roles=viewer,operator"});
             continue;
         }
         if (tokens.entries_.size() == tokens_max) {
@@ -67,13 +107,18 @@ Tokens Tokens::load(const std::string& file, std::vector<Problem>& problems) {
     return parse(text.str(), file, problems);
 }
 
-std::string Tokens::name_of(std::string_view token) const {
+const Tokens::Entry* Tokens::find(std::string_view token) const {
     std::array<std::uint8_t, 32> hash{};
     SHA256(reinterpret_cast<const unsigned char*>(token.data()), token.size(), hash.data());
     const Entry* found = nullptr;
     for (const Entry& entry : entries_) {
         if (CRYPTO_memcmp(entry.hash.data(), hash.data(), hash.size()) == 0) found = &entry;
     }
+    return found;
+}
+
+std::string Tokens::name_of(std::string_view token) const {
+    const Entry* found = find(token);
     return found ? found->name : std::string();
 }
 

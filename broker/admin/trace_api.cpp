@@ -70,7 +70,7 @@ std::shared_ptr<EventSource> open_trace(broker::Broker& broker, const Request& r
     if (broker::AuditSink* sink = broker.audit()) {   // payloads are shown: who looked is on record
         auth::audit::Record record;
         record.actor = request.principal.empty() ? "admin" : request.principal;
-        record.method = request.principal.empty() ? "local" : "token";
+        record.method = request.known_by;
         record.source = request.source;
         record.action = "client.trace";
         record.object = id;

@@ -28,8 +28,8 @@ std::string subscription_bytes(const std::string& filter, const std::string& cli
 }  // namespace
 
 std::shared_ptr<Watch> Watch::open(broker::Broker& broker, const std::string& filter, std::string client_id,
-                                   std::function<void()> wake) {
-    std::shared_ptr<Watch> watch(new Watch(broker, std::move(wake)));
+                                   std::shared_ptr<const auth::Principal> reader, std::function<void()> wake) {
+    std::shared_ptr<Watch> watch(new Watch(broker, std::move(reader), std::move(wake)));
     broker.run_on_shard(0, [watch, filter, client_id = std::move(client_id)](broker::ShardApi& shard) {
         watch->begin(shard, filter, client_id);
     });
@@ -44,6 +44,7 @@ void Watch::begin(broker::ShardApi& shard, const std::string& filter, const std:
     broker::ConnectionInfo info;
     info.local = true;
     info.administration = true;
+    info.principal = reader_;
     client_ = shard.on_open(*this, info);
     if (!client_) return end("the broker refuses connections");
     self_ = shared_from_this();

@@ -27,8 +27,9 @@ public:
     static constexpr std::size_t waiting_bytes_max = 1 << 20;
 
     /// `wake` is called from the shard's thread when take() has something new.
+    /// `reader`: whose rules hold for what is read; null: everything may be.
     static std::shared_ptr<Watch> open(broker::Broker& broker, const std::string& filter, std::string client_id,
-                                       std::function<void()> wake);
+                                       std::shared_ptr<const auth::Principal> reader, std::function<void()> wake);
     /// Lets the shard go on when it waited.
     [[nodiscard]] Batch take() override;
     void stop() override;
@@ -41,7 +42,8 @@ public:
     void set_reading(bool) override {}
 
 private:
-    Watch(broker::Broker& broker, std::function<void()> wake) : broker_(broker), wake_(std::move(wake)) {}
+    Watch(broker::Broker& broker, std::shared_ptr<const auth::Principal> reader, std::function<void()> wake)
+        : broker_(broker), reader_(std::move(reader)), wake_(std::move(wake)) {}
     void begin(broker::ShardApi& shard, const std::string& filter, const std::string& client_id);
     void decode(mqtt::Buffer& out);
     void on_packet(mqtt::PacketType type, std::uint8_t flags, std::string_view body);
@@ -49,6 +51,7 @@ private:
     void push(std::string event);
 
     broker::Broker& broker_;
+    const std::shared_ptr<const auth::Principal> reader_;
     // of the shard's thread
     broker::Client* client_ = nullptr;
     mqtt::Buffer* output_ = nullptr;           // the shard's, while it waits for take()

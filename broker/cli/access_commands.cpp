@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <termios.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -25,35 +24,11 @@ std::string joined(const Json& json, const char* key) {
     return all.empty() ? "-" : all;
 }
 
-/// A line typed on the terminal that is not shown.
-std::string read_hidden(const char* prompt) {
-    termios shown{};
-    if (!isatty(STDIN_FILENO) || tcgetattr(STDIN_FILENO, &shown) != 0) {
-        throw Failure(exit_usage, "a password is typed on a terminal; else give --password-file");
-    }
-    std::cerr << prompt << std::flush;
-    termios hidden = shown;
-    hidden.c_lflag &= ~static_cast<tcflag_t>(ECHO);
-    tcsetattr(STDIN_FILENO, TCSAFLUSH, &hidden);
-    std::string line;
-    const bool read = static_cast<bool>(std::getline(std::cin, line));
-    tcsetattr(STDIN_FILENO, TCSAFLUSH, &shown);
-    std::cerr << '\n';
-    if (!read || line.empty()) throw Failure(exit_usage, "no password was given");
-    return line;
-}
-
 std::string read_password(const std::string& file) {
-    if (file.empty()) {
-        std::string first = read_hidden("Password: ");
-        if (read_hidden("Again: ") != first) throw Failure(exit_usage, "the two are not the same");
-        return first;
-    }
-    std::ifstream in(file);
-    std::string line;
-    if (!std::getline(in, line) || line.empty()) throw Failure(exit_usage, "cannot read a password from " + file);
-    if (line.back() == '\r') line.pop_back();
-    return line;
+    if (!file.empty()) return first_line(file);
+    std::string first = read_hidden("Password: ", "--password-file");
+    if (read_hidden("Again: ", "--password-file") != first) throw Failure(exit_usage, "the two are not the same");
+    return first;
 }
 
 std::string read_file(const std::string& path) {

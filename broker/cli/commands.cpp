@@ -88,21 +88,6 @@ Json message_of(const Publication& publication) {
     return json;
 }
 
-/// JSON strings are UTF-8, so other bytes travel as base64.
-std::string base64(std::string_view bytes) {
-    constexpr std::string_view digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    std::string out;
-    for (std::size_t i = 0; i < bytes.size(); i += 3) {
-        std::uint32_t group = 0;
-        for (std::size_t j = 0; j < 3; ++j) {
-            group = group << 8 | (i + j < bytes.size() ? static_cast<unsigned char>(bytes[i + j]) : 0);
-        }
-        const std::size_t chars = std::min<std::size_t>(3, bytes.size() - i) + 1;
-        for (std::size_t j = 0; j < 4; ++j) out += j < chars ? digits[group >> (18 - 6 * j) & 63] : '=';
-    }
-    return out;
-}
-
 }  // namespace
 
 int status(const Tool& tool) {
@@ -196,12 +181,13 @@ int retained_list(const Tool& tool, const std::string& filter) {
 int retained_remove(const Tool& tool, const std::string& filter, bool dry_run) {
     std::string target = "/api/v1/retained?filter=" + percent_encode(filter);
     if (dry_run) target += "&dry_run=true";
-    std::uint64_t matched = 0;
+    std::uint64_t matched = 0, left = 0;
     std::string cursor;
     do {
         const std::string at = cursor.empty() ? target : target + "&cursor=" + percent_encode(cursor);
         const Json page = request(tool.server, "DELETE", at);
         matched += number_of(page, "matched");
+        left += number_of(page, "not_allowed");
         cursor = text_of(page, "cursor");
         if (dry_run && tool.out.format() == Format::table) {
             for (const Json& topic : page["topics"]) std::cout << printable(topic.get<std::string>()) << '\n';
@@ -210,8 +196,9 @@ int retained_remove(const Tool& tool, const std::string& filter, bool dry_run) {
     if (tool.out.format() == Format::table) {
         std::cout << (dry_run ? "would remove " : "removed ") << matched
                   << (matched == 1 ? " message\n" : " messages\n");
+        if (left > 0) std::cout << "left " << left << " that you may not publish\n";
     } else {
-        tool.out.value({{"matched", matched}, {"dry_run", dry_run}});
+        tool.out.value({{"matched", matched}, {"not_allowed", left}, {"dry_run", dry_run}});
     }
     return matched == 0 ? exit_findings : exit_ok;
 }

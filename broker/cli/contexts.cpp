@@ -28,14 +28,6 @@ std::string environment(const char* name) {
 
 [[noreturn]] void fail(const std::string& what) { throw Failure(exit_usage, what); }
 
-std::string first_line(const std::string& file) {
-    std::ifstream in(file);
-    std::string line;
-    if (!std::getline(in, line)) fail("cannot read " + file);
-    if (!line.empty() && line.back() == '\r') line.pop_back();
-    return line;
-}
-
 std::string text_in(const Json& json, const char* key) {
     const auto at = json.find(key);
     return at != json.end() && at->is_string() ? at->get<std::string>() : "";
@@ -56,7 +48,7 @@ void write_private(const std::string& path, const std::string& text) {
 }
 
 void use_context(Server& server, const Context& context, const std::string& token_file) {
-    if (!token_file.empty() || !environment("TRUNKLINE_TOKEN").empty()) return;
+    if (!token_file.empty() || !server.token.empty()) return;
     server.token = context.token_file.empty() ? context.token : first_line(context.token_file);
 }
 
@@ -154,6 +146,8 @@ const Context& Contexts::get(const std::string& name) const {
 
 Server choose_server(const std::string& server, const std::string& context, const std::string& token_file) {
     Server chosen;
+    const bool has_token = !token_file.empty() || !environment("TRUNKLINE_TOKEN").empty();
+    const std::string token_in = has_token ? token_file : environment("TRUNKLINE_TOKEN_FILE");
     std::string name = context;
     const bool by_hand = !server.empty() || (context.empty() && !environment("TRUNKLINE_SERVER").empty());
     if (!by_hand && name.empty()) name = environment("TRUNKLINE_CONTEXT");
@@ -162,11 +156,11 @@ Server choose_server(const std::string& server, const std::string& context, cons
     if (named || !contexts.current.empty()) {
         const Context& use = contexts.get(named ? name : contexts.current);
         chosen = Server::parse(use.server);
-        use_context(chosen, use, token_file);
+        use_context(chosen, use, token_in);
     } else {
         chosen = Server::parse(server);
     }
-    if (!token_file.empty()) chosen.token = first_line(token_file);
+    if (!token_in.empty()) chosen.token = first_line(token_in);
     return chosen;
 }
 

@@ -1,10 +1,14 @@
 #include "broker/cli/http_client.h"
 
 #include <sys/stat.h>
+#include <termios.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
+#include <fstream>
+#include <iostream>
 #include <optional>
 
 #include <boost/asio/as_tuple.hpp>
@@ -70,7 +74,11 @@ http::request<http::string_body> make_request(const Server& server, std::string_
     request.version(11);
     request.set(http::field::host, server.unix_path.empty() ? server.host : "localhost");
     request.set(http::field::user_agent, "trunkctl");
-    if (!server.token.empty()) request.set(http::field::authorization, "Bearer " + server.token);
+    if (server.login) {
+        request.set(http::field::authorization, "Basic " + base64(server.login->user + ":" + server.login->password()));
+    } else if (!server.token.empty()) {
+        request.set(http::field::authorization, "Bearer " + server.token);
+    }
     if (!server.reason.empty()) request.set("Trunkline-Reason", percent_encode(server.reason));
     if (!body.empty()) request.set(http::field::content_type, "application/json");
     request.body() = body;
@@ -86,11 +94,13 @@ http::request<http::string_body> make_request(const Server& server, std::string_
         what = json.value("title", "");
         const std::string detail = json.value("detail", "");
         if (!detail.empty()) what += ": " + detail;
+        const std::string fix = json.value("fix", "");
+        if (!fix.empty() && (status == 401 || status == 403)) what += "\n    fix: " + fix;
     }
     int code = exit_findings;
     if (status == 400) code = exit_usage;
     if (status == 401 || status == 403) code = exit_not_authorised;
-    if (status == 401) what += " (give --token-file, or set TRUNKLINE_TOKEN)";
+    if (status == 401) what += " (--token-file FILE, or --login USER)";
     throw Failure(code, what, json.is_object() ? json : Json());
 }
 
@@ -248,6 +258,53 @@ std::string request_bytes(const Server& server, const std::string& target, std::
 
 void stream(const Server& server, const std::string& target, const EventSink& on_event) {
     run(server, make_request(server, "GET", target, {}), &on_event);
+}
+
+std::string base64(std::string_view bytes) {
+    constexpr std::string_view digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    std::string out;
+    for (std::size_t i = 0; i < bytes.size(); i += 3) {
+        std::uint32_t group = 0;
+        for (std::size_t j = 0; j < 3; ++j) {
+            group = group << 8 | (i + j < bytes.size() ? static_cast<unsigned char>(bytes[i + j]) : 0);
+        }
+        const std::size_t chars = std::min<std::size_t>(3, bytes.size() - i) + 1;
+        for (std::size_t j = 0; j < 4; ++j) out += j < chars ? digits[group >> (18 - 6 * j) & 63] : '=';
+    }
+    return out;
+}
+
+std::string first_line(const std::string& file) {
+    std::ifstream in(file);
+    std::string line;
+    if (!std::getline(in, line) || line.empty()) throw Failure(exit_usage, "cannot read a line from " + file);
+    if (line.back() == '\r') line.pop_back();
+    return line;
+}
+
+std::string read_hidden(const std::string& prompt, const char* option) {
+    termios shown{};
+    if (!isatty(STDIN_FILENO) || tcgetattr(STDIN_FILENO, &shown) != 0) {
+        throw Failure(exit_usage, std::string("a password is typed on a terminal; else give ") + option);
+    }
+    std::cerr << prompt << std::flush;
+    termios hidden = shown;
+    hidden.c_lflag &= ~static_cast<tcflag_t>(ECHO);
+    tcsetattr(STDIN_FILENO, TCSAFLUSH, &hidden);
+    std::string line;
+    const bool read = static_cast<bool>(std::getline(std::cin, line));
+    tcsetattr(STDIN_FILENO, TCSAFLUSH, &shown);
+    std::cerr << '\n';
+    if (!read || line.empty()) throw Failure(exit_usage, "no password was given");
+    return line;
+}
+
+const std::string& Login::password() {
+    if (password_.empty()) {
+        password_ = password_file.empty() ? read_hidden("Password of " + user + ": ", "--login-password-file")
+                                          : first_line(password_file);
+    }
+    return password_;
 }
 
 std::string percent_encode(std::string_view text) {

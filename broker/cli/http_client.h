@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -30,10 +31,24 @@ struct DryRun {
     Json body;                ///< secrets masked; null: there is none
 };
 
+/// A user of the roles file; the password is read when it is first needed.
+class Login {
+public:
+    Login(std::string name, std::string file) : user(std::move(name)), password_file(std::move(file)) {}
+    /// Throws Failure.
+    [[nodiscard]] const std::string& password();
+
+    const std::string user, password_file;   ///< without a file it is typed
+
+private:
+    std::string password_;
+};
+
 struct Server {
     std::string host, port;   ///< or
     std::string unix_path;
     std::string token;
+    std::shared_ptr<Login> login;   ///< instead of a token; null: none
     std::string reason;       ///< why something is changed, for the audit trail
     std::string name;         ///< as shown in messages
     bool dry_run = false;     ///< changes are not sent: request() throws DryRun instead
@@ -57,6 +72,13 @@ struct Server {
 /// Throws Failure.
 void stream(const Server& server, const std::string& target,
             const std::function<bool(std::string_view name, std::string_view data)>& on_event);
+
+/// JSON strings are UTF-8, so other bytes travel as base64.
+[[nodiscard]] std::string base64(std::string_view bytes);
+/// Of a file with a secret. Throws Failure.
+[[nodiscard]] std::string first_line(const std::string& file);
+/// A line typed on the terminal that is not shown; `option` is what to give where there is none. Throws Failure.
+[[nodiscard]] std::string read_hidden(const std::string& prompt, const char* option);
 
 [[nodiscard]] std::string percent_encode(std::string_view text);
 

@@ -28,7 +28,7 @@ using namespace trunkline;
 using namespace trunkline::cli;
 
 struct Common {
-    std::string server, context, token_file, reason;
+    std::string server, context, token_file, login, password_file, reason;
     Format format = Format::table;
     bool no_colour = false, watch = false, dry_run = false;
     double interval_s = 2;
@@ -59,6 +59,11 @@ std::string typed_command(const CLI::App& app) {
     return path;
 }
 
+std::string or_environment(const std::string& given, const char* name) {
+    const char* value = std::getenv(name);
+    return !given.empty() || !value ? given : std::string(value);
+}
+
 Tool make_tool(const Common& common, const std::string& command) {
     // What needs no broker must not fail for want of a good context, least of all the commands that mend them.
     const bool by_itself = command.starts_with("context ");
@@ -66,6 +71,14 @@ Tool make_tool(const Common& common, const std::string& command) {
               Output(common.format, !common.no_colour)};
     tool.server.reason = common.reason;
     tool.server.dry_run = common.dry_run;
+    // What is typed goes before the environment, and a name before a token.
+    const bool token_typed = common.login.empty() && !common.token_file.empty();
+    const std::string user = token_typed ? "" : or_environment(common.login, "TRUNKLINE_LOGIN");
+    if (!user.empty()) {
+        tool.server.token.clear();
+        tool.server.login =
+            std::make_shared<Login>(user, or_environment(common.password_file, "TRUNKLINE_PASSWORD_FILE"));
+    }
     return tool;
 }
 
@@ -106,7 +119,12 @@ void CommandLine::add_common(CLI::App& app) {
                        ->type_name("URL");
     app.add_option("--context", common.context, "a broker by name, see context add; also TRUNKLINE_CONTEXT")
         ->type_name("NAME")->excludes(server);
-    app.add_option("--token-file", common.token_file, "file with the token; also TRUNKLINE_TOKEN")->type_name("FILE");
+    app.add_option("--token-file", common.token_file, "its first line; also TRUNKLINE_TOKEN_FILE, TRUNKLINE_TOKEN")
+        ->type_name("FILE");
+    app.add_option("--login", common.login, "user of the roles file to be, with its password; also TRUNKLINE_LOGIN")
+        ->type_name("USER");
+    app.add_option("--login-password-file", common.password_file,
+                   "its first line; also TRUNKLINE_PASSWORD_FILE; else it is asked on the terminal")->type_name("FILE");
     app.add_option("--reason", common.reason, "why something is changed, for the audit trail")->type_name("TEXT");
     app.add_option("-o,--output", common.format, "table, json, yaml or jsonl")
         ->transform(CLI::CheckedTransformer(formats))->option_text("FORMAT");

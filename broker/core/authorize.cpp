@@ -197,7 +197,7 @@ bool Authority::may_now(const auth::Principal& principal, Action action, std::st
 }
 
 Authority::Subscribed Authority::may_subscribe(Client& client, std::string_view filter, std::uint8_t qos) {
-    if (client.administration) return {true, true};
+    if (client.administration && !client.principal) return {true, true};
     if (client.rights.key >> 32 != epoch_) renew(client);
     const auth::Principal& principal = principal_of(client);
     auth::Decision decision;

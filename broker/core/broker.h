@@ -81,6 +81,8 @@ struct Publication {
     std::string client_id, user;           ///< as the model's $writers ask for
     std::uint8_t qos = 1;
     bool retain = false;
+    std::shared_ptr<const auth::Principal> principal = nullptr;   ///< who it is; null: `user` is all there is
+    bool unasked = false;                  ///< access rules are not asked, the model is
 };
 
 class Broker : public EffectSink, public StateListener {

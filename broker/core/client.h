@@ -191,7 +191,7 @@ public:
     mqtt::Version version = mqtt::Version::v5;
     std::uint16_t listener = 0;
     bool local = false;
-    bool administration = false;              // the broker's own: may read everything
+    bool administration = false;              // the broker's own: reads everything, or as `principal`
     bool secure = false;
     bool clean_start = false;
     bool dirty = false;                       // on the shard's list of those with output; see Shard::mark_dirty()

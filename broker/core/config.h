@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -41,6 +42,7 @@ struct AdminConfig {
     std::string listen = "127.0.0.1:9883";   // ADDR:PORT or unix:PATH
     TlsConfig tls;
     std::string tokens_file;
+    std::map<std::uint32_t, std::string> unix_users;   // who may use the Unix socket: user of the roles file by uid
     bool metrics_without_token = true;
 };
 

@@ -275,17 +275,23 @@ void Shard::publish_for(const Publication& publication, const std::function<void
     if (const Verdict verdict = judge_topic(publication.topic); verdict.reason != Reason::success) {
         return done({Refused::Kind::judged, verdict.what, "publish to a topic of the namespace"});
     }
-    if (authority_.on()) {
-        auth::Principal principal;
+    auth::Principal principal;
+    if (publication.principal) {
+        principal = *publication.principal;
+    } else {
         principal.user = publication.user;
         principal.client_id = publication.client_id;
         principal.method = "admin";
-        if (!authority_.may_now(principal, auth::Action::publish, publication.topic)) {
-            const auto finding = authority_.why(principal, auth::Action::publish, publication.topic);
-            authority_.tell_denied(principal, auth::Action::publish, publication.topic, *finding);
-            return done({Refused::Kind::forbidden, finding->rule + " " + finding->text, finding->fix});
-        }
     }
+    const auto may_publish = [&](std::string_view topic) {
+        if (!authority_.on() || publication.unasked) return true;
+        if (authority_.may_now(principal, auth::Action::publish, topic)) return true;
+        const auto finding = authority_.why(principal, auth::Action::publish, topic);
+        authority_.tell_denied(principal, auth::Action::publish, topic, *finding);
+        done({Refused::Kind::forbidden, finding->rule + " " + finding->text, finding->fix});
+        return false;
+    };
+    if (!may_publish(publication.topic)) return;
     Route* route = &router_.find(publication.topic);
     MessageView message;
     message.qos = publication.qos;
@@ -293,14 +299,17 @@ void Shard::publish_for(const Publication& publication, const std::function<void
     message.topic = route->topic();
     message.payload = publication.payload;
     if (governed_ && !keeps_contract(*route, message.retain, message.payload)) {
-        const Sender sender{publication.client_id, publication.user, {}};
+        Sender sender{publication.client_id, publication.user, {}};
+        if (publication.principal) sender.principal = &principal;
         const uns::Verdict verdict = judge_by_model(*route, sender, message);
         note_verdict(verdict, sender, message);
         if (verdict.outcome == uns::Outcome::reject || verdict.outcome == uns::Outcome::quarantine) {
             return done({Refused::Kind::judged, verdict.finding->rule + " " + verdict.finding->text,
                          verdict.finding->fix});
         }
+        const bool moved = route->resolution && route->resolution->moved;
         move_on(route, message);
+        if (moved && !may_publish(message.topic)) return;   // an old path is no way round the rules
     }
     if (route->regulated && !broker_.audit()->takes_regulated()) {
         return done({Refused::Kind::unavailable, trail_cannot_be_written, "see the alarms of trunkctl status"});

@@ -46,6 +46,10 @@ Client* Shard::on_open(Transport& transport, const ConnectionInfo& info) {
     client->listener = info.listener;
     client->local = info.local;
     client->administration = info.administration;
+    if (info.principal) {
+        client->user = info.principal->user;
+        client->principal = info.principal;
+    }
     client->secure = info.secure;
     client->opened_ms = client->last_in_ms = now_.steady_ms;
     if (!info.certificate.empty()) client->more().certificate = info.certificate;

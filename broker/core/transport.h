@@ -4,8 +4,10 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <string>
 
+#include "auth/principal.h"
 #include "broker/mqtt/buffer.h"
 
 namespace trunkline::broker {
@@ -28,6 +30,7 @@ struct ConnectionInfo {
     bool local = false;                  // loopback, Unix socket or in-process: anonymous is allowed
     std::string certificate;             // the verified client certificate in DER, or empty
     bool administration = false;   // of the broker itself, for those whom it has let in: nobody asks who that is
+    std::shared_ptr<const auth::Principal> principal;   // of administration: whose rules hold; null: it may read all
 };
 
 class Transport {

@@ -57,7 +57,7 @@ TEST_CASE("routes are found by method and path", "[admin]") {
     Router router;
     const Handler nothing = [](const Request&, const Reply&) {};
     const auto add = [&](const char* method, const char* path) {
-        Route route{method, path, "summary"};
+        Route route{method, path, "summary", Permission::clients_read};
         route.handler = nothing;
         router.add(route);
     };
@@ -88,19 +88,25 @@ TEST_CASE("routes are found by method and path", "[admin]") {
 
 TEST_CASE("the OpenAPI document has exactly the routes that are served", "[admin]") {
     Router router;
-    router.add({"GET", "/api/v1/clients/{id}", "One client", Route::Access::token,
+    router.add({"GET", "/api/v1/clients/{id}", "One client", Permission::clients_read,
                 {{"id", "path", "string", true, "the id"}}});
-    router.add({"GET", "/healthz", "Alive", Route::Access::open});
+    router.add({"GET", "/healthz", "Alive", Permission::anybody});
     const Json json = router.openapi("9.9.9");
     CHECK(json["openapi"] == "3.1.0");
     CHECK(json["info"]["version"] == "9.9.9");
     CHECK(json["paths"].size() == 2);
     const Json& get = json["paths"]["/api/v1/clients/{id}"]["get"];
     CHECK(get["parameters"][0]["name"] == "id");
-    CHECK(get["security"].size() == 1);
+    CHECK(get["security"].size() == 2);
+    CHECK(get["x-permission"] == "clients/read");
     CHECK(get["operationId"] == "get_api_v1_clients_id");
     CHECK(json["paths"]["/healthz"]["get"]["security"].empty());
+    CHECK_FALSE(json["paths"]["/healthz"]["get"].contains("x-permission"));
 }
+
+// A route without a permission is no route: it does not compile.
+static_assert(!std::is_default_constructible_v<Route>);
+static_assert(!std::is_default_constructible_v<Needs>);
 
 TEST_CASE("tokens are known by their hash", "[admin]") {
     std::vector<Problem> problems;
@@ -113,6 +119,20 @@ TEST_CASE("tokens are known by their hash", "[admin]") {
     CHECK(tokens.name_of("").empty());
     CHECK(tokens.name_of(hash).empty());
 
+    const Tokens limited = Tokens::parse("a:b:" + hash + " user=ann\nci:" + std::string(64, '0') +
+                                             "   roles=viewer,operator  user=bob \n", "t", problems);
+    REQUIRE(problems.empty());
+    REQUIRE(limited.find("secret"));
+    CHECK(limited.find("secret")->name == "a:b");
+    CHECK(limited.find("secret")->user == "ann");
+    CHECK(limited.find("secret")->roles.empty());
+    for (const char* wrong : {" nobody", " user=", " roles=", " roles=a,", " roles=,a", " user=a user=b",
+                              " roles=a roles=b", " user=a x", "x", "0", "\tuser=a"}) {
+        INFO(wrong);
+        std::vector<Problem> found;
+        Tokens::parse("ops:" + hash + wrong, "t", found);
+        CHECK(found.size() == 1);
+    }
     Tokens::parse("ops:abc\n:" + hash + "\nplain\n", "t", problems);
     REQUIRE(problems.size() == 3);
     CHECK(problems[0].place == "t:1:1");

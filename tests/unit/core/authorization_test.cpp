@@ -355,6 +355,34 @@ roles: {edge: {rules: [{allow: publish, topic: "plant/#"}]}}
     CHECK(publish_as("", "plant/a") == Refused::Kind::forbidden);
 }
 
+TEST_CASE("a message of administration has its sender's roles, also where an old path leads", "[core][access]") {
+    Guarded script(R"(roles:
+  old: {rules: [{allow: publish, topic: "old/#"}]}
+  both: {rules: [{allow: publish, topic: "#"}]}
+)", {});
+    script.govern("trunkline: 1\nnamespace: acme\nversion: 1.0.0\n"
+                  "tree: {acme: {f1: {$aliases: [{path: old/f1}], level: {$payload: any}}}}\n");
+    const auto publish_as = [&](const std::string& role, bool unasked) {
+        auto principal = std::make_shared<auth::Principal>();
+        principal->user = "somebody";
+        if (!role.empty()) principal->roles = {role};
+        Publication publication;
+        publication.topic = "old/f1/level";
+        publication.payload = "1";
+        publication.principal = std::move(principal);
+        publication.unasked = unasked;
+        publication.qos = 0;
+        auto kind = Refused::Kind::unavailable;
+        script.broker->publish_for(publication, [&](const Refused& refused) { kind = refused.kind; });
+        script.settle();
+        return kind;
+    };
+    CHECK(publish_as("", false) == Refused::Kind::forbidden);
+    CHECK(publish_as("old", false) == Refused::Kind::forbidden);
+    CHECK(publish_as("both", false) == Refused::Kind::none);
+    CHECK(publish_as("", true) == Refused::Kind::none);
+}
+
 TEST_CASE("what is kept on routes is what a decision says", "[core][access]") {
     std::mt19937 random(11);
     const auto pick = [&](const List& from) { return from[random() % from.size()]; };
