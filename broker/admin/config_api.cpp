@@ -73,8 +73,8 @@ Handler bind(const ApiContext& context, Function function) {
 
 void add_config(Router& router, const ApiContext& context) {
     const std::string json = "application/json";
-    router.add({"GET", "/api/v1/config", "The configuration in force, secrets masked", Permission::config_read, {}, json,
-                bind(context, get_config)});
+    router.add({"GET", "/api/v1/config", "The configuration in force, secrets masked", Permission::config_read, {},
+                json, bind(context, get_config)});
     Route check{"POST", "/api/v1/config/check",
                 "Is a configuration good? Every mistake with its place and mend, and what a reload of it would change",
                 Permission::config_read,

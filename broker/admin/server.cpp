@@ -524,7 +524,7 @@ asio::awaitable<void> AdminServer::Impl::run_stream(Stream& stream, const Judged
         timer->cancel();
     });
     Response wrong;
-    const std::shared_ptr<EventSource> events = open_stream(route, request, wake, wrong);
+    const std::shared_ptr<EventSource> events = open_stream(judged, wake, wrong);
     if (!events) {
         HttpRequest empty;
         empty.version(version);
