@@ -380,7 +380,7 @@ def test_every_route_refuses_without_a_token(env):
             if name in OPEN:
                 assert status == 200, (name, status)
                 continue
-            assert status == 401 and got["www-authenticate"] == "Bearer", (name, headers, status, text)
+            assert status == 401 and got["www-authenticate"].startswith("Bearer"), (name, headers, status, text)
             check_problem(status, got, text)
             if method == "GET":
                 assert ask(broker, "HEAD", target, None, None, headers)[0] in (401, 405), name
@@ -442,11 +442,12 @@ def test_nobody_waits_for_a_trace(env):
         client.publish("t", b"after all of them", qos=1)
         assert time.monotonic() - started < 5
         assert broker.resident_bytes() - before < 48 << 20, broker.resident_bytes() - before
-        while b'"event":"missed"' not in text:
-            text = text[-100:] + lazy.recv(1 << 16)
-        while b"\n\n" not in text.partition(b'"event":"missed"')[2]:
-            text += lazy.recv(1 << 16)
-        assert json.loads(re.search(rb'data: ({"at_ms":\d+,"event":"missed".*)', text).group(1))["count"] > 1000, text
+        missed, deadline = 0, time.monotonic() + 20
+        while missed <= 1000:
+            assert time.monotonic() < deadline, missed
+            *events, text = (text + lazy.recv(1 << 16)).split(b"\n\n")
+            missed += sum(json.loads(event.split(b"data: ", 1)[1])["count"] for event in events
+                          if b'"event":"missed"' in event)
 
     def traced():
         with socket.create_connection(("127.0.0.1", broker.admin_port), 5) as one:
