@@ -280,7 +280,9 @@ void get_subscriptions(const ApiContext& context, const Request& request, const 
                 // Of who is connected the shards know more.
                 if (session.connected || !wanted.takes(session.client_id, filter)) continue;
                 taken += page->add(place_of(session.client_id, filter),
-                                   [&] { return subscription_json(info_of(session, filter, one)); });
+                                   [&, at = &filter, what = &one] {
+                                       return subscription_json(info_of(session, *at, *what));
+                                   });
             }
             if (looked_at < looked_at_max) return taken <= most;
             page->end_at(place_of(session.client_id, "\xF4\x8F\xBF\xBF"));   // behind every filter of this client
