@@ -42,13 +42,19 @@ void AnonymousMethod::check(std::shared_ptr<const Attempt> attempt, OnMethodAnsw
     done(allow({}));
 }
 
+CertificateMethod::Holder CertificateMethod::holder(const CertificateFields& certificate) const {
+    const auto access = store_.current();
+    if (const User* user = access->find_user(certificate)) return {user->name, true};
+    std::string name = name_in(certificate, source_);
+    const bool known = !known_only_ || access->find_user(name);
+    return {std::move(name), known};
+}
+
 void CertificateMethod::check(std::shared_ptr<const Attempt> attempt, OnMethodAnswer done) {
     if (!attempt->certificate.present()) return done({});
-    const auto access = store_.current();
-    const User* user = access->find_user(attempt->certificate);
-    const std::string name = user ? user->name : name_in(attempt->certificate, source_);
+    const auto [name, known] = holder(attempt->certificate);
     if (name.empty()) return done({});
-    if (known_only_ && !access->find_user(name)) {
+    if (!known) {
         return done(
             deny(Outcome::not_authorized, "the user of this certificate is not known", "certificate of " + name));
     }

@@ -32,6 +32,14 @@ public:
     [[nodiscard]] std::string_view name() const override { return "certificate"; }
     void check(std::shared_ptr<const Attempt> attempt, OnMethodAnswer done) override;
 
+    /// Whose certificate it is. `known` false: `user` is not in the roles file, and must be. `user` is empty where the
+    /// certificate gives no name, or more than one.
+    struct Holder {
+        std::string user;
+        bool known = true;
+    };
+    [[nodiscard]] Holder holder(const CertificateFields& certificate) const;
+
 private:
     const AccessStore& store_;
     Source source_;

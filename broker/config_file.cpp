@@ -219,8 +219,9 @@ private:
         if (needed && (tls.certificate_file.empty() || tls.key_file.empty())) {
             report("TL-9009", key, "TLS needs tls.cert and tls.key", "name PEM files for both");
         }
-        if (tls.require_client_certificate && tls.ca_file.empty()) {
-            report("TL-9009", key, "require_client_cert needs tls.ca", "name the PEM file of who signs the clients");
+        if (tls.ca_file.empty() && (tls.require_client_certificate || !tls.crl_file.empty())) {
+            report("TL-9009", key, std::string(tls.crl_file.empty() ? "require_client_cert" : "tls.crl") +
+                   " needs tls.ca", "name the PEM file of who signs the clients");
         }
         check_readable(key, tls.certificate_file);
         check_readable(key, tls.key_file);
@@ -278,19 +279,35 @@ private:
             report("TL-9008", "admin.listen", wrong, "write 127.0.0.1:9883 or unix:/run/trunkline/admin.sock");
             return;
         }
-        if (!address.loopback && config_.admin.tokens_file.empty()) {
-            report("TL-9012", "admin.listen", config_.admin.listen + " can be reached from outside without a token",
-                   "listen on loopback or a Unix socket, or name admin.tokens_file");
-        }
         const TlsConfig& tls = config_.admin.tls;
-        if (!(tls.certificate_file + tls.key_file + tls.ca_file + tls.crl_file).empty()) {
-            report("TL-9007", "admin.tls", "this version has no TLS for administration yet",
-                   "listen on loopback or a Unix socket behind a proxy that ends TLS");
+        if (!address.loopback && config_.admin.tokens_file.empty() && tls.ca_file.empty()) {
+            report("TL-9012", "admin.listen", config_.admin.listen +
+                   " can be reached from outside, and asks neither for a token nor for a certificate",
+                   "listen on loopback or a Unix socket, or name admin.tokens_file, or admin.tls with ca");
         }
+        check_admin_tls(address);
         check_readable("admin.tokens_file", config_.admin.tokens_file);
         if (!config_.admin.unix_users.empty() && roles_file_of(config_.authorizers).empty()) {
             report("TL-9013", "admin.unix_users", "its users are those of a roles file, and there is none",
                    "add `authorizers: [{roles: {file: roles.yaml}}]`");
+        }
+    }
+
+    void check_admin_tls(const AdminAddress& address) {
+        const TlsConfig& tls = config_.admin.tls;
+        const std::string& listen = config_.admin.listen;
+        if (tls.given() && !address.unix_path.empty()) {
+            report("TL-9013", "admin.tls", "a Unix socket has no TLS", "listen on ADDR:PORT, or remove admin.tls");
+            return;
+        }
+        if (tls.given() && listen.starts_with("http://")) {
+            report("TL-9013", "admin.listen", listen + " says that there is no TLS, and admin.tls is given",
+                   "write https://, or remove admin.tls");
+        }
+        check_tls("admin.tls", tls, tls.given() || listen.starts_with("https://"));
+        if (!tls.ca_file.empty() && config_.admin.tokens_file.empty() && roles_file_of(config_.authorizers).empty()) {
+            report("TL-9013", "admin.tls", "the users of its client certificates are those of a roles file, and there "
+                   "is none: nobody could do anything", "add `authorizers: [{roles: {file: roles.yaml}}]`");
         }
     }
 
@@ -403,12 +420,10 @@ std::vector<std::string> needs_restart(const Config& running, const Config& fres
     note(running.log_format == fresh.log_format, "log.format");
     note(running.sys_interval_s == fresh.sys_interval_s, "sys_interval");
     note(running.admin.listen == fresh.admin.listen, "admin.listen");
+    note(running.admin.tls.given() == fresh.admin.tls.given(), "admin.tls");
     const auto same_listener = [](const ListenerConfig& a, const ListenerConfig& b) {
         return a.url == b.url && a.max_connections == b.max_connections && a.proxy_protocol == b.proxy_protocol &&
-               a.tls.require_client_certificate == b.tls.require_client_certificate &&
-               a.tls.min_version == b.tls.min_version && a.tls.certificate_file == b.tls.certificate_file &&
-               a.tls.key_file == b.tls.key_file && a.tls.ca_file == b.tls.ca_file && a.tls.crl_file == b.tls.crl_file &&
-               a.authenticators == b.authenticators;
+               a.tls == b.tls && a.authenticators == b.authenticators;
     };
     note(std::equal(running.listeners.begin(), running.listeners.end(), fresh.listeners.begin(),
                     fresh.listeners.end(), same_listener), "listeners");

@@ -135,16 +135,17 @@ std::string config_json(const Config& config) {
     for (const LimitField& field : limit_fields()) limits[std::string(field.name)] = field.get(config.limits);
     Json unix_users = Json::object();
     for (const auto& [uid, user] : config.admin.unix_users) unix_users[std::to_string(uid)] = user;
+    Json admin = {{"listen", config.admin.listen}};
+    if (config.admin.tls.given()) admin["tls"] = tls_json(config.admin.tls);
+    admin["tokens_file"] = config.admin.tokens_file;
+    admin["unix_users"] = std::move(unix_users);
+    admin["metrics_without_token"] = config.admin.metrics_without_token;
     const Json json = {
         {"node", config.node},
         {"data", config.data_dir},
         {"workers", config.workers},
         {"listeners", std::move(listeners)},
-        {"admin",
-         {{"listen", config.admin.listen},
-          {"tokens_file", config.admin.tokens_file},
-          {"unix_users", std::move(unix_users)},
-          {"metrics_without_token", config.admin.metrics_without_token}}},
+        {"admin", std::move(admin)},
         {"durability", config.durability == Durability::strict ? "strict" : "relaxed"},
         {"allow_anonymous", config.allow_anonymous},
         {"authenticators", authenticators_json(config.authenticators)},

@@ -134,7 +134,9 @@ std::string parse_admin_address(std::string_view text, AdminAddress& address) {
         address.unix_path = text.substr(5);
         return check_unix_path(address.unix_path);
     }
-    if (text.starts_with("http://")) text.remove_prefix(7);
+    for (const std::string_view scheme : {"http://", "https://"}) {   // which of them admin.tls decides
+        if (text.starts_with(scheme)) text.remove_prefix(scheme.size());
+    }
     const std::string wrong = split_host_port(text, address.host, address.port, true);
     address.loopback = is_loopback_host(address.host);
     return wrong;

@@ -14,7 +14,7 @@ namespace trunkline::broker {
 /// Fills url, kind, host, port and loopback of `listener`. Returns what is wrong, or "" when nothing is.
 [[nodiscard]] std::string parse_listener_url(std::string_view url, ListenerConfig& listener);
 
-/// `ADDR:PORT`, `[V6]:PORT` or `unix:PATH`, as Config::admin.listen.
+/// `ADDR:PORT`, `[V6]:PORT`, either with `http://` or `https://` before it, or `unix:PATH`, as Config::admin.listen.
 struct AdminAddress {
     std::string host;          // empty for a Unix socket
     std::uint16_t port = 0;

@@ -70,7 +70,7 @@ Guard::Settings Guard::settings() const {
 bool Guard::guarded() const { return guarded(*settings()); }
 
 bool Guard::guarded(const GuardSettings& settings) const {
-    if (settings.tokens || !settings.unix_users.empty()) return true;
+    if (settings.tokens || !settings.unix_users.empty() || settings.certificates) return true;
     if (!sources_.access) return false;
     const auto access = sources_.access->current();
     // Without a name no file was good yet: what it says of administration is not known.
@@ -86,7 +86,9 @@ Guard::Found Guard::identify(const Shown& shown) const {
         return of_token(*entry, shown);
     }
     if (!shown.user.empty() && sources_.people) {
-        if (!shown.local) return {nullptr, "a password is taken over loopback or the Unix socket only: send a token"};
+        if (!shown.confidential) {
+            return {nullptr, "a password is taken over loopback, the Unix socket or TLS only: send a token"};
+        }
         return {nullptr, {}, true};
     }
     const bool tried = shown.unreadable || !shown.token.empty() || !shown.user.empty();
@@ -96,6 +98,7 @@ Guard::Found Guard::identify(const Shown& shown) const {
                                                : "the header Authorization is neither Bearer nor Basic"};
     }
     if (shown.uid) return of_uid(*settings, shown);
+    if (shown.certificate) return of_certificate(*shown.certificate, shown.source);
     if (guarded) return {nullptr, {}};
     Identity nobody;
     nobody.everything = true;
@@ -138,6 +141,33 @@ Guard::Found Guard::of_uid(const GuardSettings& settings, const Shown& shown) co
     if (user != settings.unix_users.end()) return of_user(user->second, "unix", shown.source);
     return {nullptr, "admin.unix_users does not have " + name_of(*shown.uid) + " (uid " + std::to_string(*shown.uid) +
                          ") of this machine"};
+}
+
+// As on the listeners of clients: the same user, from the same fields.
+Guard::Found Guard::of_certificate(const ShownCertificate& certificate, const std::string& source) const {
+    const auto nobody = [&](std::string who, std::string why) {
+        Found found{nullptr, std::move(why)};
+        found.holder = who.empty() ? certificate.fields.subject : std::move(who);
+        return found;
+    };
+    if (!sources_.access || !sources_.certificates) {
+        return nobody("", "there is no roles file that could have the user of this certificate");
+    }
+    const auto [name, known] = sources_.certificates->holder(certificate.fields);
+    if (name.empty()) return nobody("", "the certificate does not say whose it is: " + certificate.fields.subject);
+    if (!known) return nobody(name, "the roles file has no user " + name + ", whose certificate this is");
+    Identity who;
+    if (const auto access = sources_.access->current(); const auth::User* user = access->find_user(name)) {
+        if (!user->may_connect(wall_ms())) {
+            return nobody(name, "user " + name + " is disabled or out of its time (" + user->place + ")");
+        }
+        if (user->validity.until_ms != auth::always_ms) who.principal.expires_ms = user->validity.until_ms;
+    }
+    who.name = who.principal.user = name;
+    who.method = who.principal.method = "certificate";
+    who.principal.address = source;
+    who.principal.certificate = certificate.fields;
+    return {std::make_shared<const Identity>(std::move(who)), {}};
 }
 
 Guard::Found Guard::user(const std::string& name, const std::string& source) const {
@@ -193,9 +223,11 @@ Guard::Verdict Guard::judge(const Identity& who, Permission permission) const {
 
 Response Guard::unidentified(const Shown& shown, const std::string& why) const {
     const Settings settings = this->settings();
-    const bool passwords = sources_.people && shown.local;
+    const bool passwords = sources_.people && shown.confidential;
     std::string fix = settings->tokens ? "send Authorization: Bearer TOKEN" : "";
-    if (passwords) fix += std::string(fix.empty() ? "" : ", or ") + "log in as a user of the roles file (HTTP Basic)";
+    const auto or_else = [&fix](std::string_view other) { fix += (fix.empty() ? "" : ", or ") + std::string(other); };
+    if (settings->certificates && sources_.access) or_else("show a client certificate");
+    if (passwords) or_else("log in as a user of the roles file (HTTP Basic)");
     if (fix.empty()) fix = "configure admin.tokens_file, or a roles file that is good";
     Json json = {{"type", "urn:trunkline:problem:not-authorised"}, {"title", "Administration asks who you are"},
                  {"status", 401}, {"detail", why.empty() ? "nothing was sent that says so" : why}, {"fix", fix}};
@@ -203,6 +235,15 @@ Response Guard::unidentified(const Shown& shown, const std::string& why) const {
     response.content_type = "application/problem+json";
     response.headers.emplace_back("WWW-Authenticate",
                                   passwords ? "Bearer, Basic realm=\"trunkline\", charset=\"UTF-8\"" : "Bearer");
+    return response;
+}
+
+Response Guard::not_admitted(const Found& found) {
+    Json json = {{"type", "urn:trunkline:problem:forbidden"}, {"title", "The holder of this certificate is nobody here"},
+                 {"status", 403}, {"detail", found.why}, {"identity", found.holder},
+                 {"fix", "add the user to the roles file, or send a token"}};
+    Response response = json_response(json, 403);
+    response.content_type = "application/problem+json";
     return response;
 }
 

@@ -11,6 +11,7 @@
 
 #include "auth/principal.h"
 #include "auth/secret.h"
+#include "auth/validity.h"
 #include "broker/admin/router.h"
 #include "broker/admin/sources.h"
 #include "broker/admin/tokens.h"
@@ -19,10 +20,16 @@ namespace trunkline::admin {
 
 struct Identity {
     std::string name;               ///< the actor of the audit trail; empty: nobody in particular
-    std::string method = "local";   ///< how it is known: token, password, unix; local: nobody had to say
+    std::string method = "local";   ///< how it is known: token, password, unix, certificate; local: nobody had to say
     bool everything = false;        ///< has every permission and sees every topic
     bool unasked = false;           ///< publishes without being asked, too: root, and the broker's own user
     auth::Principal principal;      ///< whose roles are asked
+};
+
+/// A client certificate that TLS has verified.
+struct ShownCertificate {
+    auth::CertificateFields fields;
+    std::int64_t until_ms = auth::always_ms;    ///< it ends then, UTC since 1970
 };
 
 /// What a request brings to say who asks.
@@ -32,7 +39,8 @@ struct Shown {
     auth::Secret password;
     bool unreadable = false;                    ///< Authorization is neither
     std::optional<std::uint32_t> uid;           ///< of who has the other end of the Unix socket
-    bool local = false;                         ///< loopback, or the Unix socket: a password may be sent
+    std::shared_ptr<const ShownCertificate> certificate;   ///< null: none
+    bool confidential = false;                  ///< loopback, the Unix socket or TLS: a password may be sent
     std::string source;                         ///< address, "local" for the Unix socket
 };
 
@@ -44,6 +52,7 @@ struct GuardSettings {
     std::shared_ptr<const Tokens> tokens;             ///< null: there is no tokens file
     std::map<std::uint32_t, std::string> unix_users;  ///< user of the roles file by uid
     bool metrics_without_token = true;
+    bool certificates = false;                        ///< clients are asked for one (admin.tls.ca)
 };
 
 /// Thread safe.
@@ -54,7 +63,7 @@ public:
 
     void use(GuardSettings settings);
     /// Whoever reaches administration without saying who that is may not do everything: there are tokens, users of the
-    /// Unix socket, rules about administration, or a roles file that cannot be used.
+    /// Unix socket, client certificates, rules about administration, or a roles file that cannot be used.
     [[nodiscard]] bool guarded() const;
 
     struct Found {
@@ -62,6 +71,7 @@ public:
         std::string why;                              ///< nobody: what was wrong with what was shown
         bool ask_password = false;                    ///< the password must be checked, then ask user()
         bool busy = false;                            ///< nobody: it could not be found out now
+        std::string holder = {};                      ///< nobody: of a good certificate, who may not come in all the same
     };
     [[nodiscard]] Found identify(const Shown& shown) const;
     /// A user of the roles file who has shown a password.
@@ -79,6 +89,8 @@ public:
     /// What the roles say; plugins may be asked beside. `denied`: whatever they say.
     [[nodiscard]] Verdict judge(const Identity& who, Permission permission) const;
 
+    /// 403 for the holder of a certificate that is nobody here.
+    [[nodiscard]] static Response not_admitted(const Found& found);
     /// 401 with what to do.
     [[nodiscard]] Response unidentified(const Shown& shown, const std::string& why) const;
     /// 403 with the rule that decided.
@@ -90,6 +102,7 @@ private:
     [[nodiscard]] bool guarded(const GuardSettings& settings) const;
     [[nodiscard]] Found of_token(const Tokens::Entry& entry, const Shown& shown) const;
     [[nodiscard]] Found of_uid(const GuardSettings& settings, const Shown& shown) const;
+    [[nodiscard]] Found of_certificate(const ShownCertificate& certificate, const std::string& source) const;
     [[nodiscard]] Found of_user(const std::string& name, const char* method, const std::string& source) const;
 
     const Sources& sources_;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "auth/access_store.h"
+#include "auth/methods.h"
 #include "auth/person_login.h"
 #include "broker/admin/audit_trail.h"
 #include "broker/core/audit_sink.h"
@@ -18,6 +19,8 @@
 #include "broker/core/browse.h"
 #include "namespace/problem.h"
 #include "namespace/traffic.h"
+
+struct ssl_ctx_st;
 
 namespace trunkline::broker {
 class State;
@@ -32,9 +35,15 @@ struct StoreNumbers {
 struct ListenerNumbers {
     std::string url;                              ///< as configured: its name
     std::string address;                          ///< as bound
-    std::string protocol;                         ///< mqtt, mqtts, ws, wss, unix
+    std::string protocol;                         ///< mqtt, mqtts, ws, wss, unix; https: administration itself
     std::uint64_t connections = 0;
     std::int64_t certificate_expires_s = 0;       ///< since 1970; 0: no certificate
+};
+
+/// TLS settings as OpenSSL holds them; never changed, replaced whole.
+struct TlsSettings {
+    std::shared_ptr<ssl_ctx_st> context;          ///< null: there is no TLS
+    std::int64_t expires_s = 0;                   ///< end of the certificate, since 1970
 };
 
 /// Of the commit log. Times in microseconds; bucket i counts what was at most the i-th bound, the last the rest.
@@ -121,6 +130,9 @@ struct Sources {
     auth::AccessStore* access = nullptr;
     std::string roles_file = {};
     auth::PersonLogin* people = nullptr;          ///< checks passwords of its users; null: the same
+    const auth::CertificateMethod* certificates = nullptr;   ///< whose they are; null: nobody's
+    /// Reads the files; without a context, `error` says what is wrong with which.
+    std::function<TlsSettings(const broker::TlsConfig& config, std::string& error)> load_tls = {};
     AuditTrail* audit = nullptr;                  ///< null: nothing is audited
     broker::Browse* browse = nullptr;             ///< the live tree; null: there is none
     BackupSource* backups = nullptr;              ///< null: none can be taken

@@ -19,6 +19,12 @@ struct TlsConfig {
     std::string crl_file;              // PEM; empty: none
     bool require_client_certificate = false;
     std::string min_version = "1.2";   // "1.2" or "1.3"
+
+    /// The section says something of certificates.
+    [[nodiscard]] bool given() const {
+        return require_client_certificate || !(certificate_file + key_file + ca_file + crl_file).empty();
+    }
+    bool operator==(const TlsConfig&) const = default;
 };
 
 enum class ListenerKind : std::uint8_t { tcp, tls, ws, wss, unix_socket };
@@ -40,7 +46,7 @@ enum class Durability : std::uint8_t { strict, relaxed };
 
 struct AdminConfig {
     std::string listen = "127.0.0.1:9883";   // ADDR:PORT or unix:PATH
-    TlsConfig tls;
+    TlsConfig tls;                           // given: HTTPS; with `ca` certificates say who asks
     std::string tokens_file;
     std::map<std::uint32_t, std::string> unix_users;   // who may use the Unix socket: user of the roles file by uid
     bool metrics_without_token = true;

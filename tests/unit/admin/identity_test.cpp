@@ -54,7 +54,7 @@ struct World {
         shown.token = token;
         shown.user = user;
         shown.uid = uid;
-        shown.local = true;
+        shown.confidential = true;
         return guard.identify(shown);
     }
     void tokens(const std::string& text) {
@@ -144,11 +144,11 @@ TEST_CASE("whoever has nothing to say may do everything where nothing is guarded
     }
 }
 
-TEST_CASE("a password goes over loopback and the Unix socket alone", "[admin]") {
+TEST_CASE("a password goes over loopback, the Unix socket and TLS alone", "[admin]") {
     World world(some_roles);
     Shown shown;
     shown.user = "ann";
-    shown.local = false;
+    shown.confidential = false;
     const auto found = world.guard.identify(shown);
     CHECK_FALSE(found.who);
     CHECK_FALSE(found.ask_password);
