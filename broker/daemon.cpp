@@ -14,6 +14,7 @@
 #include "broker/core/log.h"
 #include "broker/listener_url.h"
 #include "broker/model_file.h"
+#include "broker/net/tls_context.h"
 #include "broker/notify.h"
 #include "broker/version.h"
 
@@ -245,6 +246,16 @@ std::string Daemon::start_admin() {
         .access = security_->roles_file().empty() ? nullptr : &security_->access(),
         .roles_file = security_->roles_file(),
         .people = security_->people(),
+        .certificates = &security_->certificates(),
+        .load_tls =
+            [](const TlsConfig& config, std::string& error) {
+                admin::TlsSettings settings;
+                const auto loaded = net::TlsContext::load(config, true, error);
+                if (!loaded) return settings;
+                settings.context = {loaded, loaded->native()};
+                settings.expires_s = loaded->expires_s();
+                return settings;
+            },
         .audit = audit_.get(),
         .browse = browse_.get(),
         .backups = backups_.get(),
@@ -288,6 +299,7 @@ std::vector<admin::ListenerNumbers> Daemon::listener_numbers() const {
         numbers.push_back({listener.url, listener.address, protocol_name(listener.kind), listener.connections,
                            listener.certificate_expiry_s});
     }
+    if (auto administration = admin_->tls_listener()) numbers.push_back(std::move(*administration));
     return numbers;
 }
 

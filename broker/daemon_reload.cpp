@@ -22,12 +22,15 @@ void add_file(std::vector<std::string>& files, const std::string& file) {
 /// Files that a reload reads, as the configuration names them.
 std::vector<std::string> files_of(const Config& config) {
     std::vector<std::string> files;
-    add_file(files, config.admin.tokens_file);
-    for (const ListenerConfig& listener : config.listeners) {
-        for (const auto* file : {&listener.tls.certificate_file, &listener.tls.key_file, &listener.tls.ca_file,
-                                 &listener.tls.crl_file}) {
+    const auto add_tls = [&](const TlsConfig& tls) {
+        for (const auto* file : {&tls.certificate_file, &tls.key_file, &tls.ca_file, &tls.crl_file}) {
             add_file(files, *file);
         }
+    };
+    add_file(files, config.admin.tokens_file);
+    add_tls(config.admin.tls);
+    for (const ListenerConfig& listener : config.listeners) {
+        add_tls(listener.tls);
         for (const AuthenticatorConfig& one : listener.authenticators) add_file(files, one.jwks_file);
     }
     for (const AuthenticatorConfig& one : config.authenticators) add_file(files, one.jwks_file);
@@ -55,6 +58,8 @@ admin::ConfigReload Daemon::compare(const Config& fresh) const {
     note(config_.log_level == fresh.log_level, "log.level");
     note(config_.admin.tokens_file == fresh.admin.tokens_file, "admin.tokens_file");
     note(config_.admin.metrics_without_token == fresh.admin.metrics_without_token, "admin.metrics_without_token");
+    const bool both_tls = config_.admin.tls.given() && fresh.admin.tls.given();   // else it takes a restart
+    note(!both_tls || config_.admin.tls == fresh.admin.tls, "admin.tls");
     reload.needs_restart = needs_restart(config_, fresh);
     reload.read_again = files_of(fresh);
     return reload;
@@ -120,7 +125,10 @@ admin::ConfigReload Daemon::reload() {
 
 void Daemon::take(const Config& fresh, std::vector<Problem>& problems, const admin::ConfigReload& compared) {
     for (const std::string& key : compared.needs_restart) log(Level::warn, "config_needs_restart", {{"key", key}});
-    for (const std::string& wrong : net_->reload_tls(fresh)) {
+    std::vector<std::string> of_tls = net_->reload_tls(fresh);
+    const std::string of_admin_tls = admin_->reload_tls(fresh.admin.tls);
+    if (!of_admin_tls.empty()) of_tls.push_back(of_admin_tls);
+    for (const std::string& wrong : of_tls) {
         log(Level::error, "tls_reload_failed", {{"what", wrong}});
         problems.push_back({"TL-9009", wrong.substr(0, wrong.find(": ")), wrong,
                             "mend the files that tls names; the certificate that was in force stays"});
@@ -136,6 +144,9 @@ void Daemon::take(const Config& fresh, std::vector<Problem>& problems, const adm
     config_.admin.tokens_file = fresh.admin.tokens_file;
     config_.admin.unix_users = fresh.admin.unix_users;
     config_.admin.metrics_without_token = fresh.admin.metrics_without_token;
+    if (of_admin_tls.empty() && config_.admin.tls.given() && fresh.admin.tls.given()) {
+        config_.admin.tls = fresh.admin.tls;
+    }
 }
 
 void Daemon::note_config_change(const std::string& before, const std::string& result) {

@@ -47,6 +47,14 @@ auth::CertificateMethod::Source source_of(CertificateName name) {
     return Source::mapping;
 }
 
+auth::CertificateMethod certificates_of(const std::vector<AuthenticatorConfig>& list, const auth::AccessStore& access) {
+    const auto entry = std::find_if(list.begin(), list.end(), [](const AuthenticatorConfig& one) {
+        return one.method == AuthMethod::certificate;
+    });
+    const AuthenticatorConfig& as = entry == list.end() ? AuthenticatorConfig() : *entry;
+    return {access, source_of(as.certificate_name), as.known_only};
+}
+
 auth::WhenUnreachable unreachable_of(const AuthenticatorConfig& one) {
     return one.defer_unreachable ? auth::WhenUnreachable::defer : auth::WhenUnreachable::deny;
 }
@@ -81,7 +89,8 @@ unsigned hash_threads() { return std::clamp(std::thread::hardware_concurrency() 
 }  // namespace
 
 Security::Security(const Config& config, std::uint32_t shards)
-    : config_(config), shards_(shards), roles_file_(roles_file_of(config.authorizers)) {
+    : config_(config), shards_(shards), roles_file_(roles_file_of(config.authorizers)),
+      certificates_(certificates_of(config.authenticators, access_)) {
     each_authenticator(config_, [&](const AuthenticatorConfig& one) {
         if (one.method == AuthMethod::jwt) keys_.try_emplace(one.jwks_file, std::make_unique<auth::JwksStore>());
     });

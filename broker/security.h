@@ -53,6 +53,8 @@ public:
     [[nodiscard]] const std::string& roles_file() const { return roles_file_; }
     /// Checks passwords for administration, until stop(); null without a roles file.
     [[nodiscard]] auth::PersonLogin* people() const { return people_.get(); }
+    /// Whose certificates are, for administration: as the first `certificate` of the common `authenticators` says.
+    [[nodiscard]] const auth::CertificateMethod& certificates() const { return certificates_; }
 
     /// `authorizers` in their order. `plugin` null: the roles file.
     struct Authorizer {
@@ -100,6 +102,7 @@ private:
     std::vector<HttpBackend> http_;                                    // in the order of each_authenticator()
     std::vector<LdapBackend> ldap_;
     std::unique_ptr<auth::PersonLogin> people_;                        // null: there is no roles file
+    const auth::CertificateMethod certificates_;
     Chain common_;
     std::vector<Chain> chains_;                                        // of listeners with a list of their own
 };

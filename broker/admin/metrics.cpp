@@ -125,6 +125,7 @@ void add_clients(Families& out, const Snapshot& now) {
     const Totals& totals = now.totals;
     out.gauge("connections", "Open connections of a listener.");
     for (const ListenerNumbers& listener : now.listeners) {
+        if (listener.protocol == "https") continue;   // no client's
         out.value(listener.connections, {{"listener", listener.url}, {"protocol", listener.protocol}});
     }
     constexpr std::array<const char*, 3> versions = {"3.1", "3.1.1", "5.0"};

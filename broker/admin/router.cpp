@@ -89,6 +89,7 @@ Json Router::openapi(std::string_view version) const {
             operation["x-permission"] = auth::name_of(route.needs.permission);
             operation["security"].push_back({{"bearer", Json::array()}});
             operation["security"].push_back({{"basic", Json::array()}});
+            operation["security"].push_back({{"certificate", Json::array()}});
         }
         std::string method = route.method;
         std::transform(method.begin(), method.end(), method.begin(), [](unsigned char c) { return std::tolower(c); });
@@ -108,7 +109,8 @@ Json Router::openapi(std::string_view version) const {
                     {"detail", {{"type", "string"}}}}}}}}},
               {"securitySchemes",
                {{"bearer", {{"type", "http"}, {"scheme", "bearer"}}},
-                {"basic", {{"type", "http"}, {"scheme", "basic"}}}}}}}};
+                {"basic", {{"type", "http"}, {"scheme", "basic"}}},
+                {"certificate", {{"type", "mutualTLS"}}}}}}}};
 }
 
 }  // namespace trunkline::admin

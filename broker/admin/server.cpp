@@ -9,6 +9,11 @@
 #include "broker/admin/server_impl.h"
 
 namespace trunkline::admin {
+namespace {
+
+constexpr auto end_time = 1s;   // for what is under way when the server stops
+
+}  // namespace
 
 asio::awaitable<void> AdminServer::Impl::accept_tcp() {
     while (!stopping) {
@@ -64,7 +69,13 @@ AdminServer::~AdminServer() {
 std::string AdminServer::start(const Address& address, const broker::AdminConfig& config,
                                std::uint32_t sys_interval_s) {
     Impl& impl = *impl_;
+    impl.tls_config = config.tls;
     for (const Problem& problem : reload(config)) return to_string(problem);
+    if (config.tls.given()) {
+        const std::string listen = config.listen.substr(config.listen.starts_with("https://") ? 8 : 0);
+        impl.url = "https://" + listen;
+        if (std::string wrong = reload_tls(config.tls); !wrong.empty()) return wrong;
+    }
     try {
         if (!address.unix_path.empty()) {
             struct stat found {};
@@ -103,14 +114,51 @@ std::vector<Problem> AdminServer::reload(const broker::AdminConfig& config) {
     if (!problems.empty()) return problems;
     settings.unix_users = config.unix_users;
     settings.metrics_without_token = config.metrics_without_token;
+    const broker::TlsConfig& running = impl_->tls_config;
+    settings.certificates = !(running.given() && config.tls.given() ? config.tls : running).ca_file.empty();
     impl_->guard.use(std::move(settings));
     impl_->open_socket_file(!config.unix_users.empty());
     return {};
 }
 
+std::string AdminServer::reload_tls(const broker::TlsConfig& config) {
+    Impl& impl = *impl_;
+    if (!config.given() || !impl.tls_config.given()) return {};   // TLS begins and ends with the process
+    std::string wrong;
+    TlsSettings fresh = impl.sources.load_tls(config, wrong);
+    if (!fresh.context) return impl.url + ": " + wrong;
+    impl.tls_config = config;
+    const std::lock_guard lock(impl.tls_mutex);
+    impl.tls = std::move(fresh);
+    return {};
+}
+
+std::optional<ListenerNumbers> AdminServer::tls_listener() const {
+    const TlsSettings tls = impl_->tls_now();
+    if (!tls.context) return std::nullopt;
+    return ListenerNumbers{impl_->url, impl_->where, "https", impl_->connections.load(), tls.expires_s};
+}
+
+// Requests under way are answered, streams say their end, connections that wait for nothing in particular end in order.
+void AdminServer::Impl::wind_down() {
+    if (!thread.joinable()) return;
+    auto ended = all_ended.get_future();
+    asio::post(context, [this] {
+        error_code ignored;
+        if (tcp) tcp->close(ignored);
+        if (local) local->close(ignored);
+        if (connections == 0) return all_ended.set_value();
+        winding_down = true;
+        const auto waiting = interrupts;   // what is called may change them
+        for (const auto& [stream, interrupt] : waiting) interrupt();
+    });
+    ended.wait_for(end_time);
+}
+
 void AdminServer::stop() {
     Impl& impl = *impl_;
     if (impl.stopping.exchange(true)) return;
+    impl.wind_down();
     impl.long_jobs.stop();
     impl.context.stop();
     if (impl.thread.joinable()) impl.thread.join();

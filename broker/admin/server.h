@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,7 +27,13 @@ public:
                                     std::uint32_t sys_interval_s);
     /// Reads the tokens again. Thread safe; on problems the old ones stay.
     [[nodiscard]] std::vector<Problem> reload(const broker::AdminConfig& config);
-    /// Takes no more requests, ends those under way and the thread. Replies that shards still owe are dropped, so the
+    /// Reads the certificates again, for connections from now on; those that last are judged by them, too. Returns ""
+    /// or what is wrong with which file: then what was in force stays. To begin or end TLS takes a restart. On the
+    /// thread of start().
+    [[nodiscard]] std::string reload_tls(const broker::TlsConfig& config);
+    /// The listener of administration, where it has TLS. Thread safe.
+    [[nodiscard]] std::optional<ListenerNumbers> tls_listener() const;
+    /// Takes no more requests, waits up to a second for those under way, ends them and the thread. Replies that shards still owe are dropped, so the
     /// server must not be destroyed before the shards have ended.
     void stop();
     /// Where it listens: "127.0.0.1:9883" or "unix:PATH".

@@ -38,7 +38,8 @@ asio::awaitable<void> AdminServer::Impl::judge(const HttpRequest& header, const 
     request.source = shown.source = peer.source;
     request.reason = header_text(header["Trunkline-Reason"]);
     shown.uid = peer.uid;
-    shown.local = peer.from_here;
+    shown.certificate = peer.stream.certificate();
+    shown.confidential = peer.from_here || peer.stream.secure();
     read_authorization(header[http::field::authorization], shown);
     if (!parse_target(header.target(), request)) {
         judged.answer = problem(400, "bad-request", "The request target is malformed", "");
@@ -62,18 +63,17 @@ asio::awaitable<void> AdminServer::Impl::judge(const HttpRequest& header, const 
         co_return;
     }
     const Permission permission = judged.route->needs.permission;
+    if (const std::string untrusted = peer.stream.distrust(tls_now(), wall_ms()); !untrusted.empty()) {
+        judged.answer = guard.unidentified(shown, untrusted);
+        judged.last = true;   // as a handshake would fail now
+        request.known_by = "certificate";
+        note_refusal(judged, untrusted);
+        co_return;
+    }
     if (guard.is_open(permission)) co_return;
     const Guard::Found found = co_await find_out(judged);
     if (!found.who) {
-        const bool guess = request.known_by == "password";
-        if (found.busy) {
-            judged.answer = problem(503, "busy", "The password cannot be checked now", found.why);
-        } else {
-            judged.answer = guard.unidentified(shown, guess ? "user name or password is wrong" : found.why);
-        }
-        if (!shown.token.empty()) request.known_by = "token";
-        if (request.known_by == "local" && shown.uid) request.known_by = "unix";
-        note_refusal(judged, found.why.empty() ? "nobody said who it is" : found.why);
+        refuse_nobody(judged, found);
         co_return;
     }
     request.who = found.who;
@@ -84,6 +84,23 @@ asio::awaitable<void> AdminServer::Impl::judge(const HttpRequest& header, const 
     const std::string action = "admin " + std::string(auth::name_of(permission));
     judged.answer = Guard::forbidden(*found.who, action, verdict);
     note_refusal(judged, action + ": " + (verdict.place.empty() ? "" : verdict.place + " ") + verdict.text);
+}
+
+void AdminServer::Impl::refuse_nobody(Judged& judged, const Guard::Found& found) {
+    Request& request = judged.request;
+    const bool guess = request.known_by == "password";
+    if (found.busy) {
+        judged.answer = problem(503, "busy", "The password cannot be checked now", found.why);
+    } else if (!found.holder.empty()) {
+        judged.answer = Guard::not_admitted(found);
+        request.principal = found.holder;
+        request.known_by = "certificate";
+    } else {
+        judged.answer = guard.unidentified(judged.shown, guess ? "user name or password is wrong" : found.why);
+    }
+    if (!judged.shown.token.empty()) request.known_by = "token";
+    if (request.known_by == "local" && judged.shown.uid) request.known_by = "unix";
+    note_refusal(judged, found.why.empty() ? "nobody said who it is" : found.why);
 }
 
 asio::awaitable<Guard::Found> AdminServer::Impl::find_out(Judged& judged) {
@@ -125,11 +142,21 @@ asio::awaitable<Guard::Verdict> AdminServer::Impl::may(const Identity& who, Perm
     co_return verdict;
 }
 
-void AdminServer::Impl::note_refusal(const Judged& judged, const std::string& why) {
-    const Request& request = judged.request;
+bool AdminServer::Impl::may_log_refusal() {
     const std::int64_t second = steady_ms() / 1'000;
     if (std::exchange(refusals_second, second) != second) refusals_logged = 0;
-    if (refusals_logged++ < refusals_logged_max) {
+    return refusals_logged++ < refusals_logged_max;
+}
+
+void AdminServer::Impl::note_handshake(const Peer& peer, const std::string& why) {
+    if (!may_log_refusal()) return;
+    broker::log(broker::Level::info, "handshake_failed",
+                {{"listener", url}, {"stage", "tls"}, {"why", why}, {"peer", peer.source}});
+}
+
+void AdminServer::Impl::note_refusal(const Judged& judged, const std::string& why) {
+    const Request& request = judged.request;
+    if (may_log_refusal()) {
         broker::log(broker::Level::warn, "admin_refused",
                     {{"method", judged.route->method}, {"path", judged.route->path}, {"who", request.principal},
                      {"known_by", request.known_by}, {"source", request.source}, {"why", why}});

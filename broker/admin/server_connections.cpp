@@ -20,6 +20,7 @@ namespace {
 constexpr std::uint32_t header_bytes_max = 16 * 1'024;
 constexpr std::uint32_t connections_max = 256;
 constexpr std::uint32_t strangers_max = connections_max / 2;
+constexpr std::uint32_t silent_max = connections_max / 2;
 constexpr auto idle_time = 60s;
 constexpr auto request_time = 10s;      // to arrive whole
 constexpr auto large_request_time = 60s;
@@ -68,6 +69,7 @@ void AdminServer::Impl::serve(asio::generic::stream_protocol::socket socket, boo
     ++connections;
     const auto ended = [self = shared_from_this()](std::exception_ptr failed) {
         --self->connections;
+        if (self->connections == 0 && std::exchange(self->winding_down, false)) self->all_ended.set_value();
         if (!failed) return;
         try {
             std::rethrow_exception(failed);
@@ -80,7 +82,7 @@ void AdminServer::Impl::serve(asio::generic::stream_protocol::socket socket, boo
 
 asio::awaitable<void> AdminServer::Impl::run_connection(asio::generic::stream_protocol::socket socket, bool from_here) {
     Stream stream(std::move(socket));
-    const Peer peer{from_here, uid_of(stream), source_of(stream)};
+    const Peer peer{stream, from_here, uid_of(stream), source_of(stream)};
     const bool stranger = peer.uid && *peer.uid != 0 && *peer.uid != ::geteuid();
     if (stranger && strangers >= strangers_max) co_return;   // they must not keep those out who mend things
     struct Count {
@@ -90,21 +92,76 @@ asio::awaitable<void> AdminServer::Impl::run_connection(asio::generic::stream_pr
     };
     strangers += stranger ? 1 : 0;
     const Count count{strangers, stranger};
+    struct Forget {
+        Impl& from;
+        Stream& stream;
+        ~Forget() {
+            from.silent.remove(&stream);
+            from.interrupts.erase(&stream);
+        }
+    };
+    const Forget forget{*this, stream};
+    make_room();
+    silent.push_back(&stream);
+    interrupts[&stream] = [&stream] { stream.cancel(); };
+    if (tls_now().context && !peer.uid) {
+        const bool shaken = co_await shake_hands(stream, peer);
+        if (!shaken) co_return;
+    }
+    const bool in_order = co_await run_requests(stream, peer);
+    if (in_order) co_await stream.finish();
+}
+
+// Who connects and says nothing must not keep those out who have something to say.
+void AdminServer::Impl::make_room() {
+    if (silent.size() < silent_max) return;
+    silent.front()->cancel();
+    silent.pop_front();
+}
+
+asio::awaitable<bool> AdminServer::Impl::shake_hands(Stream& stream, const Peer& peer) {
+    std::shared_ptr<ssl_ctx_st> settings = tls_now().context;
+    stream.expires_after(std::chrono::milliseconds(sources.broker.config().limits.connect_timeout_ms));
+    const Stream::Handshake hands = co_await stream.accept_tls(std::move(settings));
+    if (hands.wrong.empty()) co_return true;
+    if (stopping) co_return false;
+    note_handshake(peer, hands.wrong);
+    if (hands.spoke_http) {
+        Response answer = problem(400, "tls-expected", "Administration speaks TLS here", "write https://");
+        HttpRequest empty;
+        empty.version(11);
+        co_await send(stream, std::move(answer), empty, false);
+    }
+    if (hands.spoke) co_await stream.linger();
+    co_return false;
+}
+
+/// Until the first byte is there: the time that a request may take begins with it. False: there will be none.
+asio::awaitable<bool> AdminServer::Impl::wait_for_request(Stream& stream, beast::flat_buffer& buffer) {
+    if (buffer.size() != 0) co_return true;
+    const bool first_over_tls = stream.secure() && std::ranges::find(silent, &stream) != silent.end();
+    stream.expires_after(first_over_tls ? request_time : idle_time);
+    interrupts[&stream] = [&stream] { stream.cancel(); };
+    auto [error, got] = co_await stream.async_read_some(buffer.prepare(4'096), token);
+    interrupts.erase(&stream);
+    if (!error) buffer.commit(got);
+    co_return !error;
+}
+
+/// True: all that was asked has been answered, and the connection ends in order.
+asio::awaitable<bool> AdminServer::Impl::run_requests(Stream& stream, const Peer& peer) {
     beast::flat_buffer buffer;
     while (!stopping) {
         http::request_parser<http::string_body> parser;
         parser.header_limit(header_bytes_max);
         parser.body_limit(boost::none);   // known when the route is
-        stream.expires_after(idle_time);
-        if (buffer.size() == 0) {   // the time a request may take begins with its first byte
-            auto [error, got] = co_await stream.async_read_some(buffer.prepare(4'096), token);
-            if (error) co_return;
-            buffer.commit(got);
-        }
+        const bool asked = co_await wait_for_request(stream, buffer);
+        if (!asked) co_return stopping.load();
         stream.expires_after(request_time);
         auto [error, got] = co_await http::async_read_header(stream, buffer, parser, token);
         Judged judged;
         if (!error) {
+            silent.remove(&stream);
             stream.expires_never();
             co_await judge(parser.get(), peer, judged);
             // Large bodies are for routes that take them, and for who may use those.
@@ -126,7 +183,7 @@ asio::awaitable<void> AdminServer::Impl::run_connection(asio::generic::stream_pr
         if (error) {
             const bool large = error == http::error::body_limit;
             const bool wide = error == http::error::header_limit || error == http::error::buffer_overflow;
-            if (error.category() != http::make_error_code(http::error::body_limit).category()) co_return;
+            if (error.category() != http::make_error_code(http::error::body_limit).category()) co_return false;
             const unsigned status = large ? 413 : wide ? 431 : 400;
             Response answer = problem(status, large ? "too-large" : "bad-request", "The request cannot be taken",
                                       error.message());
@@ -139,12 +196,11 @@ asio::awaitable<void> AdminServer::Impl::run_connection(asio::generic::stream_pr
         const bool go_on = co_await run_request(stream, std::move(request), judged);
         if (!go_on) break;
     }
-    error_code ignored;
-    stream.socket().shutdown(asio::socket_base::shutdown_send, ignored);
+    co_return true;
 }
 
 asio::awaitable<bool> AdminServer::Impl::run_request(Stream& stream, HttpRequest from, Judged& judged) {
-    const bool keep_alive = from.keep_alive() && !stopping;
+    const bool keep_alive = from.keep_alive() && !stopping && !judged.last;
     Response answer;
     if (judged.answer) {
         answer = std::move(*judged.answer);

@@ -6,7 +6,11 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <future>
+#include <list>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
@@ -20,12 +24,13 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <boost/beast/core/basic_stream.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http/message.hpp>
 #include <boost/beast/http/string_body.hpp>
 
 #include "broker/admin/api.h"
 #include "broker/admin/approvals.h"
+#include "broker/admin/channel.h"
 #include "broker/admin/event_source.h"
 #include "broker/admin/identity.h"
 #include "broker/admin/server.h"
@@ -38,7 +43,7 @@ namespace beast = boost::beast;
 namespace http = beast::http;
 using namespace std::chrono_literals;
 using boost::system::error_code;
-using Stream = beast::basic_stream<asio::generic::stream_protocol>;
+using Stream = Channel;
 using HttpRequest = http::request<http::string_body>;
 
 constexpr auto token = asio::as_tuple(asio::use_awaitable);
@@ -73,6 +78,7 @@ struct AdminServer::Impl : std::enable_shared_from_this<Impl> {
 
     /// A connection: what is known of whoever has the other end.
     struct Peer {
+        Stream& stream;
         bool from_here = false;    // loopback, or the Unix socket
         std::optional<std::uint32_t> uid;
         std::string source;
@@ -83,23 +89,50 @@ struct AdminServer::Impl : std::enable_shared_from_this<Impl> {
         Shown shown;               // for connections that last
         const Route* route = nullptr;
         std::optional<Response> answer;   // it is this, whatever the body
+        bool last = false;                // the connection ends with the answer
+    };
+    /// A stream of events waits until something wakes it.
+    struct StreamWait {
+        explicit StreamWait(asio::io_context& context) : timer(context) {}
+        void wake() {
+            woken = true;
+            timer.cancel();
+        }
+        asio::steady_timer timer;
+        bool woken = false;
+        bool gone = false;         // the reader has left
+        bool reading = false;      // whether it leaves: watch_reader() is under way
     };
 
     asio::awaitable<void> accept_tcp();
     asio::awaitable<void> accept_unix();
     void serve(asio::generic::stream_protocol::socket socket, bool local);
     asio::awaitable<void> run_connection(asio::generic::stream_protocol::socket socket, bool local);
+    asio::awaitable<bool> shake_hands(Stream& stream, const Peer& peer);
+    asio::awaitable<bool> run_requests(Stream& stream, const Peer& peer);
+    asio::awaitable<bool> wait_for_request(Stream& stream, beast::flat_buffer& buffer);
+    void make_room();
     asio::awaitable<void> judge(const HttpRequest& header, const Peer& peer, Judged& judged);
     asio::awaitable<Guard::Found> find_out(Judged& judged);
     asio::awaitable<Guard::Verdict> may(const Identity& who, Permission permission);
     asio::awaitable<bool> run_request(Stream& stream, HttpRequest request, Judged& judged);
     asio::awaitable<Response> call(const Route& route, const Request& request);
     asio::awaitable<void> run_stream(Stream& stream, const Judged& judged, unsigned version);
+    asio::awaitable<void> send_events(Stream& stream, const Judged& judged, EventSource& events, StreamWait& wait);
+    asio::awaitable<void> watch_reader(Stream& stream, std::shared_ptr<StreamWait> wait);
     std::shared_ptr<EventSource> open_stream(const Judged& judged, std::function<void()> wake, Response& wrong);
-    std::optional<std::string> stream_ends(const Judged& judged);
+    std::optional<std::string> stream_ends(Stream& stream, const Judged& judged);
     asio::awaitable<bool> send(Stream& stream, Response response, const HttpRequest& request, bool keep_alive);
     asio::awaitable<void> run_meter(std::uint32_t sys_interval_s);
+    void refuse_nobody(Judged& judged, const Guard::Found& found);
     void note_refusal(const Judged& judged, const std::string& why);
+    void note_handshake(const Peer& peer, const std::string& why);
+    [[nodiscard]] bool may_log_refusal();
+    [[nodiscard]] TlsSettings tls_now() const {
+        const std::lock_guard lock(tls_mutex);
+        return tls;
+    }
+    void wind_down();
     /// Others of this machine may connect where the configuration has some: the kernel says who they are.
     void open_socket_file(bool for_others) const {
         if (!unix_path.empty()) ::chmod(unix_path.c_str(), for_others ? 0666 : 0600);
@@ -119,10 +152,19 @@ struct AdminServer::Impl : std::enable_shared_from_this<Impl> {
     std::optional<asio::local::stream_protocol::acceptor> local;
     std::string unix_path, where;
     std::thread thread;
-    std::uint32_t connections = 0, strangers = 0;   // strangers: of users who are neither root nor ours
+    std::atomic<std::uint32_t> connections{0};        // changed on the thread alone
+    std::uint32_t strangers = 0;                      // of users who are neither root nor ours
     std::uint64_t watches = 0;
     std::int64_t refusals_second = 0;
     std::uint32_t refusals_logged = 0;                // in that second
+    std::list<Stream*> silent;                        // have not sent a request yet; the oldest in front
+    std::map<const Stream*, std::function<void()>> interrupts;   // of connections that wait, for the end
+    bool winding_down = false;
+    std::promise<void> all_ended;                     // once that is true
+    mutable std::mutex tls_mutex;                     // guards the settings
+    TlsSettings tls;
+    broker::TlsConfig tls_config;                     // of main's thread: what they were made of
+    std::string url;                                  // https: the listener's name
     std::atomic<bool> stopping{false};
 };
 

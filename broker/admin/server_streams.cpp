@@ -3,6 +3,10 @@
 
 #include <unistd.h>
 
+#include <array>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
 #include <boost/asio/write.hpp>
 
 #include "broker/admin/trace_api.h"
@@ -19,21 +23,10 @@ constexpr auto watch_look = 500ms;      // may the watcher still watch?
 }  // namespace
 
 asio::awaitable<void> AdminServer::Impl::run_stream(Stream& stream, const Judged& judged, unsigned version) {
-    std::string out = "HTTP/1.1 200 OK\r\nServer: trunkline\r\nContent-Type: text/event-stream\r\n"
-                      "Cache-Control: no-store\r\nConnection: close\r\n\r\n: watching\n\n";
-    auto timer = std::make_shared<asio::steady_timer>(context);
-    auto woken = std::make_shared<bool>(false);
-    const std::function<void()> wake = [timer, woken, self = shared_from_this()] {
-        asio::post(self->context, [timer, woken] {
-            *woken = true;
-            timer->cancel();
-        });
+    const auto wait = std::make_shared<StreamWait>(context);
+    const std::function<void()> wake = [wait, self = shared_from_this()] {
+        asio::post(self->context, [wait] { wait->wake(); });
     };
-    auto gone = std::make_shared<bool>(false);   // the watcher sends nothing more: what becomes readable is its end
-    stream.socket().async_wait(asio::socket_base::wait_read, [timer, woken, gone](error_code) {
-        *gone = *woken = true;
-        timer->cancel();
-    });
     Response wrong;
     const std::shared_ptr<EventSource> events = open_stream(judged, wake, wrong);
     if (!events) {
@@ -42,12 +35,39 @@ asio::awaitable<void> AdminServer::Impl::run_stream(Stream& stream, const Judged
         co_await send(stream, std::move(wrong), empty, false);
         co_return;
     }
+    stream.expires_never();
+    wait->reading = true;
+    asio::co_spawn(context, watch_reader(stream, wait), asio::detached);
+    interrupts[&stream] = [wait] { wait->wake(); };
+    co_await send_events(stream, judged, *events, *wait);
+    events->stop();
+    interrupts.erase(&stream);
+    stream.cancel();
+    while (wait->reading) {   // who reads must not outlive the stream
+        wait->timer.expires_after(watch_look);
+        co_await wait->timer.async_wait(token);
+    }
+}
+
+/// A reader has nothing to say: what comes, or that nothing comes any more, is its end.
+asio::awaitable<void> AdminServer::Impl::watch_reader(Stream& stream, std::shared_ptr<StreamWait> wait) {
+    std::array<char, 1> byte;
+    co_await stream.async_read_some(asio::buffer(byte), token);
+    wait->reading = false;
+    wait->gone = true;
+    wait->wake();
+}
+
+asio::awaitable<void> AdminServer::Impl::send_events(Stream& stream, const Judged& judged, EventSource& events,
+                                                     StreamWait& wait) {
+    std::string out = "HTTP/1.1 200 OK\r\nServer: trunkline\r\nContent-Type: text/event-stream\r\n"
+                      "Cache-Control: no-store\r\nConnection: close\r\n\r\n: watching\n\n";
     auto last_said = std::chrono::steady_clock::now();
     auto next_look = last_said + watch_look;
     const auto say_end = [&out](const std::string& why) {
         out += "event: end\ndata: " + dump({{"reason", why}}) + "\n\n";
     };
-    while (!stopping) {
+    while (true) {
         if (!out.empty()) {
             stream.expires_after(write_time);
             auto [error, sent] = co_await asio::async_write(stream, asio::buffer(out), token);
@@ -55,16 +75,16 @@ asio::awaitable<void> AdminServer::Impl::run_stream(Stream& stream, const Judged
             out.clear();
             last_said = std::chrono::steady_clock::now();
         }
-        if (!*woken) {
-            timer->expires_at(next_look);
-            co_await timer->async_wait(token);
+        if (!wait.woken) {
+            wait.timer.expires_at(next_look);
+            co_await wait.timer.async_wait(token);
         }
-        if (*gone) break;
-        *woken = false;
+        if (wait.gone) break;
+        wait.woken = false;
         const auto now = std::chrono::steady_clock::now();
         if (now >= next_look) {   // before what has come is passed on
             next_look = now + watch_look;
-            if (const auto why = stream_ends(judged)) {
+            if (const auto why = stream_ends(stream, judged)) {
                 note_refusal(judged, *why);
                 say_end(*why);
                 stream.expires_after(write_time);
@@ -72,20 +92,19 @@ asio::awaitable<void> AdminServer::Impl::run_stream(Stream& stream, const Judged
                 break;
             }
         }
-        const EventSource::Batch batch = events->take();
+        const EventSource::Batch batch = events.take();
         for (const std::string& event : batch.events) out += "data: " + event + "\n\n";
-        if (batch.ended) {
-            say_end(*batch.ended);
+        if (batch.ended || stopping) {
+            say_end(batch.ended.value_or("the broker is stopping"));
             stream.expires_after(write_time);
             co_await asio::async_write(stream, asio::buffer(out), token);
             break;
         }
         if (out.empty() && now - last_said >= watch_beat) {   // tells both sides that the other is still there
             out = ": alive\n\n";
-            events->keep_alive();
+            events.keep_alive();
         }
     }
-    events->stop();
 }
 
 std::shared_ptr<EventSource> AdminServer::Impl::open_stream(const Judged& judged, std::function<void()> wake,
@@ -110,8 +129,9 @@ std::shared_ptr<EventSource> AdminServer::Impl::open_stream(const Judged& judged
 }
 
 // Whoever watches loses it within a second when who that is, its permission or its subscription ends.
-std::optional<std::string> AdminServer::Impl::stream_ends(const Judged& judged) {
+std::optional<std::string> AdminServer::Impl::stream_ends(Stream& stream, const Judged& judged) {
     const Identity& who = *judged.request.who;
+    if (std::string wrong = stream.distrust(tls_now(), wall_ms()); !wrong.empty()) return wrong;
     if (auto gone = guard.gone(who, judged.shown)) return gone;
     if (who.everything) return std::nullopt;
     const Guard::Verdict verdict = guard.judge(who, judged.route->needs.permission);

@@ -48,9 +48,24 @@ void write_private(const std::string& path, const std::string& text) {
 }
 
 void use_context(Server& server, const Context& context, const std::string& token_file) {
+    server.files = context.files;
     if (!token_file.empty() || !server.token.empty()) return;
     server.token = context.token_file.empty() ? context.token : first_line(context.token_file);
 }
+
+/// What is given goes before what was there; a certificate takes its key along.
+void use_files(TlsFiles& in_use, const TlsFiles& given) {
+    if (!given.ca.empty()) in_use.ca = given.ca;
+    if (!given.certificate.empty()) in_use.certificate = given.certificate;
+    if (!given.certificate.empty() || !given.key.empty()) in_use.key = given.key;
+}
+
+void check_files(const Server& server) {
+    if (server.files.certificate.empty() && !server.files.key.empty()) fail("--key needs --cert, whose key it is");
+    if (!server.tls) fail("--ca, --cert and --key are for https://, and " + server.name + " is not");
+}
+
+std::string absolute(const std::string& file) { return file.empty() ? file : fs::absolute(file).string(); }
 
 int list_contexts(const Tool& tool) {
     const Contexts contexts = Contexts::load();
@@ -58,14 +73,16 @@ int list_contexts(const Tool& tool) {
     std::vector<std::vector<std::string>> rows;
     for (const auto& [name, one] : contexts.all) {
         const std::string token = !one.token_file.empty() ? one.token_file : one.token.empty() ? "-" : "kept here";
-        rows.push_back({name == contexts.current ? "*" : "", name, one.server, token});
+        const std::string& certificate = one.files.certificate;
+        rows.push_back({name == contexts.current ? "*" : "", name, one.server, token,
+                        certificate.empty() ? "-" : certificate});
         list.push_back({{"name", name}, {"server", one.server}, {"current", name == contexts.current},
-                        {"token", token}});
+                        {"token", token}, {"ca", one.files.ca}, {"cert", certificate}, {"key", one.files.key}});
     }
     if (tool.out.format() != Format::table) {
         tool.out.value(list);
     } else {
-        tool.out.table({"", "CONTEXT", "SERVER", "TOKEN"}, std::move(rows));
+        tool.out.table({"", "CONTEXT", "SERVER", "TOKEN", "CERTIFICATE"}, std::move(rows));
     }
     return exit_ok;
 }
@@ -113,7 +130,8 @@ Contexts Contexts::load() {
     if (!all.is_object()) fail(file + " is no JSON of contexts");
     for (const auto& [name, one] : all.items()) {
         if (!one.is_object()) fail(file + ": the context " + name + " is no object");
-        contexts.all[name] = {text_in(one, "server"), text_in(one, "token_file"), text_in(one, "token")};
+        contexts.all[name] = {text_in(one, "server"), text_in(one, "token_file"), text_in(one, "token"),
+                              {text_in(one, "ca"), text_in(one, "cert"), text_in(one, "key")}};
     }
     contexts.current = text_in(json, "current");
     if (!contexts.all.contains(contexts.current)) contexts.current.clear();
@@ -132,6 +150,9 @@ void Contexts::save() const {
         Json& entry = json["contexts"][name] = {{"server", one.server}};
         if (!one.token_file.empty()) entry["token_file"] = one.token_file;
         if (!one.token.empty()) entry["token"] = one.token;
+        if (!one.files.ca.empty()) entry["ca"] = one.files.ca;
+        if (!one.files.certificate.empty()) entry["cert"] = one.files.certificate;
+        if (!one.files.key.empty()) entry["key"] = one.files.key;
     }
     write_private(file, json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
 }
@@ -144,7 +165,8 @@ const Context& Contexts::get(const std::string& name) const {
     fail("there is no context \"" + name + "\"" + (known.empty() ? "; add one: trunkctl context add" : "; " + known));
 }
 
-Server choose_server(const std::string& server, const std::string& context, const std::string& token_file) {
+Server choose_server(const std::string& server, const std::string& context, const std::string& token_file,
+                     const TlsFiles& files) {
     Server chosen;
     const bool has_token = !token_file.empty() || !environment("TRUNKLINE_TOKEN").empty();
     const std::string token_in = has_token ? token_file : environment("TRUNKLINE_TOKEN_FILE");
@@ -161,7 +183,23 @@ Server choose_server(const std::string& server, const std::string& context, cons
         chosen = Server::parse(server);
     }
     if (!token_in.empty()) chosen.token = first_line(token_in);
+    use_files(chosen.files,
+              {environment("TRUNKLINE_CA"), environment("TRUNKLINE_CERT"), environment("TRUNKLINE_KEY")});
+    use_files(chosen.files, files);
+    if (files.given()) check_files(chosen);
     return chosen;
+}
+
+void add_tls_options(CLI::App& app, TlsFiles& files, bool in_environment) {
+    const auto text = [&](std::string what, const char* variable) {
+        return in_environment ? what + "; also " + variable : what;
+    };
+    app.add_option("--ca", files.ca, text("https: who signs the broker's certificate, PEM", "TRUNKLINE_CA"))
+        ->type_name("FILE");
+    app.add_option("--cert", files.certificate, text("https: certificate to show, PEM", "TRUNKLINE_CERT"))
+        ->type_name("FILE");
+    app.add_option("--key", files.key, text("its key, unless it is in the same file", "TRUNKLINE_KEY"))
+        ->type_name("FILE");
 }
 
 void ContextCommands::add(CLI::App& app, std::function<int(const Tool&)>& action) {
@@ -172,10 +210,12 @@ void ContextCommands::add(CLI::App& app, std::function<int(const Tool&)>& action
     });
     auto* add = context->add_subcommand("add", "add one, or change it");
     add->add_option("NAME", name_, "what to call it")->required();
-    add->add_option("--server", server_, "http://HOST:PORT or unix:PATH")->type_name("URL")->required();
+    add->add_option("--server", server_, "https://HOST:PORT, http://HOST:PORT or unix:PATH")->type_name("URL")
+        ->required();
     auto* file = add->add_option("--token-file", token_file_, "file with its token; read at each command")
         ->type_name("FILE");
     add->add_flag("--token-stdin", token_stdin_, "keep the token that is typed or piped in")->excludes(file);
+    add_tls_options(*add, files_, false);
     add->add_flag("--use", use_, "use it from now on");
     add->callback([this, &action] { action = [this](const Tool&) { return add_one(); }; });
     auto* use = context->add_subcommand("use", "the one for commands without --context");
@@ -188,9 +228,11 @@ void ContextCommands::add(CLI::App& app, std::function<int(const Tool&)>& action
 
 int ContextCommands::add_one() const {
     if (name_.empty() || name_.size() > 64) fail("a context's name has 1 to 64 bytes");
-    (void)Server::parse(server_);   // says what is wrong with it
+    Server server = Server::parse(server_);   // says what is wrong with it
+    server.files = files_;
+    if (files_.given()) check_files(server);
     Contexts contexts = Contexts::load();
-    Context one{server_, {}, {}};
+    Context one{server_, {}, {}, {absolute(files_.ca), absolute(files_.certificate), absolute(files_.key)}};
     if (!token_file_.empty()) one.token_file = fs::absolute(token_file_).string();
     if (token_stdin_ && (!std::getline(std::cin, one.token) || one.token.empty())) fail("no token was given");
     contexts.all[name_] = one;

@@ -19,6 +19,7 @@ struct Context {
     std::string server;          ///< as --server takes it
     std::string token_file;      ///< or
     std::string token;
+    TlsFiles files;
 };
 
 class Contexts {
@@ -38,10 +39,13 @@ public:
 };
 
 /// Which broker a command talks to, and as whom: --server, then --context, then TRUNKLINE_SERVER, TRUNKLINE_CONTEXT,
-/// the context in use, and what Server::parse("") takes. A context's token goes to its own server only; --token-file
-/// and TRUNKLINE_TOKEN come before it. Throws Failure.
+/// the context in use, and what Server::parse("") takes. A context's token and certificate go to its own server only;
+/// --token-file, TRUNKLINE_TOKEN, `files` and TRUNKLINE_CA, _CERT, _KEY come before them. Throws Failure.
 [[nodiscard]] Server choose_server(const std::string& server, const std::string& context,
-                                   const std::string& token_file);
+                                   const std::string& token_file, const TlsFiles& files);
+
+/// Options --ca, --cert and --key.
+void add_tls_options(CLI::App& app, TlsFiles& files, bool in_environment);
 
 /// `trunkctl context`; needs no broker.
 class ContextCommands {
@@ -51,6 +55,7 @@ public:
 private:
     int add_one() const;
     std::string name_, server_, token_file_;
+    TlsFiles files_;
     bool token_stdin_ = false, use_ = false;
 };
 

@@ -1,5 +1,8 @@
 #include "broker/cli/http_client.h"
 
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
 #include <sys/stat.h>
 #include <termios.h>
 #include <unistd.h>
@@ -18,6 +21,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/ssl.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/core/basic_stream.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
@@ -32,7 +36,9 @@ namespace asio = boost::asio;
 namespace beast = boost::beast;
 namespace http = beast::http;
 using namespace std::chrono_literals;
+using boost::system::error_code;
 using Stream = beast::basic_stream<asio::generic::stream_protocol>;
+using TlsStream = asio::ssl::stream<Stream&>;
 using EventSink = std::function<bool(std::string_view, std::string_view)>;
 
 constexpr auto token = asio::as_tuple(asio::use_awaitable);
@@ -43,6 +49,102 @@ constexpr std::size_t event_bytes_max = 8 << 20;
 [[noreturn]] void no_connection(const Server& server, const std::string& why) {
     throw Failure(exit_no_connection, "cannot reach the broker at " + server.name + ": " + why +
                                           "; is it running, and does --server name its administration address?");
+}
+
+/// The reason that OpenSSL gives; 0: it is not the one who complains.
+int tls_reason(const error_code& error) {
+    const bool of_tls = error.category() == asio::error::get_ssl_category();
+    return of_tls ? ERR_GET_REASON(static_cast<unsigned long>(error.value())) : 0;
+}
+
+[[noreturn]] void not_trusted(const Server& server, long verified) {
+    std::string what = "its certificate is not trusted: " + std::string(X509_verify_cert_error_string(verified));
+    switch (verified) {
+        case X509_V_ERR_HOSTNAME_MISMATCH:
+        case X509_V_ERR_IP_ADDRESS_MISMATCH:
+            what = "its certificate is not for the name " + server.host +
+                   "; give --server the name that the certificate has";
+            break;
+        case X509_V_ERR_CERT_HAS_EXPIRED:
+            what = "its certificate has expired; replace the files that admin.tls names, and reload the broker";
+            break;
+        case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+        case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+        case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
+        case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+        case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
+            what += server.files.ca.empty() ? "; name who signs it: --ca FILE"
+                                            : "; " + server.files.ca + " (--ca) does not have who signed it";
+            break;
+        default: break;
+    }
+    throw Failure(exit_no_connection, "no safe connection to the broker at " + server.name + ": " + what);
+}
+
+/// A connection that was there has failed; alerts of TLS 1.3 about a client certificate come with the first answer.
+[[noreturn]] void broken(const Server& server, const error_code& error) {
+    switch (tls_reason(error)) {
+        case 0: no_connection(server, error.message());
+        case SSL_R_WRONG_VERSION_NUMBER:
+        case SSL_R_HTTP_REQUEST:
+        case SSL_R_PACKET_LENGTH_TOO_LONG:
+            throw Failure(exit_no_connection, server.name + " does not speak TLS: write http:// instead of https://");
+        case SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED:
+            throw Failure(exit_no_connection,
+                          "the broker at " + server.name + " demands a client certificate: --cert FILE and --key FILE");
+        case SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE:
+        case SSL_R_SSLV3_ALERT_BAD_CERTIFICATE:
+        case SSL_R_SSLV3_ALERT_UNSUPPORTED_CERTIFICATE:
+        case SSL_R_SSLV3_ALERT_CERTIFICATE_REVOKED:
+        case SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED:
+        case SSL_R_SSLV3_ALERT_CERTIFICATE_UNKNOWN:
+        case SSL_R_TLSV1_ALERT_UNKNOWN_CA:
+        case SSL_R_TLSV1_ALERT_DECRYPT_ERROR:
+            throw Failure(exit_no_connection, "the broker at " + server.name + " does not take the client certificate" +
+                                                  (server.files.certificate.empty() ? "" : " of --cert") + ": " +
+                                                  error.message());
+        default: no_connection(server, error.message());
+    }
+}
+
+asio::ssl::context make_tls(const Server& server) {
+    asio::ssl::context context(asio::ssl::context::tls_client);
+    SSL_CTX* native = context.native_handle();
+    static_cast<void>(SSL_CTX_set_min_proto_version(native, TLS1_2_VERSION));
+    const TlsFiles& files = server.files;
+    const auto need = [](const error_code& error, const char* option, const std::string& file) {
+        if (error) throw Failure(exit_usage, std::string(option) + ": cannot use " + file + ": " + error.message());
+    };
+    error_code error;
+    if (files.ca.empty()) static_cast<void>(context.set_default_verify_paths(error));
+    else static_cast<void>(context.load_verify_file(files.ca, error));
+    need(error, "--ca", files.ca.empty() ? "the authorities of this machine" : files.ca);
+    if (!files.certificate.empty()) {
+        const std::string& key = files.key.empty() ? files.certificate : files.key;
+        static_cast<void>(context.use_certificate_chain_file(files.certificate, error));
+        need(error, "--cert", files.certificate);
+        static_cast<void>(context.use_private_key_file(key, asio::ssl::context::pem, error));
+        need(error, "--key", key);
+    }
+    static_cast<void>(context.set_verify_mode(asio::ssl::verify_peer, error));
+    return context;
+}
+
+asio::awaitable<void> shake_hands(TlsStream& stream, const Server& server) {
+    SSL* tls = stream.native_handle();
+    error_code no_address;
+    static_cast<void>(asio::ip::make_address(server.host, no_address));
+    if (no_address) {
+        SSL_set_tlsext_host_name(tls, server.host.c_str());
+        SSL_set1_host(tls, server.host.c_str());
+    } else {
+        X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(tls), server.host.c_str());
+    }
+    auto [error] = co_await stream.async_handshake(asio::ssl::stream_base::client, token);
+    if (!error) co_return;
+    const long verified = SSL_get_verify_result(tls);
+    if (verified != X509_V_OK) not_trusted(server, verified);
+    broken(server, error);
 }
 
 asio::awaitable<void> connect(Stream& stream, const Server& server) {
@@ -87,8 +189,11 @@ http::request<http::string_body> make_request(const Server& server, std::string_
     return request;
 }
 
-[[noreturn]] void refused(unsigned status, const std::string& body) {
+[[noreturn]] void refused(const Server& server, unsigned status, const std::string& body) {
     const Json json = Json::parse(body, nullptr, false);
+    if (json.is_object() && json.value("type", "") == "urn:trunkline:problem:tls-expected") {
+        throw Failure(exit_no_connection, server.name + " speaks TLS: write https:// before it", json);
+    }
     std::string what = "status " + std::to_string(status);
     if (json.is_object() && json.contains("title")) {
         what = json.value("title", "");
@@ -100,7 +205,10 @@ http::request<http::string_body> make_request(const Server& server, std::string_
     int code = exit_findings;
     if (status == 400) code = exit_usage;
     if (status == 401 || status == 403) code = exit_not_authorised;
-    if (status == 401) what += " (--token-file FILE, or --login USER)";
+    if (status == 401) {
+        what += server.tls ? " (--token-file FILE, --login USER, or --cert FILE)"
+                           : " (--token-file FILE, or --login USER)";
+    }
     throw Failure(code, what, json.is_object() ? json : Json());
 }
 
@@ -124,29 +232,30 @@ bool take_events(std::string& text, const EventSink& sink) {
     return true;
 }
 
-asio::awaitable<void> exchange(const Server& server, http::request<http::string_body> message, std::string& answer,
-                               const EventSink* sink, std::string* cursor) {
-    Stream stream(co_await asio::this_coro::executor);
-    co_await connect(stream, server);
+/// Over a connection that is there. `time`: the stream whose time is limited, below TLS.
+template <class Layer>
+asio::awaitable<void> talk(Layer& stream, Stream& time, const Server& server,
+                           http::request<http::string_body>& message, std::string& answer, const EventSink* sink,
+                           std::string* cursor) {
     const auto is_under = [&message](const char* path) {
         return message.target().find(path) != boost::beast::string_view::npos;
     };
     // compiling and replaying take their time, and reading an audit trail does
-    stream.expires_after(is_under("/api/v1/model") ? 150s : is_under("/api/v1/audit") ? 600s : 30s);
+    time.expires_after(is_under("/api/v1/model") ? 150s : is_under("/api/v1/audit") ? 600s : 30s);
     auto [write_error, sent] = co_await http::async_write(stream, message, token);
-    if (write_error) no_connection(server, write_error.message());
+    if (write_error) broken(server, write_error);
     beast::flat_buffer buffer;
     http::response_parser<http::string_body> parser;
     parser.body_limit(answer_bytes_max);
     auto [header_error, header] = co_await http::async_read_header(stream, buffer, parser, token);
-    if (header_error) no_connection(server, header_error.message());
+    if (header_error) broken(server, header_error);
     const unsigned status = parser.get().result_int();
     if (!sink || status != 200) {
         auto [error, got] = co_await http::async_read(stream, buffer, parser, token);
-        if (error) no_connection(server, error.message());
+        if (error) broken(server, error);
         answer = std::move(parser.get().body());
         if (cursor) *cursor = std::string(parser.get()["Trunkline-Cursor"]);
-        if (status >= 300) refused(status, answer);
+        if (status >= 300) refused(server, status, answer);
         co_return;
     }
     std::string text(static_cast<const char*>(buffer.data().data()), buffer.size());
@@ -154,11 +263,26 @@ asio::awaitable<void> exchange(const Server& server, http::request<http::string_
     std::string chunk(64 * 1'024, '\0');
     while (take_events(text, *sink)) {
         if (text.size() > event_bytes_max) throw Failure(exit_findings, "the broker sent an event without an end");
-        stream.expires_after(60s);   // the broker says something at least every 15 s
+        time.expires_after(60s);   // the broker says something at least every 15 s
         auto [error, got] = co_await stream.async_read_some(asio::buffer(chunk), token);
-        if (error) no_connection(server, error.message());
+        if (error) broken(server, error);
         text.append(chunk.data(), got);
     }
+}
+
+asio::awaitable<void> exchange(const Server& server, http::request<http::string_body> message, std::string& answer,
+                               const EventSink* sink, std::string* cursor) {
+    Stream stream(co_await asio::this_coro::executor);
+    if (!server.tls) {
+        co_await connect(stream, server);
+        co_await talk(stream, stream, server, message, answer, sink, cursor);
+        co_return;
+    }
+    asio::ssl::context context = make_tls(server);   // before anybody is bothered: files may be wrong
+    co_await connect(stream, server);
+    TlsStream tls(stream, context);
+    co_await shake_hands(tls, server);
+    co_await talk(tls, stream, server, message, answer, sink, cursor);
 }
 
 std::string run(const Server& server, http::request<http::string_body> message, const EventSink* sink,
@@ -225,9 +349,8 @@ Server Server::parse(std::string_view text) {
         if (!fits) throw Failure(exit_usage, "--server: the path of a Unix socket has 1 to 107 bytes");
         return server;
     }
-    if (chosen.starts_with("https://")) {
-        throw Failure(exit_usage, "--server: this version has no TLS for administration");
-    }
+    server.tls = chosen.starts_with("https://");
+    if (server.tls) chosen.erase(0, 8);
     if (chosen.starts_with("http://")) chosen.erase(0, 7);
     while (chosen.ends_with('/')) chosen.pop_back();
     const auto colon = chosen.rfind(':');
@@ -239,7 +362,7 @@ Server Server::parse(std::string_view text) {
     }
     const bool digits = server.port.find_first_not_of("0123456789") == std::string::npos;
     if (server.host.empty() || server.port.empty() || !digits) {
-        throw Failure(exit_usage, "--server: write http://HOST:PORT or unix:PATH");
+        throw Failure(exit_usage, "--server: write https://HOST:PORT, http://HOST:PORT or unix:PATH");
     }
     return server;
 }

@@ -44,6 +44,14 @@ private:
     std::string password_;
 };
 
+/// Files in PEM for https.
+struct TlsFiles {
+    std::string ca;           ///< who may sign the broker's certificate; empty: whom this machine trusts
+    std::string certificate;  ///< to show; empty: none
+    std::string key;          ///< of it; empty: the same file
+    [[nodiscard]] bool given() const { return !(ca + certificate + key).empty(); }
+};
+
 struct Server {
     std::string host, port;   ///< or
     std::string unix_path;
@@ -51,9 +59,11 @@ struct Server {
     std::shared_ptr<Login> login;   ///< instead of a token; null: none
     std::string reason;       ///< why something is changed, for the audit trail
     std::string name;         ///< as shown in messages
+    bool tls = false;         ///< https
+    TlsFiles files;
     bool dry_run = false;     ///< changes are not sent: request() throws DryRun instead
 
-    /// `http://HOST:PORT`, `HOST:PORT`, `[V6]:PORT` or `unix:PATH`; "" looks at TRUNKLINE_SERVER, then for the socket
+    /// `https://HOST:PORT`, `http://HOST:PORT`, `HOST:PORT`, `[V6]:PORT` or `unix:PATH`; "" looks at TRUNKLINE_SERVER, then for the socket
     /// of an installed broker, then takes 127.0.0.1:9883. Throws Failure.
     static Server parse(std::string_view text);
 };

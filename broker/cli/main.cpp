@@ -29,6 +29,7 @@ using namespace trunkline::cli;
 
 struct Common {
     std::string server, context, token_file, login, password_file, reason;
+    TlsFiles files;
     Format format = Format::table;
     bool no_colour = false, watch = false, dry_run = false;
     double interval_s = 2;
@@ -67,7 +68,7 @@ std::string or_environment(const std::string& given, const char* name) {
 Tool make_tool(const Common& common, const std::string& command) {
     // What needs no broker must not fail for want of a good context, least of all the commands that mend them.
     const bool by_itself = command.starts_with("context ");
-    Tool tool{by_itself ? Server() : choose_server(common.server, common.context, common.token_file),
+    Tool tool{by_itself ? Server() : choose_server(common.server, common.context, common.token_file, common.files),
               Output(common.format, !common.no_colour)};
     tool.server.reason = common.reason;
     tool.server.dry_run = common.dry_run;
@@ -115,12 +116,14 @@ struct CommandLine {
 void CommandLine::add_common(CLI::App& app) {
     const std::map<std::string, Format> formats = {
         {"table", Format::table}, {"json", Format::json}, {"yaml", Format::yaml}, {"jsonl", Format::jsonl}};
-    auto* server = app.add_option("--server", common.server, "http://HOST:PORT or unix:PATH; also TRUNKLINE_SERVER")
+    auto* server = app.add_option("--server", common.server,
+                                  "https://HOST:PORT, http://HOST:PORT or unix:PATH; also TRUNKLINE_SERVER")
                        ->type_name("URL");
     app.add_option("--context", common.context, "a broker by name, see context add; also TRUNKLINE_CONTEXT")
         ->type_name("NAME")->excludes(server);
     app.add_option("--token-file", common.token_file, "its first line; also TRUNKLINE_TOKEN_FILE, TRUNKLINE_TOKEN")
         ->type_name("FILE");
+    add_tls_options(app, common.files, true);
     app.add_option("--login", common.login, "user of the roles file to be, with its password; also TRUNKLINE_LOGIN")
         ->type_name("USER");
     app.add_option("--login-password-file", common.password_file,

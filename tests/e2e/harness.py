@@ -119,6 +119,7 @@ class Broker:
         self.data = os.path.join(self.folder, "data")
         self.unix_path = os.path.join(self.folder, "mqtt.sock")
         self.ports, self.admin_port = {}, free_port()
+        self.admin_context = None   # of TLS, where administration has it
         self.process, self.stderr, self.reader = None, [], None
         self.certificates = Certificates.shared() if any(
             name in ("mqtts", "wss", "mtls", "mtls_optional") for name in listeners) else None
@@ -290,9 +291,10 @@ class Broker:
 
     def http(self, path, method="GET", body=None, timeout=5):
         """(status, text) from the admin listener; status 0 when it can't be reached."""
-        request = urllib.request.Request(f"http://127.0.0.1:{self.admin_port}{path}", method=method, data=body)
+        scheme = "https" if self.admin_context else "http"
+        request = urllib.request.Request(f"{scheme}://127.0.0.1:{self.admin_port}{path}", method=method, data=body)
         try:
-            with urllib.request.urlopen(request, timeout=timeout) as answer:
+            with urllib.request.urlopen(request, timeout=timeout, context=self.admin_context) as answer:
                 return answer.status, answer.read().decode(errors="replace")
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode(errors="replace")

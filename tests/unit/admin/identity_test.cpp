@@ -316,3 +316,87 @@ TEST_CASE("a rule about an action that there is not is told", "[admin]") {
     REQUIRE(outcome.warnings.size() == 2);
     CHECK(outcome.warnings[0].fix.find("model/apply") != std::string::npos);
 }
+
+TEST_CASE("a certificate is the user that it is on the listeners of clients", "[admin]") {
+    using Source = auth::CertificateMethod::Source;
+    World world(some_roles);
+    world.settings.certificates = true;
+    world.guard.use(world.settings);
+    const auth::CertificateMethod by_name(world.store, Source::common_name, true);
+    const auth::CertificateMethod anybody(world.store, Source::common_name, false);
+    const auth::CertificateMethod mapped(world.store, Source::mapping, true);
+    world.sources.certificates = &by_name;
+    const auto shown_by = [](const std::string& common_name) {
+        ShownCertificate certificate;
+        certificate.fields.common_name = common_name;
+        certificate.fields.subject = "CN=" + common_name;
+        Shown shown;
+        shown.certificate = std::make_shared<const ShownCertificate>(std::move(certificate));
+        shown.source = "192.0.2.7";
+        return shown;
+    };
+    const Shown ann = shown_by("ann");
+    const auto found = world.guard.identify(ann);
+    REQUIRE(found.who);
+    CHECK(found.who->name == "ann");
+    CHECK(found.who->method == "certificate");
+    CHECK_FALSE(found.who->everything);
+    CHECK_FALSE(found.who->unasked);
+    CHECK(found.who->principal.certificate.common_name == "ann");
+    CHECK(found.who->principal.address == "192.0.2.7");
+    CHECK(world.guard.judge(*found.who, Permission::model_read).is == Is::allowed);
+    CHECK(world.guard.judge(*found.who, Permission::model_apply).is == Is::not_allowed);
+    CHECK_FALSE(world.guard.gone(*found.who, ann));
+
+    SECTION("whoever may not come in is told so by name") {
+        for (const char* name : {"gone", "late", "stranger"}) {
+            INFO(name);
+            const auto refused = world.guard.identify(shown_by(name));
+            CHECK_FALSE(refused.who);
+            CHECK(refused.holder == name);
+            CHECK(Guard::not_admitted(refused).status == 403);
+        }
+        const auto nameless = world.guard.identify(shown_by(""));
+        CHECK_FALSE(nameless.who);
+        CHECK_FALSE(nameless.holder.empty());
+        world.sources.certificates = &mapped;
+        CHECK_FALSE(world.guard.identify(ann).who);   // nobody maps it
+    }
+    SECTION("a name that the roles file need not have is somebody with no role") {
+        world.sources.certificates = &anybody;
+        const auto stranger = world.guard.identify(shown_by("stranger"));
+        REQUIRE(stranger.who);
+        CHECK(stranger.who->name == "stranger");
+        CHECK(world.guard.judge(*stranger.who, Permission::status_read).is == Is::not_allowed);
+        CHECK_FALSE(world.guard.identify(shown_by("gone")).who);
+    }
+    SECTION("what was sent goes before it, and is refused where it is wrong") {
+        world.tokens(std::string("ops:") + hash_of_secret);
+        Shown both = ann;
+        both.token = "secret";
+        REQUIRE(world.guard.identify(both).who);
+        CHECK(world.guard.identify(both).who->name == "ops");
+        both.token = "wrong";
+        CHECK_FALSE(world.guard.identify(both).who);
+        CHECK(world.guard.identify(both).holder.empty());
+        Shown login = ann;
+        login.user = "bob";
+        login.confidential = true;
+        CHECK(world.guard.identify(login).ask_password);
+    }
+    SECTION("it ends with the user") {
+        REQUIRE(world.store.load("trunkline: 1\nroles: {r: {rules: [{allow: admin, actions: ['#']}]}}\n", "r").taken);
+        CHECK(world.guard.gone(*found.who, ann));
+    }
+}
+
+TEST_CASE("where certificates are asked for, nobody has everything", "[admin]") {
+    World world;
+    world.settings.certificates = true;
+    world.guard.use(world.settings);
+    CHECK(world.guard.guarded());
+    CHECK_FALSE(world.of("").who);
+    Shown shown;
+    shown.certificate = std::make_shared<const ShownCertificate>();
+    CHECK_FALSE(world.guard.identify(shown).who);   // there is no roles file
+}
