@@ -65,7 +65,9 @@ std::string reason_of(const error_code& error, const SSL* tls) {
 std::string verify(SSL* tls, ssl_ctx_st* context) {
     X509* certificate = SSL_get0_peer_certificate(tls);
     const int mode = SSL_CTX_get_verify_mode(context);
-    if (!certificate) return (mode & SSL_VERIFY_FAIL_IF_NO_PEER_CERT) != 0 ? "a client certificate is demanded now" : "";
+    if (!certificate) {
+        return (mode & SSL_VERIFY_FAIL_IF_NO_PEER_CERT) != 0 ? "a client certificate is demanded now" : "";
+    }
     const std::unique_ptr<X509_STORE_CTX, decltype(&X509_STORE_CTX_free)> check(X509_STORE_CTX_new(),
                                                                                 &X509_STORE_CTX_free);
     const bool ready = check && X509_STORE_CTX_init(check.get(), SSL_CTX_get_cert_store(context), certificate,

@@ -239,7 +239,8 @@ Response Guard::unidentified(const Shown& shown, const std::string& why) const {
 }
 
 Response Guard::not_admitted(const Found& found) {
-    Json json = {{"type", "urn:trunkline:problem:forbidden"}, {"title", "The holder of this certificate is nobody here"},
+    Json json = {{"type", "urn:trunkline:problem:forbidden"},
+                 {"title", "The holder of this certificate is nobody here"},
                  {"status", 403}, {"detail", found.why}, {"identity", found.holder},
                  {"fix", "add the user to the roles file, or send a token"}};
     Response response = json_response(json, 403);

@@ -71,7 +71,7 @@ public:
         std::string why;                              ///< nobody: what was wrong with what was shown
         bool ask_password = false;                    ///< the password must be checked, then ask user()
         bool busy = false;                            ///< nobody: it could not be found out now
-        std::string holder = {};                      ///< nobody: of a good certificate, who may not come in all the same
+        std::string holder = {};                      ///< nobody: whose good certificate it is, who is nobody here
     };
     [[nodiscard]] Found identify(const Shown& shown) const;
     /// A user of the roles file who has shown a password.

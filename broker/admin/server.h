@@ -33,8 +33,8 @@ public:
     [[nodiscard]] std::string reload_tls(const broker::TlsConfig& config);
     /// The listener of administration, where it has TLS. Thread safe.
     [[nodiscard]] std::optional<ListenerNumbers> tls_listener() const;
-    /// Takes no more requests, waits up to a second for those under way, ends them and the thread. Replies that shards still owe are dropped, so the
-    /// server must not be destroyed before the shards have ended.
+    /// Takes no more requests, waits up to a second for those under way, ends them and the thread. Replies
+    /// that shards still owe are dropped, so the server must not be destroyed before the shards have ended.
     void stop();
     /// Where it listens: "127.0.0.1:9883" or "unix:PATH".
     [[nodiscard]] std::string address() const;

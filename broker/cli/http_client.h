@@ -63,8 +63,8 @@ struct Server {
     TlsFiles files;
     bool dry_run = false;     ///< changes are not sent: request() throws DryRun instead
 
-    /// `https://HOST:PORT`, `http://HOST:PORT`, `HOST:PORT`, `[V6]:PORT` or `unix:PATH`; "" looks at TRUNKLINE_SERVER, then for the socket
-    /// of an installed broker, then takes 127.0.0.1:9883. Throws Failure.
+    /// `https://HOST:PORT`, `http://HOST:PORT`, `HOST:PORT`, `[V6]:PORT` or `unix:PATH`; "" looks at TRUNKLINE_SERVER,
+    /// then for the socket of an installed broker, then takes 127.0.0.1:9883. Throws Failure.
     static Server parse(std::string_view text);
 };
 

@@ -138,7 +138,7 @@ def trunkctl(broker, *arguments, url=None, certificate=None, ca="ca", code=0, en
 
 
 def curl(broker, path, *arguments):
-    done = subprocess.run(["curl", "-sS", "--max-time", "10", "--cacert", broker.certificates.path("ca.crt"), *arguments,
+    done = subprocess.run(["curl", "-sS", "--max-time", "10", "--cacert", "ca.crt", *arguments,
                            f"https://localhost:{broker.admin_port}{path}"], capture_output=True, text=True, timeout=20,
                           check=False, cwd=broker.certificates.folder)
     return done.returncode, done.stdout + done.stderr
@@ -278,8 +278,8 @@ def test_certificates_that_are_not_taken(env):
 
 @mosquitto_differs(OTHER)
 def test_reload(env):
-    """SIGHUP and `config reload` put new certificates in force for new connections, and files that are no good leave the
-    old ones there and say so; who is revoked loses connections and watches that last."""
+    """SIGHUP and `config reload` put new certificates in force for new connections, and files that are no good leave
+    the old ones there and say so; who is revoked loses connections and watches that last."""
     broker = guarded(env)
     path = env.plant.path
 
@@ -399,8 +399,8 @@ def test_peers_that_lie_or_say_nothing(env):
 
 @mosquitto_differs(OTHER)
 def test_trunkctl_says_what_to_do(env):
-    """A broker that is not trusted, has another name, speaks no TLS or speaks it: exit code 3, and the option that mends
-    it; files that are none: 2. A context keeps its certificate, and shows it to its own broker only."""
+    """A broker that is not trusted, has another name, speaks no TLS or speaks it: exit code 3, and the option that
+    mends it; files that are none: 2. A context keeps its certificate, and shows it to its own broker only."""
     broker = guarded(env)
     port = broker.admin_port
     assert "--ca FILE" in trunkctl(broker, "status", ca=None, code=3)
@@ -433,7 +433,8 @@ def test_trunkctl_says_what_to_do(env):
     (listed,) = json.loads(trunkctl(broker, "-o", "json", "context", "ls", url="", ca=None))
     assert listed["cert"] == path("boss.crt") and listed["ca"] == path("ca.crt"), listed
     trunkctl(broker, "status", code=4)   # not the context's broker by name: nothing of it is shown
-    trunkctl(broker, "context", "add", "odd", "--server", "127.0.0.1:1", "--ca", path("ca.crt"), url="", ca=None, code=2)
+    trunkctl(broker, "context", "add", "odd", "--server", "127.0.0.1:1", "--ca", path("ca.crt"), url="", ca=None,
+             code=2)
     files = {"TRUNKLINE_CA": path("ca.crt"), "TRUNKLINE_CERT": path("both.pem")}
     with open(path("both.pem"), "w", encoding="ascii") as both:
         both.write(open(path("boss.crt"), encoding="ascii").read() + open(path("boss.key"), encoding="ascii").read())
