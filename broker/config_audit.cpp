@@ -31,6 +31,7 @@ void read_witness(std::size_t index, YamlMap& map, YamlContext& context, AuditCo
     map.text("syslog", syslog);
     map.text("trunkline", url);
     map.path("token_file", witness.token_file);
+    map.path("ca", witness.ca_file);
     const int given = !file.empty() + !syslog.empty() + !url.empty();
     if (given != 1) {
         context.report("TL-9003", map.place_of("file"),
@@ -43,11 +44,18 @@ void read_witness(std::size_t index, YamlMap& map, YamlContext& context, AuditCo
                    : !syslog.empty() ? AuditWitness::Kind::syslog
                                      : AuditWitness::Kind::trunkline;
     witness.target = file + syslog + url;
-    const bool http = url.starts_with("http://") && url.size() > 7 && url.find('/', 7) == std::string::npos;
+    const bool secure = url.starts_with("https://");
+    const std::size_t host = secure ? 8 : 7;
+    const bool http = (secure || url.starts_with("http://")) && url.size() > host &&
+                      url.find('/', host) == std::string::npos;
+    if (!witness.ca_file.empty() && !secure) {
+        context.report("TL-9013", map.place_of("ca"), map.path_of("ca") + ": only https:// has certificates",
+                       "write trunkline: https://HOST:PORT, or remove ca");
+    }
     if (witness.kind == AuditWitness::Kind::trunkline && !http) {
         context.report("TL-9008", map.place_of("trunkline"),
                        map.path_of("trunkline") + ": \"" + url + "\" is no address",
-                       "write http://HOST:PORT, the other broker's administration");
+                       "write https://HOST:PORT or http://HOST:PORT, the other broker's administration");
     }
 }
 
@@ -106,10 +114,12 @@ void check_audit(const Config& config, const ReportProblem& report) {
             report("TL-9013", key, "the witness lies in the folder of the trail that it is to watch",
                    "name a file on another disk, best one that cannot be rewritten");
         }
-        if (!witness.token_file.empty() && ::access(witness.token_file.c_str(), R_OK) != 0) {
-            report("TL-9009", key + ".token_file", "file " + witness.token_file + " cannot be read",
-                   "check its path and its owner");
-        }
+        const auto check_readable = [&](const char* name, const std::string& file) {
+            if (file.empty() || ::access(file.c_str(), R_OK) == 0) return;
+            report("TL-9009", key + name, "file " + file + " cannot be read", "check its path and its owner");
+        };
+        check_readable(".token_file", witness.token_file);
+        check_readable(".ca", witness.ca_file);
     }
 }
 
@@ -133,6 +143,7 @@ std::string audit_json(const AuditConfig& audit) {
     for (const AuditWitness& witness : audit.witnesses) {
         json["witnesses"].push_back({{kind_name(witness.kind), witness.target}});
         if (!witness.token_file.empty()) json["witnesses"].back()["token_file"] = witness.token_file;
+        if (!witness.ca_file.empty()) json["witnesses"].back()["ca"] = witness.ca_file;
     }
     json["when_unwritable"] = audit.refuse_unaudited ? "refuse" : "allow";
     json["receipts"] = audit.receipts;

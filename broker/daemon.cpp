@@ -168,7 +168,8 @@ void Daemon::make_audit() {
                 audit_->add_witness(std::make_unique<audit::SyslogWitness>(witness.target));
                 break;
             case AuditWitness::Kind::trunkline:
-                audit_->add_witness(std::make_unique<admin::HttpWitness>(witness.target, witness.token_file));
+                audit_->add_witness(std::make_unique<admin::HttpWitness>(witness.target, witness.token_file,
+                                                                           witness.ca_file));
                 break;
         }
     }

@@ -1,11 +1,17 @@
 #include "broker/admin/http_witness.h"
 
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+
 #include <chrono>
 #include <fstream>
+#include <functional>
 
 #include <boost/asio/connect.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ssl/context.hpp>
+#include <boost/asio/ssl/stream.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/core/tcp_stream.hpp>
 #include <boost/beast/http.hpp>
@@ -21,33 +27,78 @@ using boost::system::error_code;
 constexpr std::chrono::seconds time_max{5};
 constexpr std::uint64_t answer_bytes_max = 64 * 1'024;
 
-/// One request, its answer's status; 0 and `error` when there is none.
-unsigned exchange(const std::string& host, const std::string& port, http::request<http::string_body>& request,
-                  error_code& error) {
-    asio::io_context context(1);
-    asio::ip::tcp::resolver resolver(context);
+/// One request and its answer's status, over a stream of TCP or TLS on it.
+class Exchange {
+public:
+    explicit Exchange(http::request<http::string_body>& request) : request_(request) {
+        parser_.body_limit(answer_bytes_max);
+    }
+    template <class Stream>
+    void run(Stream& stream) {
+        http::async_write(stream, request_, [this, &stream](error_code failed, std::size_t) {
+            error = failed;
+            if (failed) return;
+            http::async_read(stream, buffer_, parser_, [this](error_code not_read, std::size_t) {
+                error = not_read;
+                if (!not_read) status = parser_.get().result_int();
+            });
+        });
+    }
+    error_code error;
+    unsigned status = 0;                          // 0: there is no answer
+
+private:
+    http::request<http::string_body>& request_;
+    beast::flat_buffer buffer_;
+    http::response_parser<http::string_body> parser_;
+};
+
+void connect(beast::tcp_stream& stream, const std::string& host, const std::string& port, error_code& error,
+             const std::function<void()>& then) {
+    asio::ip::tcp::resolver resolver(stream.get_executor());
     const auto found = resolver.resolve(host, port, error);
-    if (error) return 0;
-    beast::tcp_stream stream(context);
+    if (error) return;
     stream.expires_after(time_max);
-    beast::flat_buffer buffer;
-    http::response_parser<http::string_body> parser;
-    parser.body_limit(answer_bytes_max);
-    unsigned status = 0;
-    const auto on_answer = [&](error_code failed, std::size_t) {
+    stream.async_connect(found, [&error, then](error_code failed, const asio::ip::tcp::endpoint&) {
         error = failed;
-        if (!failed) status = parser.get().result_int();
-    };
-    const auto on_sent = [&](error_code failed, std::size_t) {
-        error = failed;
-        if (!failed) http::async_read(stream, buffer, parser, on_answer);
-    };
-    stream.async_connect(found, [&](error_code failed, const asio::ip::tcp::endpoint&) {
-        error = failed;
-        if (!failed) http::async_write(stream, request, on_sent);
+        if (!failed) then();
+    });
+}
+
+void run_plain(const std::string& host, const std::string& port, Exchange& exchange) {
+    asio::io_context context(1);
+    beast::tcp_stream stream(context);
+    connect(stream, host, port, exchange.error, [&] { exchange.run(stream); });
+    context.run();
+}
+
+/// Returns why the other side is not trusted, "" when that is not the matter.
+std::string run_tls(const std::string& host, const std::string& port, const std::string& ca_file, Exchange& exchange) {
+    asio::io_context context(1);
+    asio::ssl::context settings(asio::ssl::context::tls_client);
+    static_cast<void>(SSL_CTX_set_min_proto_version(settings.native_handle(), TLS1_2_VERSION));
+    if (ca_file.empty()) static_cast<void>(settings.set_default_verify_paths(exchange.error));
+    else static_cast<void>(settings.load_verify_file(ca_file, exchange.error));
+    if (exchange.error) return "ca " + ca_file + ": " + exchange.error.message();
+    settings.set_verify_mode(asio::ssl::verify_peer);
+    asio::ssl::stream<beast::tcp_stream> stream(context, settings);
+    error_code no_address;
+    static_cast<void>(asio::ip::make_address(host, no_address));
+    if (no_address) {
+        SSL_set_tlsext_host_name(stream.native_handle(), host.c_str());
+        SSL_set1_host(stream.native_handle(), host.c_str());
+    } else {
+        X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(stream.native_handle()), host.c_str());
+    }
+    connect(stream.next_layer(), host, port, exchange.error, [&] {
+        stream.async_handshake(asio::ssl::stream_base::client, [&](error_code failed) {
+            exchange.error = failed;
+            if (!failed) exchange.run(stream);
+        });
     });
     context.run();
-    return status;
+    const long verified = SSL_get_verify_result(stream.native_handle());
+    return verified == X509_V_OK ? "" : std::string("its certificate: ") + X509_verify_cert_error_string(verified);
 }
 
 }  // namespace
@@ -73,10 +124,13 @@ auth::audit::Status HttpWitness::deliver(const std::string& line) {
     }
     request.body() = line;
     request.prepare_payload();
-    error_code error;
-    const unsigned status = exchange(host, port, request, error);
-    if (status == 200) return {};
-    return Error{Failure::failed, name() + ": " + (status ? "it answered " + std::to_string(status) : error.message())};
+    Exchange exchange(request);
+    std::string wrong;
+    if (url_.starts_with("https://")) wrong = run_tls(host, port, ca_file_, exchange);
+    else run_plain(host, port, exchange);
+    if (exchange.status == 200) return {};
+    if (exchange.status != 0) wrong = "it answered " + std::to_string(exchange.status);
+    return Error{Failure::failed, name() + ": " + (wrong.empty() ? exchange.error.message() : wrong)};
 }
 
 }  // namespace trunkline::admin

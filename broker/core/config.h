@@ -55,8 +55,9 @@ struct AdminConfig {
 /// Who keeps checkpoints of the audit trail where the broker's own disk is not.
 struct AuditWitness {
     enum class Kind : std::uint8_t { file, syslog, trunkline } kind = Kind::file;
-    std::string target;                      // path; socket of the syslog daemon; http://HOST:PORT of another broker
+    std::string target;                      // path; socket of the syslog daemon; http(s)://HOST:PORT of another broker
     std::string token_file;                  // trunkline: holds the token of its administration; empty: none
+    std::string ca_file;                     // https: who signs its certificate; empty: whom this machine trusts
 };
 
 struct AuditConfig {

@@ -442,6 +442,27 @@ def test_trunkctl_says_what_to_do(env):
 
 
 @mosquitto_differs(OTHER)
+def test_a_witness_behind_tls(env):
+    """Another broker keeps checkpoints over https; one that is not trusted, or has another name, gets none."""
+    other = guarded(env)
+    token = access.write_private(env.plant.path("ops.token"), secret("ops") + "\n")
+    url = f"https://localhost:{other.admin_port}"
+    broker = env.own_broker(extra_config={"audit": {"checkpoint_interval": "100ms", "witnesses": [
+        {"trunkline": url, "token_file": token, "ca": env.plant.path("ca.crt")},
+        {"trunkline": url, "token_file": token, "ca": env.plant.path("stranger-ca.crt")},
+        {"trunkline": url.replace("localhost", "127.0.0.2"), "token_file": token, "ca": env.plant.path("ca.crt")}]}})
+
+    def witnesses():
+        return json.loads(broker.http("/api/v1/audit/status")[1])["witnesses"]
+    eventually(lambda: witnesses()[0]["delivered"] > 0, 10, "delivered")
+    eventually(lambda: all(one.get("last_error") for one in witnesses()[1:]), 10, "refused")
+    good, stranger, elsewhere = witnesses()
+    assert "last_error" not in good and stranger["delivered"] == elsewhere["delivered"] == 0
+    assert "certificate" in stranger["last_error"] and "mismatch" in elsewhere["last_error"], (stranger, elsewhere)
+    assert os.listdir(os.path.join(other.data, "audit", "witnessed"))
+
+
+@mosquitto_differs(OTHER)
 def test_prometheus_scrapes_over_https(env):
     """Python reads /metrics over https, and a real Prometheus scrapes it with tls_config and a client certificate."""
     broker = guarded(env, metrics_without_token=False,
