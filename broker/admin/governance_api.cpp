@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstdint>
 #include <memory>
 
+#include "broker/admin/identity.h"
 #include "broker/admin/namespace_json.h"
 #include "broker/core/violation_log.h"
 #include "namespace/topic.h"
@@ -50,17 +52,79 @@ std::optional<broker::Change> change_of(const Request& request, Response& wrong)
     return change;
 }
 
+/// A place in the list of violations: of those with the same time and number, which different shards may have, the
+/// n-th.
+struct ViolationPlace {
+    std::int64_t at_ms = 0;
+    std::uint64_t sequence = 0, n = 0;
+    bool operator==(const ViolationPlace&) const = default;
+};
+
+std::string cursor_of(const ViolationPlace& place) {
+    return std::to_string(place.at_ms) + "-" + std::to_string(place.sequence) + "-" + std::to_string(place.n);
+}
+
+std::optional<ViolationPlace> place_of(const std::string& cursor) {
+    const auto first = cursor.find('-'), second = cursor.find('-', first + 1);
+    if (first == std::string::npos || second == std::string::npos) return std::nullopt;
+    const auto at_ms = id_of(cursor.substr(0, first)), sequence = id_of(cursor.substr(first + 1, second - first - 1)),
+               n = id_of(cursor.substr(second + 1));
+    if (!at_ms || !sequence || !n || *at_ms > INT64_MAX) return std::nullopt;
+    return ViolationPlace{static_cast<std::int64_t>(*at_ms), *sequence, *n};
+}
+
+/// Where each one is.
+std::vector<ViolationPlace> places_of(const std::vector<broker::ViolationRecord>& records) {
+    std::vector<ViolationPlace> places;
+    for (const broker::ViolationRecord& record : records) {
+        ViolationPlace place{record.at_ms, record.sequence, 0};
+        for (auto at = places.rbegin(); at != places.rend() && at->at_ms == place.at_ms; ++at) {
+            place.n += at->sequence == place.sequence ? 1 : 0;
+        }
+        places.push_back(place);
+    }
+    return places;
+}
+
+/// The first that follows `place`, which itself may have been dropped since.
+std::size_t index_after(const std::vector<ViolationPlace>& places, const ViolationPlace& place) {
+    const auto found = std::ranges::find(places, place);
+    if (found != places.end()) return static_cast<std::size_t>(found - places.begin()) + 1;
+    const auto older = std::ranges::find_if(places, [&](const auto& one) { return one.at_ms < place.at_ms; });
+    return static_cast<std::size_t>(older - places.begin());
+}
+
+/// Which of them are about topics that the asking user may receive.
+template <class Entry>
+std::vector<bool> seen_of(const ApiContext& context, const Request& request, const std::vector<Entry>& entries) {
+    std::vector<std::string> topics;
+    for (const Entry& entry : entries) topics.push_back(entry.topic);
+    return Sight(context.sources, request).may(auth::Action::receive, topics);
+}
+
 void get_violations(const ApiContext& context, const Request& request, const Reply& reply) {
     Response wrong;
     const auto limit = number_parameter(request, "limit", violations_default, 1, violations_max, wrong);
     if (!limit) return reply(wrong);
+    const auto cursor = request.get("cursor");
+    const auto after = cursor ? place_of(*cursor) : ViolationPlace{INT64_MAX, 0, 0};
+    if (!after) return reply(bad_parameter("cursor", "not a cursor that this list has given"));
     const broker::Governance& governance = context.sources.broker.governance();
-    Json list = Json::array();
-    for (const broker::ViolationRecord& record : governance.violations(*limit)) {
-        list.push_back(Json::parse(broker::to_json(record), nullptr, false));  // as $UNS/violations has it
-        if (record.repeated > 0) list.back()["repeated"] = record.repeated;
+    std::vector<broker::ViolationRecord> records = governance.violations(SIZE_MAX);
+    const std::vector<ViolationPlace> places = places_of(records);
+    const std::size_t from = index_after(places, *after);
+    const std::size_t to = std::min<std::size_t>(records.size(), from + *limit);
+    Json json = {{"total", violation_count(governance.counts())}, {"violations", Json::array()}};
+    if (to < records.size()) json["cursor"] = cursor_of(places[to - 1]);
+    records.erase(records.begin() + static_cast<std::ptrdiff_t>(to), records.end());
+    records.erase(records.begin(), records.begin() + static_cast<std::ptrdiff_t>(from));
+    const std::vector<bool> seen = seen_of(context, request, records);
+    for (std::size_t i = 0; i < records.size(); ++i) {
+        if (!seen[i]) continue;
+        json["violations"].push_back(Json::parse(broker::to_json(records[i]), nullptr, false));   // as $UNS/violations
+        if (records[i].repeated > 0) json["violations"].back()["repeated"] = records[i].repeated;
     }
-    reply(json_response({{"total", violation_count(governance.counts())}, {"violations", std::move(list)}}));
+    reply(json_response(json));
 }
 
 /// One page of the quarantine. nullopt: `wrong` is filled.
@@ -90,17 +154,29 @@ void get_quarantine(const ApiContext& context, const Request& request, const Rep
     const auto entries = page_of(context, request, request.get("filter").value_or("#"), page_default, limit, wrong);
     if (!entries) return reply(wrong);
     const auto counts = context.sources.broker.governance().counts();
+    const std::vector<bool> seen = seen_of(context, request, *entries);
     Json list = Json::array();
-    for (std::size_t i = 0; i < std::min(limit, entries->size()); ++i) list.push_back(quarantine_json((*entries)[i]));
+    for (std::size_t i = 0; i < std::min(limit, entries->size()); ++i) {
+        if (seen[i]) list.push_back(quarantine_json((*entries)[i]));
+    }
     Json json = {{"total", counts.quarantined_messages}, {"bytes", counts.quarantined_bytes},
                  {"messages", std::move(list)}};
     if (entries->size() > limit) json["cursor"] = std::to_string((*entries)[limit - 1].id);
     reply(json_response(json));
 }
 
+/// The id that the path names, of a message whose topic the asking user may receive; for others there is none.
+std::optional<std::uint64_t> seen_id(const ApiContext& context, const Request& request) {
+    const auto id = id_of(request.parameters.at("id"));
+    if (!id || *id == 0) return std::nullopt;
+    const auto entries = context.sources.broker.governance().quarantine("#", *id - 1, 1);
+    if (entries.empty() || entries.front().id != *id) return std::nullopt;
+    return seen_of(context, request, entries).front() ? id : std::nullopt;
+}
+
 void get_quarantined(const ApiContext& context, const Request& request, const Reply& reply) {
     const std::string text = request.parameters.at("id");
-    const auto id = id_of(text);
+    const auto id = seen_id(context, request);
     if (!id) return reply(no_such_message(text));
     context.sources.broker.governance().quarantined(
         *id, [reply, text](std::optional<broker::QuarantineMessage> message) {
@@ -114,7 +190,7 @@ void get_quarantined(const ApiContext& context, const Request& request, const Re
 
 void replay_quarantined(const ApiContext& context, const Request& request, const Reply& reply) {
     const std::string text = request.parameters.at("id");
-    const auto id = id_of(text);
+    const auto id = seen_id(context, request);
     if (!id) return reply(no_such_message(text));
     Response wrong;
     auto change = change_of(request, wrong);
@@ -127,7 +203,7 @@ void replay_quarantined(const ApiContext& context, const Request& request, const
 
 void drop_quarantined(const ApiContext& context, const Request& request, const Reply& reply) {
     const std::string text = request.parameters.at("id");
-    const auto id = id_of(text);
+    const auto id = seen_id(context, request);
     if (!id) return reply(no_such_message(text));
     Response wrong;
     auto change = change_of(request, wrong);
@@ -150,11 +226,15 @@ void drop_matching(const ApiContext& context, const Request& request, const Repl
     const bool dry_run = request.get("dry_run").value_or("false") == "true";
     const bool more = entries->size() > limit;
     if (more) entries->resize(limit);
+    const std::string last = more ? std::to_string(entries->back().id) : "";
+    const std::vector<bool> seen = seen_of(context, request, *entries);
+    std::size_t index = 0;
+    std::erase_if(*entries, [&](const auto&) { return !seen[index++]; });
     Json json = {{"dropped", 0}, {"matched", entries->size()}, {"dry_run", dry_run}, {"topics", Json::array()}};
     for (std::size_t i = 0; i < std::min(drop_sample, entries->size()); ++i) {
         json["topics"].push_back((*entries)[i].topic);
     }
-    if (more) json["cursor"] = std::to_string(entries->back().id);
+    if (more) json["cursor"] = last;
     if (dry_run || entries->empty()) return reply(json_response(json));
     std::vector<std::uint64_t> ids;
     for (const broker::QuarantineEntry& entry : *entries) ids.push_back(entry.id);
@@ -218,7 +298,8 @@ void add_governance(Router& router, const ApiContext& context) {
                     bind(context, function)});
     };
     add("GET", "/api/v1/violations", "What broke the model lately, newest first, with the fix",
-        Permission::quarantine_read, {{"limit", "query", "integer", false, "1 to 1000, 100 unless told"}},
+        Permission::quarantine_read,
+        {{"limit", "query", "integer", false, "entries in a page, 1 to 1000, 100 unless told"}, cursor},
         get_violations);
     add("GET", "/api/v1/quarantine", "Messages in the quarantine, oldest first", Permission::quarantine_read,
         {filter, limit, cursor}, get_quarantine);

@@ -30,6 +30,8 @@ void print_violation(const Tool& tool, const Json& json) {
     std::cout << '\n';
 }
 
+constexpr std::uint64_t page_max = 1'000;   // of violations
+
 std::string in_query(const char* name, const std::string& text) {
     return text.empty() ? "" : std::string("&") + name + "=" + percent_encode(text);
 }
@@ -115,8 +117,14 @@ int change_each(const Tool& tool, const std::vector<Json>& messages, const char*
 }  // namespace
 
 int violations(const Tool& tool, std::uint64_t limit) {
-    const Json json = request(tool.server, "GET", "/api/v1/violations?limit=" + std::to_string(limit));
-    const Json list = json.value("violations", Json::array());
+    Json list = Json::array();
+    std::string cursor;
+    do {
+        const std::string most = std::to_string(std::min<std::uint64_t>(limit - list.size(), page_max));
+        const Json page = request(tool.server, "GET", "/api/v1/violations?limit=" + most + in_query("cursor", cursor));
+        for (const Json& one : page.value("violations", Json::array())) list.push_back(one);
+        cursor = text_of(page, "cursor");
+    } while (!cursor.empty() && list.size() < limit);
     if (tool.out.format() != Format::table) {
         tool.out.value(list);
         return exit_ok;

@@ -12,12 +12,14 @@ import time
 import urllib.parse
 
 import access
+import governed
 from access import secret
 from harness import ROOT, eventually, mosquitto_differs
 from test_admin import trunkctl
 from test_authentication import guarded
 
 OTHER = "mosquitto has no administration"
+KEPT = "kept-apart/cell-1/temperature"   # of governed.MODEL: what breaks it is quarantined
 ROLES = """
   viewer:
     rules:
@@ -219,6 +221,48 @@ def test_what_is_seen(env):
     assert sorted(found["topics"]) == ["plant/a/new", "plant/a/secret", "plant/a/x"], found
     eventually(lambda: len(ask(broker, "/api/v1/retained", as_user("boss"))[2]["messages"]) == 2, 3, "the others stay")
     broker.stop()
+
+
+@mosquitto_differs(OTHER)
+def test_quarantine_and_violations_of_ones_own(env):
+    """Who is in charge of a branch sees what broke the model there, replays and drops it, and finds nothing of others,
+    by number neither."""
+    rules = """
+  viewer:
+    rules:
+      - {allow: admin, actions: ["quarantine/#"]}
+      - {allow: receive, topic: "e1/#"}
+  operator: {rules: [{allow: admin, actions: ["quarantine/#"]}]}
+  boss: {rules: [{allow: admin, actions: ["#"]}, {allow: [publish, subscribe], topic: "#"}]}
+"""
+    broker = plant(env, roles=roles(rules), flags=("--model", governed.PATH))
+    client = env.client(broker=broker)
+    client.connect(env.id(), username="boss", password=secret("boss"))
+    for branch in ("e1", "e2", "e1"):
+        client.publish(f"{branch}/{KEPT}", governed.reading("131.4"), qos=1)
+    viewer, operator, boss = as_user("viewer"), as_user("operator"), as_user("boss")
+
+    def topics(user, route, key):
+        status, _, page = ask(broker, f"/api/v1/{route}", user)
+        assert status == 200, page
+        return [one["topic"] for one in page[key]]
+    eventually(lambda: len(topics(boss, "quarantine", "messages")) == 3, 3, "three are kept")
+    one, other = f"e1/{KEPT}", f"e2/{KEPT}"
+    assert topics(viewer, "quarantine", "messages") == [one, one] and topics(operator, "quarantine", "messages") == []
+    assert sorted(set(topics(boss, "violations", "violations"))) == [one, other]
+    assert set(topics(viewer, "violations", "violations")) == {one}
+    assert topics(operator, "violations", "violations") == []
+    ids = [one["id"] for one in ask(broker, "/api/v1/quarantine", boss)[2]["messages"]]
+    for number, status in zip(ids, (200, 404, 200)):
+        assert ask(broker, f"/api/v1/quarantine/{number}", viewer)[0] == status, number
+    for method, tail in (("POST", "/replay"), ("DELETE", "")):
+        assert ask(broker, f"/api/v1/quarantine/{ids[1]}{tail}", viewer, method)[0] == 404
+        assert ask(broker, f"/api/v1/quarantine/{ids[0]}{tail}", operator, method)[0] == 404
+    found = ask(broker, "/api/v1/quarantine?filter=" + quoted("#"), operator, "DELETE")[2]
+    assert found["dropped"] == found["matched"] == 0 and found["topics"] == [], found
+    found = ask(broker, "/api/v1/quarantine?filter=" + quoted("#"), viewer, "DELETE")[2]
+    assert found["dropped"] == 2 and found["topics"] == [one, one], found
+    assert topics(boss, "quarantine", "messages") == [other]
 
 
 @mosquitto_differs(OTHER)

@@ -387,3 +387,35 @@ def test_the_plant_and_its_mistakes(env):
     kept = quarantine(broker, "?limit=10000")
     unknown = next(mistake for mistake in sent if mistake["mistake"] == "unknown metric")
     assert kept and {entry["topic"] for entry in kept} == {unknown["topic"]}, kept
+
+
+@mosquitto_differs(NO_MODELS)
+def test_pages_of_violations(env):
+    """Pages of violations hold each once, newest first, while more of them come; a cursor that is none is refused."""
+    broker = governed_broker(env)
+    client = env.connected(broker=broker)
+    names = [f"{env.unique}/unknown-{number}" for number in range(23)]
+
+    def breaks(topic):
+        client.publish(topic, reading("20"), qos=1)
+    for name in names:
+        breaks(name)
+    eventually(lambda: len(api(broker, "/api/v1/violations")["violations"]) == len(names), 3, "all are listed")
+    whole = api(broker, "/api/v1/violations")
+    assert "cursor" not in whole and [one["topic"] for one in whole["violations"]] == names[::-1], whole
+    seen, cursor = [], ""
+    for number in range(20):
+        page = api(broker, f"/api/v1/violations?limit=5{cursor}")
+        assert 0 < len(page["violations"]) <= 5, page
+        seen += [one["topic"] for one in page["violations"]]
+        breaks(f"{env.unique}/later-{number}")
+        if "cursor" not in page:
+            break
+        cursor = "&cursor=" + page["cursor"]
+    assert seen == names[::-1], seen
+    for wrong in ("x", "1", "1-2", "1-2-x", "--", "-1-2-3", "99999999999999999999-1-1"):
+        api(broker, f"/api/v1/violations?cursor={wrong}", code=400)
+    assert api(broker, "/api/v1/violations?cursor=1-1-1")["violations"] == []   # nothing is as old
+    assert trunkctl(broker, "violations", "-n", "7", "-o", "jsonl").count("\n") == 7
+    assert trunkctl(broker, "violations", "-n", "5000", "-o", "jsonl").count("\n") > len(names)
+    broker.stop()
