@@ -361,6 +361,63 @@ def test_every_command_is_tested(env):
     broker.stop()
 
 
+class Zsh:
+    """A zsh at a terminal, with the completion of trunkctl."""
+
+    def __init__(self, folder, completion):
+        with open(os.path.join(folder, "_trunkctl"), "w", encoding="utf-8") as file:
+            file.write(completion)
+        self.terminal, other = pty.openpty()
+        self.process = subprocess.Popen(["zsh", "-f", "-i"], stdin=other, stdout=other, stderr=other, cwd=folder,
+                                        start_new_session=True, env={"PATH": os.environ["PATH"], "TERM": "dumb",
+                                                                     "HOME": folder, "LC_ALL": "C.UTF-8"})
+        os.close(other)
+        # Control-X shows what the line has become, between marks.
+        self.ask(f"PS1=; fpath=({folder} $fpath); autoload -Uz compinit; compinit -u -D; "
+                 "show() { print -r -- \"<$BUFFER>\"; BUFFER= }; zle -N show; bindkey '^X' show; print '<re''ady>'\n",
+                 "<ready>")
+
+    def ask(self, typed, until):
+        os.write(self.terminal, typed.encode())
+        text, deadline = "", time.monotonic() + 15
+        while not re.search(until, text):
+            assert time.monotonic() < deadline, text
+            if select.select([self.terminal], [], [], 0.1)[0]:
+                text += os.read(self.terminal, 65536).decode(errors="replace")
+        return re.findall(until, text)[-1]
+
+    def completes(self, typed):
+        return self.ask(typed + "\t\x18", r"<([^<>]*)>\r\n")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait(5)
+        os.close(self.terminal)
+
+
+@mosquitto_differs(NO_TRUNKCTL)
+def test_completion_in_zsh(env):
+    """A real zsh completes commands, those below them, and their options, also behind options with a value."""
+    broker = plant(env)
+    tree = commands(broker)
+    with Zsh(env.temporary(), pages().zsh(tree)) as zsh:
+        for typed, whole in (("stat", "status"), ("--serv", "--server"), ("--context plant stat", None),
+                             ("sessions ls --stat", "sessions ls --state"), ("model ver", "model versions"),
+                             ("--c", "--c"), ("-o json quarantine rep", "-o json quarantine replay")):
+            whole = whole or typed + "us"
+            found = zsh.completes("trunkctl " + typed)
+            assert found.rstrip() == "trunkctl " + whole, (typed, found)
+        for group in tree.children:
+            last = group.children[-1] if group.children else group
+            typed = "trunkctl " + " ".join(last.path)
+            assert zsh.completes(typed) == typed + " ", typed   # a blank behind: it is one
+        assert zsh.completes("trunkctl nothing-of-this-name") == "trunkctl nothing-of-this-name"
+    broker.stop()
+
+
 @mosquitto_differs(NO_TRUNKCTL)
 def test_output_formats_and_exit_codes(env):
     """-o table, json, yaml and jsonl; 0 ok, 1 findings, 2 usage, 3 no connection, 4 not authorised."""
