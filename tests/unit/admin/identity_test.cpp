@@ -372,14 +372,14 @@ TEST_CASE("a certificate is the user that it is on the listeners of clients", "[
     }
     SECTION("what was sent goes before it, and is refused where it is wrong") {
         world.tokens(std::string("ops:") + hash_of_secret);
-        Shown both = ann;
+        Shown both = shown_by("ann");
         both.token = "secret";
         REQUIRE(world.guard.identify(both).who);
         CHECK(world.guard.identify(both).who->name == "ops");
         both.token = "wrong";
         CHECK_FALSE(world.guard.identify(both).who);
         CHECK(world.guard.identify(both).holder.empty());
-        Shown login = ann;
+        Shown login = shown_by("ann");
         login.user = "bob";
         login.confidential = true;
         CHECK(world.guard.identify(login).ask_password);
