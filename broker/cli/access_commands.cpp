@@ -6,14 +6,13 @@
 
 #include <cerrno>
 #include <cstring>
-#include <fstream>
 #include <iostream>
-#include <sstream>
 
 #include <CLI/CLI.hpp>
 
 #include "auth/mosquitto_import.h"
 #include "broker/cli/fields.h"
+#include "broker/cli/files.h"
 
 namespace trunkline::cli {
 namespace {
@@ -29,14 +28,6 @@ std::string read_password(const std::string& file) {
     std::string first = read_hidden("Password: ", "--password-file");
     if (read_hidden("Again: ", "--password-file") != first) throw Failure(exit_usage, "the two are not the same");
     return first;
-}
-
-std::string read_file(const std::string& path) {
-    std::ifstream in(path, std::ios::binary);
-    std::stringstream text;
-    text << in.rdbuf();
-    if (!in) throw Failure(exit_usage, "cannot read " + path);
-    return text.str();
 }
 
 std::string body_of(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
@@ -214,17 +205,11 @@ int AccessCommands::test(const Tool& tool) const {
 }
 
 int AccessCommands::who_can(const Tool& tool) const {
-    Json list = Json::array();
-    for_each_page(tool.server, "/api/v1/access/who-can?action=" + percent_encode(what_) + "&topic=" +
-                                   percent_encode(topic_), "users", [&](const Json& user) { list.push_back(user); });
-    if (tool.out.format() != Format::table) {
-        tool.out.value(list);
-        return list.empty() ? exit_findings : exit_ok;
-    }
-    std::vector<std::vector<std::string>> rows;
-    for (const Json& one : list) rows.push_back({text_of(one, "user"), text_of(one, "place"), text_of(one, "rule")});
-    tool.out.table({"USER", "PLACE", "RULE"}, std::move(rows));
-    return list.empty() ? exit_findings : exit_ok;
+    const std::string query = "action=" + percent_encode(what_) + "&topic=" + percent_encode(topic_);
+    return show_list(tool, "/api/v1/access/who-can?" + query, "users", {"USER", "PLACE", "RULE"},
+                     [](const Json& one) -> std::vector<std::string> {
+                         return {text_of(one, "user"), text_of(one, "place"), text_of(one, "rule")};
+                     });
 }
 
 int AccessCommands::import_mosquitto() const {

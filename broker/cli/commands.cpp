@@ -6,6 +6,7 @@
 #include <iostream>
 #include <iterator>
 
+#include "broker/cli/events.h"
 #include "broker/cli/fields.h"
 #include "broker/cli/governance_commands.h"
 
@@ -101,29 +102,14 @@ int status(const Tool& tool) {
 }
 
 int watch(const Tool& tool, const std::string& filter, std::uint64_t count) {
-    std::uint64_t seen = 0;
-    std::string ended;
-    stream(tool.server, "/api/v1/namespace/watch?filter=" + percent_encode(filter),
-           [&](std::string_view name, std::string_view data) {
-               const Json json = Json::parse(data, nullptr, false);
-               if (name == "end") {
-                   ended = json.is_object() ? text_of(json, "reason") : "";
-                   return false;
-               }
-               if (!json.is_object()) return true;
-               if (tool.out.format() == Format::table) {
-                   const std::string line = printable(text_of(json, "topic")) + " " + printable(payload_of(json));
-                   std::cout << (tool.out.width() ? cut(line, tool.out.width()) : line) << '\n';
-               } else if (tool.out.format() == Format::yaml) {
-                   std::cout << "---\n" << to_yaml(json);
-               } else {
-                   std::cout << data << '\n';
-               }
-               std::cout.flush();
-               return std::cout.good() && (count == 0 || ++seen < count);
-           });
-    if (!ended.empty()) throw Failure(exit_findings, "the watch ended: " + ended);
-    return exit_ok;
+    const auto show = [&](const Json& json, std::string_view text) {
+        print_event(tool, json, text, [&] {
+            const std::string line = printable(text_of(json, "topic")) + " " + printable(payload_of(json));
+            std::cout << (tool.out.width() ? cut(line, tool.out.width()) : line) << '\n';
+        });
+        return true;
+    };
+    return show_events(tool, "/api/v1/namespace/watch?filter=" + percent_encode(filter), "watch", count, show);
 }
 
 int drain(const Tool& tool, const std::string& reference, bool moved, bool dry_run) {
@@ -162,20 +148,11 @@ int drain_end(const Tool& tool) {
 }
 
 int retained_list(const Tool& tool, const std::string& filter) {
-    Json list = Json::array();
-    for_each_page(tool.server, "/api/v1/retained?filter=" + percent_encode(filter), "messages",
-                  [&](const Json& message) { list.push_back(message); });
-    if (tool.out.format() != Format::table) {
-        tool.out.value(list);
-        return list.empty() ? exit_findings : exit_ok;
-    }
-    std::vector<std::vector<std::string>> rows;
-    for (const Json& message : list) {
-        rows.push_back({text_of(message, "topic"), std::to_string(number_of(message, "bytes")),
-                        age_since(message, "stored_at_ms"), payload_of(message)});
-    }
-    tool.out.table({"TOPIC", "BYTES", "AGE", "PAYLOAD"}, std::move(rows));
-    return list.empty() ? exit_findings : exit_ok;
+    return show_list(tool, "/api/v1/retained?filter=" + percent_encode(filter), "messages",
+                     {"TOPIC", "BYTES", "AGE", "PAYLOAD"}, [](const Json& message) -> std::vector<std::string> {
+                         return {text_of(message, "topic"), std::to_string(number_of(message, "bytes")),
+                                 age_since(message, "stored_at_ms"), payload_of(message)};
+                     });
 }
 
 int retained_remove(const Tool& tool, const std::string& filter, bool dry_run) {

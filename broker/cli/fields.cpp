@@ -2,7 +2,9 @@
 
 #include <chrono>
 #include <iostream>
+#include <utility>
 
+#include "broker/cli/commands.h"
 #include "broker/cli/output.h"
 #include "broker/cli/progress.h"
 
@@ -53,6 +55,20 @@ void for_each_page(const Server& server, const std::string& target, const char* 
         if (!page.contains("cursor")) return;
         cursor = page["cursor"].get<std::string>();
     }
+}
+
+int show_list(const Tool& tool, const std::string& target, const char* list, const std::vector<std::string>& headings,
+              const std::function<std::vector<std::string>(const Json&)>& row_of) {
+    Json entries = Json::array();
+    for_each_page(tool.server, target, list, [&](const Json& entry) { entries.push_back(entry); });
+    if (tool.out.format() == Format::table) {
+        std::vector<std::vector<std::string>> rows;
+        for (const Json& entry : entries) rows.push_back(row_of(entry));
+        tool.out.table(headings, std::move(rows));
+    } else {
+        tool.out.value(entries);
+    }
+    return entries.empty() ? exit_findings : exit_ok;
 }
 
 void status_line(const char* name, const std::string& text) {

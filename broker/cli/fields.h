@@ -4,10 +4,13 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "broker/cli/http_client.h"
 
 namespace trunkline::cli {
+
+struct Tool;
 
 [[nodiscard]] std::int64_t now_ms();
 /// A field as text, "" where it is missing.
@@ -21,6 +24,10 @@ namespace trunkline::cli {
 /// All pages of a list; `target` already has a query.
 void for_each_page(const Server& server, const std::string& target, const char* list,
                    const std::function<void(const Json&)>& visit);
+
+/// Shows all pages of a list, in a table each entry as the row that `row_of` makes of it. exit_findings: it is empty.
+int show_list(const Tool& tool, const std::string& target, const char* list, const std::vector<std::string>& headings,
+              const std::function<std::vector<std::string>(const Json&)>& row_of);
 
 /// A line of `status`.
 void status_line(const char* name, const std::string& text);

@@ -5,6 +5,7 @@
 #include <ctime>
 #include <iostream>
 
+#include "broker/cli/events.h"
 #include "broker/cli/fields.h"
 
 namespace trunkline::cli {
@@ -146,47 +147,25 @@ int violations(const Tool& tool, std::uint64_t limit) {
 }
 
 int violations_watch(const Tool& tool, std::uint64_t count) {
-    std::uint64_t seen = 0;
-    std::string ended;
-    stream(tool.server, "/api/v1/namespace/watch?filter=" + percent_encode("$UNS/violations"),
-           [&](std::string_view name, std::string_view data) {
-               const Json message = Json::parse(data, nullptr, false);
-               if (name == "end") {
-                   ended = message.is_object() ? text_of(message, "reason") : "";
-                   return false;
-               }
-               const Json json = Json::parse(message.is_object() ? text_of(message, "payload") : "", nullptr, false);
-               if (!json.is_object()) return true;
-               if (tool.out.format() == Format::table) {
-                   print_violation(tool, json);
-               } else if (tool.out.format() == Format::yaml) {
-                   std::cout << "---\n" << to_yaml(json);
-               } else {
-                   std::cout << json.dump(-1, ' ', false, Json::error_handler_t::replace) << '\n';
-               }
-               std::cout.flush();
-               return std::cout.good() && (count == 0 || ++seen < count);
-           });
-    if (!ended.empty()) throw Failure(exit_findings, "the watch ended: " + ended);
-    return exit_ok;
+    const auto show = [&](const Json& message, std::string_view) {
+        const Json json = Json::parse(text_of(message, "payload"), nullptr, false);
+        if (!json.is_object()) return false;
+        print_event(tool, json, json.dump(-1, ' ', false, Json::error_handler_t::replace),
+                    [&] { print_violation(tool, json); });
+        return true;
+    };
+    return show_events(tool, "/api/v1/namespace/watch?filter=" + percent_encode("$UNS/violations"), "watch", count,
+                       show);
 }
 
 int quarantine_list(const Tool& tool, const std::string& filter) {
-    Json list = Json::array();
-    for_each_page(tool.server, "/api/v1/quarantine?filter=" + percent_encode(filter), "messages",
-                  [&](const Json& message) { list.push_back(message); });
-    if (tool.out.format() != Format::table) {
-        tool.out.value(list);
-        return list.empty() ? exit_findings : exit_ok;
-    }
-    std::vector<std::vector<std::string>> rows;
-    for (const Json& message : list) {
-        rows.push_back({text_of(message, "id"), age_since(message, "at_ms"), text_of(message, "topic"),
-                        text_of(message, "client_id"), text_of(message, "rule"), text_of(message, "text"),
-                        text_of(message, "bytes")});
-    }
-    tool.out.table({"ID", "AGE", "TOPIC", "CLIENT", "RULE", "WHAT", "BYTES"}, std::move(rows));
-    return list.empty() ? exit_findings : exit_ok;
+    return show_list(tool, "/api/v1/quarantine?filter=" + percent_encode(filter), "messages",
+                     {"ID", "AGE", "TOPIC", "CLIENT", "RULE", "WHAT", "BYTES"},
+                     [](const Json& message) -> std::vector<std::string> {
+                         return {text_of(message, "id"), age_since(message, "at_ms"), text_of(message, "topic"),
+                                 text_of(message, "client_id"), text_of(message, "rule"), text_of(message, "text"),
+                                 text_of(message, "bytes")};
+                     });
 }
 
 int quarantine_show(const Tool& tool, const std::string& id) {

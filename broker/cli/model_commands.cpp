@@ -250,24 +250,16 @@ int model_export(const Tool& tool, const std::string& version, bool as_json) {
 }
 
 int model_versions(const Tool& tool) {
-    Json list = Json::array();
-    for_each_page(tool.server, "/api/v1/model/versions?limit=1000", "versions",
-                  [&](const Json& version) { list.push_back(version); });
-    if (tool.out.format() != Format::table) {
-        tool.out.value(list);
-        return list.empty() ? exit_findings : exit_ok;
-    }
-    std::vector<std::vector<std::string>> rows;
-    for (const Json& version : list) {
+    const auto row = [](const Json& version) -> std::vector<std::string> {
         std::string note = text_in(version, "why");
         if (version.contains("rolled_back_from")) note = "rollback" + (note.empty() ? std::string() : ": " + note);
-        rows.push_back({std::to_string(count_in(version, "sequence")), text_in(version, "version"),
-                        version.value("in_force", false) ? "in force" : "",
-                        duration_text((now_ms() - static_cast<std::int64_t>(count_in(version, "applied_ms"))) / 1'000),
-                        text_in(version, "who"), text_in(version, "hash").substr(0, 12), note});
-    }
-    tool.out.table({"#", "VERSION", "", "AGE", "WHO", "HASH", "WHY"}, std::move(rows));
-    return list.empty() ? exit_findings : exit_ok;
+        return {std::to_string(count_in(version, "sequence")), text_in(version, "version"),
+                version.value("in_force", false) ? "in force" : "",
+                duration_text((now_ms() - static_cast<std::int64_t>(count_in(version, "applied_ms"))) / 1'000),
+                text_in(version, "who"), text_in(version, "hash").substr(0, 12), note};
+    };
+    return show_list(tool, "/api/v1/model/versions?limit=1000", "versions",
+                     {"#", "VERSION", "", "AGE", "WHO", "HASH", "WHY"}, row);
 }
 
 namespace {

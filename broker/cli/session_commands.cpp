@@ -8,6 +8,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "broker/cli/events.h"
 #include "broker/cli/fields.h"
 
 namespace trunkline::cli {
@@ -216,34 +217,18 @@ int SessionCommands::clients_kick(const Tool& tool) const {
 }
 
 int SessionCommands::trace(const Tool& tool) const {
-    std::uint64_t seen = 0;
-    std::string ended;
-    const std::string target = "/api/v1/trace?client=" + percent_encode(id_);
-    stream(tool.server, target, [&](std::string_view name, std::string_view data) {
-        const Json json = Json::parse(data, nullptr, false);
-        if (name == "end") {
-            ended = json.is_object() ? text_of(json, "reason") : "";
-            return false;
-        }
-        if (!json.is_object()) return true;
-        if (tool.out.format() == Format::table) {
+    const auto show = [&](const Json& json, std::string_view data) {
+        print_event(tool, json, data, [&] {
             const std::string line = trace_line(json);
             const std::string text = tool.out.width() ? cut(line, tool.out.width()) : line;
             const bool in = text_of(json, "direction") == "in";
             std::cout << (json.contains("event") ? tool.out.colour("1", text)
                                                  : in ? tool.out.colour("36", text) : text)
                       << '\n';
-        } else if (tool.out.format() == Format::yaml) {
-            std::cout << "---\n" << to_yaml(json);
-        } else {
-            std::cout << data << '\n';
-        }
-        std::cout.flush();
-        seen += json.contains("packet");
-        return std::cout.good() && (count_ == 0 || seen < count_);
-    });
-    if (!ended.empty()) throw Failure(exit_findings, "the trace ended: " + ended);
-    return exit_ok;
+        });
+        return json.contains("packet");
+    };
+    return show_events(tool, "/api/v1/trace?client=" + percent_encode(id_), "trace", count_, show);
 }
 
 int SessionCommands::sessions_list(const Tool& tool) const {
@@ -304,19 +289,12 @@ int SessionCommands::subscriptions_list(const Tool& tool) const {
     if (!client_.empty()) target += "&client=" + percent_encode(client_);
     if (!filter_.empty()) target += "&filter=" + percent_encode(filter_);
     if (!topic_.empty()) target += "&topic=" + percent_encode(topic_);
-    Json list = Json::array();
-    for_each_page(tool.server, target, "subscriptions", [&](const Json& one) { list.push_back(one); });
-    if (tool.out.format() != Format::table) {
-        tool.out.value(list);
-        return list.empty() ? exit_findings : exit_ok;
-    }
-    std::vector<std::vector<std::string>> rows;
-    for (const Json& one : list) {
-        rows.push_back({text_of(one, "client_id"), text_of(one, "filter"), std::to_string(number_of(one, "qos")),
-                        one.value("connected", false) ? "connected" : "offline", flags_of(one)});
-    }
-    tool.out.table({"CLIENT", "FILTER", "QOS", "STATE", "OPTIONS"}, std::move(rows));
-    return list.empty() ? exit_findings : exit_ok;
+    return show_list(tool, target, "subscriptions", {"CLIENT", "FILTER", "QOS", "STATE", "OPTIONS"},
+                     [](const Json& one) -> std::vector<std::string> {
+                         return {text_of(one, "client_id"), text_of(one, "filter"),
+                                 std::to_string(number_of(one, "qos")),
+                                 one.value("connected", false) ? "connected" : "offline", flags_of(one)};
+                     });
 }
 
 }  // namespace trunkline::cli

@@ -22,6 +22,8 @@ types:
     version: 1
     metrics:
       value: {}
+    commands:
+      start: {}
 tree:
   plant:
     gmp:
@@ -187,6 +189,17 @@ def pages():
 def commands(broker):
     """trunkctl's tree of commands as its --help tells it."""
     return pages().Command(program(broker))
+
+
+def run_table(tests, broker):
+    """Runs all tests of a table, and tells of each that fails."""
+    wrong = []
+    for name, test in tests.items():
+        try:
+            test(broker)
+        except Exception as error:  # pylint: disable=broad-except
+            wrong.append(f"{name}: {type(error).__name__} {error}")
+    assert not wrong, "\n".join(wrong)
 
 
 def temporary(broker, name):

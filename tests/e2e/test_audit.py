@@ -12,29 +12,10 @@ import mqttcodec as codec
 from governed import write_model
 from harness import ROOT, alone, eventually, mosquitto_differs
 from mqttcodec import V5, V311
+from reference import MODEL
 from test_admin import api, trunkctl
 
 NO_AUDIT = "Mosquitto keeps no audit trail"
-MODEL = """\
-trunkline: 1
-namespace: plant
-version: 1.0.0
-defaults: {mode: enforce, payload: any, unmodelled: observe}
-types:
-  cell:
-    version: 1
-    metrics:
-      value: {}
-    commands:
-      start: {}
-tree:
-  plant:
-    gmp:
-      $regulated: true
-      "{cell}": {$match: "cell-[0-9]+", $type: cell}
-    free:
-      "{cell}": {$match: "cell-[0-9]+", $type: cell}
-"""
 
 
 def trunkaudit(broker, *arguments, code=0):

@@ -11,7 +11,8 @@ import time
 from access import write_private
 from governed import write_model
 from harness import eventually, mosquitto_differs
-from reference import MODEL, VALUE, api, change_config, commands, pages, plant, program, temporary, trunkctl
+from reference import (MODEL, VALUE, api, change_config, commands, pages, plant, program, run_table, temporary,
+                       trunkctl)
 
 NO_TRUNKCTL = "has no trunkctl"
 COMMANDS = {}
@@ -351,13 +352,7 @@ def test_every_command_is_tested(env):
         assert f'" {path}") words=' in bash or not path, path
         assert f"_trunkctl_{module.identifier(one.path)}() {{" in zsh, path
         assert not path or f".SS {module.roff(path)}\n" in page, path
-    wrong = []
-    for name, test in COMMANDS.items():
-        try:
-            test(broker)
-        except Exception as error:  # pylint: disable=broad-except
-            wrong.append(f"{name}: {type(error).__name__} {error}")
-    assert not wrong, "\n".join(wrong)
+    run_table(COMMANDS, broker)
     broker.stop()
 
 

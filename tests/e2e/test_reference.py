@@ -6,8 +6,8 @@ import time
 
 import mqttcodec as codec
 from harness import eventually, mosquitto_differs
-from reference import (MODEL, VALUE, api, ask, change_config, check_problem, openapi, plant, publish, routes, stream,
-                       trunkctl)
+from reference import (MODEL, VALUE, api, ask, change_config, check_problem, openapi, plant, publish, routes,
+                       run_table, stream, trunkctl)
 
 NOTHING_LIKE_IT = "has no admin interface"
 OPEN = {"GET /healthz", "GET /readyz", "GET /openapi.json"}
@@ -352,13 +352,7 @@ def test_every_route_is_tested(env):
     broker.env = env
     served = routes(openapi(broker))
     assert sorted(served) == sorted(ROUTES), set(served) ^ set(ROUTES)
-    wrong = []
-    for name, test in ROUTES.items():
-        try:
-            test(broker)
-        except Exception as error:  # pylint: disable=broad-except
-            wrong.append(f"{name}: {type(error).__name__} {error}")
-    assert not wrong, "\n".join(wrong)
+    run_table(ROUTES, broker)
     broker.stop()
 
 
