@@ -394,7 +394,7 @@ def test_pages_of_violations(env):
     """Pages of violations hold each once, newest first, while more of them come; a cursor that is none is refused."""
     broker = governed_broker(env)
     client = env.connected(broker=broker)
-    names = [f"{env.unique}/unknown-{number}" for number in range(23)]
+    names = [f"{env.unique}/watched/cell-1/unknown-{number}" for number in range(23)]
 
     def breaks(topic):
         client.publish(topic, reading("20"), qos=1)
@@ -408,7 +408,7 @@ def test_pages_of_violations(env):
         page = api(broker, f"/api/v1/violations?limit=5{cursor}")
         assert 0 < len(page["violations"]) <= 5, page
         seen += [one["topic"] for one in page["violations"]]
-        breaks(f"{env.unique}/later-{number}")
+        breaks(f"{env.unique}/watched/cell-1/later-{number}")
         if "cursor" not in page:
             break
         cursor = "&cursor=" + page["cursor"]
