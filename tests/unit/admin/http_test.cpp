@@ -97,7 +97,7 @@ TEST_CASE("the OpenAPI document has exactly the routes that are served", "[admin
     CHECK(json["paths"].size() == 2);
     const Json& get = json["paths"]["/api/v1/clients/{id}"]["get"];
     CHECK(get["parameters"][0]["name"] == "id");
-    CHECK(get["security"].size() == 2);
+    CHECK(get["security"].size() == 3);
     CHECK(get["x-permission"] == "clients/read");
     CHECK(get["operationId"] == "get_api_v1_clients_id");
     CHECK(json["paths"]["/healthz"]["get"]["security"].empty());
