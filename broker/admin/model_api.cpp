@@ -65,6 +65,8 @@ Response refused(const broker::Refused& why) {
             return problem(503, "unavailable", "It cannot be stored now", detail);
         case Kind::judged:
             return problem(422, "judged", "The model does not take it", detail);
+        case Kind::forbidden:
+            return problem(403, "forbidden", "The roles do not allow it", detail);
         case Kind::none:
             break;
     }

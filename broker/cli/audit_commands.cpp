@@ -24,13 +24,6 @@ std::string time_of(const Json& record) {
     return time.size() > 23 ? time.substr(0, 10) + " " + time.substr(11, 12) : time;
 }
 
-std::string value_of(const Json& record, const char* name) {
-    const auto at = record.find(name);
-    if (at == record.end() || at->is_null()) return {};
-    if (at->is_string()) return at->get<std::string>();
-    return at->dump(-1, ' ', false, Json::error_handler_t::replace);
-}
-
 std::vector<std::string> row_of(const Json& record) {
     const std::uint64_t count = number_of(record, "count");
     return {text_of(record, "sequence"),

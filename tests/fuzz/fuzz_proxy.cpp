@@ -1,5 +1,5 @@
-// Any bytes at the front of a connection as a PROXY header. How they are cut into packets of the network changes
-// nothing: every shorter piece of a header asks for more, what is refused stays refused, and no piece grows without end.
+// Any bytes at the front of a connection as a PROXY header. How they are cut into packets of the network
+// changes nothing: a piece of a header asks for more, what is refused stays refused, and no piece grows without end.
 #include <cstdlib>
 #include <string_view>
 
