@@ -19,9 +19,27 @@ macro(trunkline_cheap_to_build)
   endif()
 endmacro()
 
+# Several files are compiled as one where the code's speed does not matter or is not its own: tests, the rim, and all of
+# a sanitizer's build. Most of what a file costs there are the same headers and templates as its neighbours'. Switched
+# off, each file is compiled alone.
+option(TRUNKLINE_UNITY "Compile tests, the rim and sanitized code in batches of files" ON)
+
+# trunkline_unity(TARGET...): their files in batches.
+function(trunkline_unity)
+  if(TRUNKLINE_UNITY)
+    set_target_properties(${ARGN} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 8)
+  endif()
+endfunction()
+
+if(TRUNKLINE_SANITIZE AND TRUNKLINE_UNITY)
+  set(CMAKE_UNITY_BUILD ON)
+  set(CMAKE_UNITY_BUILD_BATCH_SIZE 8)
+endif()
+
 # trunkline_rim(TARGET): what no message passes through, made of large templates (HTTP, JSON, command lines): optimised
 # less, for that is what building takes its time for, and not at all in a sanitizer's build.
 function(trunkline_rim target)
+  trunkline_unity(${target})
   if(TRUNKLINE_SANITIZE)
     target_compile_options(${target} PRIVATE -O0)
   else()
@@ -34,6 +52,7 @@ function(trunkline_unit_tests name)
   add_executable(${name} ${ARGN})
   target_link_libraries(${name} PRIVATE trunkline_test_main)
   target_compile_definitions(${name} PRIVATE TRUNKLINE_SOURCE="${CMAKE_SOURCE_DIR}")
+  trunkline_unity(${name})
   if(NOT TRUNKLINE_SANITIZE)
     target_compile_options(${name} PRIVATE -O1 -g0)
   endif()

@@ -11,6 +11,7 @@
 #include "broker/admin/backup_api.h"
 #include "broker/admin/config_api.h"
 #include "broker/admin/governance_api.h"
+#include "broker/admin/handlers.h"
 #include "broker/admin/identity.h"
 #include "broker/admin/model_api.h"
 #include "broker/admin/namespace_api.h"
@@ -22,8 +23,6 @@
 namespace trunkline::admin {
 namespace {
 
-constexpr std::uint64_t page_max = 10'000;
-constexpr std::uint64_t page_default = 1'000;
 constexpr std::size_t server_reference_bytes_max = 1'024;
 constexpr std::size_t retained_page_bytes_max = 8 << 20;
 
@@ -349,11 +348,6 @@ void add_probes(Router& router, const ApiContext& context) {
                     response.body = metrics_text(take_snapshot(context.sources, context.readiness), open);
                     reply(std::move(response));
                 }});
-}
-
-template <class Function>
-Handler bind(const ApiContext& context, Function function) {
-    return [context, function](const Request& request, const Reply& reply) { function(context, request, reply); };
 }
 
 void add_namespace(Router& router, const ApiContext& context) {
