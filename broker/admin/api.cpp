@@ -18,6 +18,7 @@
 #include "broker/admin/namespace_json.h"
 #include "broker/admin/process_stats.h"
 #include "broker/admin/session_api.h"
+#include "broker/core/log.h"
 #include "namespace/topic.h"
 
 namespace trunkline::admin {
@@ -428,6 +429,19 @@ Router make_router(ApiContext context) {
                 }});
     *document = dump(router.openapi(context.sources.version)) + "\n";
     return router;
+}
+
+void answer_from_job(LongJobs& jobs, const Reply& reply, std::function<Response()> job) {
+    const bool taken = jobs.post([job = std::move(job), reply] {
+        Response answer = problem(500, "internal", "The request failed", "see the log");
+        try {
+            answer = job();
+        } catch (const std::exception& error) {  // out of memory
+            broker::log(broker::Level::error, "admin_request_failed", {{"what", error.what()}});
+        }
+        reply(std::move(answer));
+    });
+    if (!taken) reply(problem(503, "busy", "Too much is being worked out already", "try again in a moment"));
 }
 
 }  // namespace trunkline::admin

@@ -40,7 +40,7 @@ Response failed(const audit::Error& error) {
 /// Runs on the worker thread: reading a trail takes a while.
 void post(const ApiContext& context, const Reply& reply, std::function<Response()> job) {
     if (!trail_of(context)) return reply(no_trail());
-    reply_later(context, reply, std::move(job));
+    answer_from_job(context.long_jobs, reply, std::move(job));
 }
 
 std::optional<audit::RecordFilter> filter_of(const Request& request, Response& wrong) {

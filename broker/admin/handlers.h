@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <type_traits>
 
 #include "broker/admin/api.h"
@@ -23,8 +22,5 @@ Handler bind(const ApiContext& context, Function function) {
         }
     };
 }
-
-/// Replies with what `job` returns, which runs on the thread of long jobs; at once when too much waits there.
-void reply_later(const ApiContext& context, const Reply& reply, std::function<Response()> job);
 
 }  // namespace trunkline::admin

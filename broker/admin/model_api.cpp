@@ -118,7 +118,7 @@ void get_model(const ApiContext& context, const Request& request, const Reply& r
     const std::string as = request.get("as").value_or("yaml");
     if (as != "yaml" && as != "json" && as != "none") return reply(bad_parameter("as", "yaml, json or none"));
     if (as == "none" || !current) return reply(json_response(json));
-    reply_later(context, reply, [model, as, json = std::move(json)]() mutable {
+    answer_from_job(context.long_jobs, reply, [model, as, json = std::move(json)]() mutable {
         if (as == "yaml")
             json["yaml"] = model->source();
         else
@@ -404,7 +404,7 @@ void post_plan(const ApiContext& context, const Request& request, const Reply& r
         if (list->size() < subscriptions_max && !client.starts_with("$")) list->emplace_back(client, filter);
     };
     context.sources.broker.visit_subscriptions(add, [context, reply, list, body = *body] {
-        reply_later(context, reply, [context, list, body] { return plan(context, body, std::move(*list)); });
+        answer_from_job(context.long_jobs, reply, [context, list, body] { return plan(context, body, std::move(*list)); });
     });
 }
 
@@ -431,15 +431,15 @@ void post_learn(const ApiContext& context, const Request& request, const Reply& 
     options.mode = mode == "observe"      ? uns::Mode::observe
                    : mode == "quarantine" ? uns::Mode::quarantine
                                           : uns::Mode::enforce;
-    reply_later(context, reply,
-                [context, options] { return json_text(uns::to_json(uns::learn(traffic_of(context), options))); });
+    answer_from_job(context.long_jobs, reply,
+         [context, options] { return json_text(uns::to_json(uns::learn(traffic_of(context), options))); });
 }
 
 void get_drift(const ApiContext& context, const Request& request, const Reply& reply) {
     Response wrong;
     const auto limit = number_parameter(request, "limit", 500, 1, 10'000, wrong);
     if (!limit) return reply(wrong);
-    reply_later(context, reply, [context, limit] {
+    answer_from_job(context.long_jobs, reply, [context, limit] {
         uns::DriftOptions options;
         options.items_max = *limit;
         options.now_ms = wall_ms();

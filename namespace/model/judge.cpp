@@ -71,7 +71,8 @@ struct Checks {
         return finding("TL-1201",
                        std::string("the model does not name this client among the writers of this ") +
                            (command ? "command" : "branch"),
-                       "", names_of(*resolution.writers), "publish as one of the writers, or add the client to $writers",
+                       "", names_of(*resolution.writers),
+                       "publish as one of the writers, or add the client to $writers",
                        resolution.place);
     }
 
