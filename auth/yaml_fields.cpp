@@ -1,12 +1,10 @@
 #include "auth/yaml_fields.h"
 
 #include <algorithm>
-#include <sstream>
 #include <unordered_set>
 
-#include <yaml-cpp/eventhandler.h>
-
 #include "auth/nearest.h"
+#include "auth/yaml_document.h"
 
 namespace trunkline::auth {
 namespace {
@@ -15,20 +13,6 @@ std::string quoted_start(std::string_view text) { return "\"" + std::string(text
 
 // yaml-cpp's message up to what it quotes of the file.
 std::string without_quotation(const std::string& message) { return message.substr(0, message.find(':')); }
-
-/// Sees where documents begin and forgets the rest.
-struct DocumentStarts : YAML::EventHandler {
-    YAML::Mark last;
-    void OnDocumentStart(const YAML::Mark& mark) override { last = mark; }
-    void OnDocumentEnd() override {}
-    void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
-    void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
-    void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t, const std::string&) override {}
-    void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {}
-    void OnSequenceEnd() override {}
-    void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {}
-    void OnMapEnd() override {}
-};
 
 }  // namespace
 
@@ -48,21 +32,17 @@ void YamlContext::report(std::string rule, const YAML::Mark& mark, std::string m
 
 std::optional<YAML::Node> read_yaml(std::string_view text, YamlContext& context) {
     try {
-        // YAML::LoadAll() never comes back from some broken files: it finds one empty document after the other.
-        std::istringstream stream{std::string(text)};
-        YAML::Parser parser(stream);
-        DocumentStarts starts;
-        if (parser.HandleNextDocument(starts) && parser.HandleNextDocument(starts)) {
-            context.report("TL-9001", starts.last, "a second document begins here", "remove the line `---`");
+        YamlDocument document = load_yaml_document(text);
+        if (document.second) {
+            context.report("TL-9001", *document.second, "a second document begins here", "remove the line `---`");
             return std::nullopt;
         }
-        YAML::Node document = YAML::Load(std::string(text));
-        if (document.IsNull()) {
+        if (document.root.IsNull()) {
             context.report("TL-9001", YAML::Mark::null_mark(), "the file is empty",
                            "a file without rules begins with `trunkline: 1`");
             return std::nullopt;
         }
-        return document;
+        return std::move(document.root);
     } catch (const YAML::Exception& e) {
         context.report("TL-9001", e.mark, "this is not YAML: " + without_quotation(e.msg), "check the indentation");
     } catch (const std::exception&) {

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "auth/yaml_document.h"
 #include "broker/config_access.h"
 #include "broker/config_audit.h"
 #include "broker/limits_table.h"
@@ -316,14 +317,14 @@ private:
 
 void read_text(std::string_view text, YamlContext& context, Config& config) {
     try {
-        const auto documents = YAML::LoadAll(std::string(text));
-        if (documents.size() > 1) {
-            context.report("TL-9001", context.place(documents[1].Mark()), "the file holds more than one document",
+        const auth::YamlDocument document = auth::load_yaml_document(text);
+        if (document.second) {
+            context.report("TL-9001", context.place(*document.second), "the file holds more than one document",
                            "remove what follows the line ---");
         }
-        if (documents.empty()) return;
-        YamlMap root(context, documents.front(), "");
-        if (documents.front().IsMap()) read_file(root, context, config);
+        if (document.root.IsNull()) return;
+        YamlMap root(context, document.root, "");
+        if (document.root.IsMap()) read_file(root, context, config);
     } catch (const YAML::Exception& error) {
         context.report("TL-9001", context.place(error.mark), "not readable as YAML: " + error.msg,
                        "check indentation, quotes and colons there");

@@ -166,6 +166,7 @@ fuzz_one() {
     name=$(basename "$1")
     [ "$name" != fuzz_decode ] || seeds=(build/asan/corpus/packets)
     [ "$name" != fuzz_model ] || seeds=(deploy/examples tests/namespace)
+    [ "$name" != fuzz_config ] || seeds=(deploy/deb)
     mkdir -p "build/asan/found/$name"
     if "$1" -max_total_time="$TRUNKLINE_FUZZ_SECONDS" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
         -artifact_prefix="$logs/$name-" "build/asan/found/$name" "${seeds[@]}" >"$logs/$name.log" 2>&1; then

@@ -340,7 +340,8 @@ TEST_CASE("text that is no YAML, repeated keys and wrong shapes are problems wit
     CHECK(has(parse("- a\n"), "TL-9003", "t.yaml:1:1"));
     CHECK(has(parse("allow_anonymous: maybe"), "TL-9003", "t.yaml:1:18"));
     CHECK(has(parse("limits: 3"), "TL-9003", "t.yaml:1:9"));
-    CHECK(has(parse("node: a\n---\nnode: b\n"), "TL-9001", "t.yaml:3:1"));
+    CHECK(has(parse("node: a\n---\nnode: b\n"), "TL-9001", "t.yaml:2:1"));
+    CHECK(has(parse("{node: a},\n"), "TL-9001", "t.yaml:1:10"));   // no end of documents, as yaml-cpp counts them
     CHECK(has(parse("limits: {memory_pause_percent: 90}"), "TL-9013", "t.yaml:1:32"));
     CHECK(has(parse("listeners: [{url: 'unix:/tmp/a'}, {url: 'unix:/tmp/a'}]"), "TL-9013", "t.yaml:1:41"));
     Options missing;

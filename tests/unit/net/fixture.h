@@ -251,6 +251,7 @@ public:
         while (bytes.size() < size) {
             char part[65536];
             const ssize_t got = ::recv(descriptor_, part, std::min(sizeof part, size - bytes.size()), 0);
+            if (got < 0 && errno == EINTR) continue;
             if (got <= 0) {
                 end_of_stream = got == 0;
                 reset = got < 0 && errno == ECONNRESET;
