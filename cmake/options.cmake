@@ -50,7 +50,7 @@ endfunction()
 # trunkline_unit_tests(NAME SOURCE...): a Catch2 binary, optimised little, for its compilation is what takes time.
 function(trunkline_unit_tests name)
   add_executable(${name} ${ARGN})
-  target_link_libraries(${name} PRIVATE trunkline_test_main)
+  target_link_libraries(${name} PRIVATE Catch2::Catch2WithMain)
   target_compile_definitions(${name} PRIVATE TRUNKLINE_SOURCE="${CMAKE_SOURCE_DIR}")
   trunkline_unity(${name})
   if(NOT TRUNKLINE_SANITIZE)

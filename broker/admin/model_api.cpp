@@ -404,7 +404,8 @@ void post_plan(const ApiContext& context, const Request& request, const Reply& r
         if (list->size() < subscriptions_max && !client.starts_with("$")) list->emplace_back(client, filter);
     };
     context.sources.broker.visit_subscriptions(add, [context, reply, list, body = *body] {
-        answer_from_job(context.long_jobs, reply, [context, list, body] { return plan(context, body, std::move(*list)); });
+        answer_from_job(context.long_jobs, reply,
+                        [context, list, body] { return plan(context, body, std::move(*list)); });
     });
 }
 
