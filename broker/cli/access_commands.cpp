@@ -6,14 +6,13 @@
 
 #include <cerrno>
 #include <cstring>
-#include <fstream>
 #include <iostream>
-#include <sstream>
 
 #include <CLI/CLI.hpp>
 
 #include "auth/mosquitto_import.h"
 #include "broker/cli/fields.h"
+#include "broker/cli/files.h"
 
 namespace trunkline::cli {
 namespace {
@@ -29,14 +28,6 @@ std::string read_password(const std::string& file) {
     std::string first = read_hidden("Password: ", "--password-file");
     if (read_hidden("Again: ", "--password-file") != first) throw Failure(exit_usage, "the two are not the same");
     return first;
-}
-
-std::string read_file(const std::string& path) {
-    std::ifstream in(path, std::ios::binary);
-    std::stringstream text;
-    text << in.rdbuf();
-    if (!in) throw Failure(exit_usage, "cannot read " + path);
-    return text.str();
 }
 
 std::string body_of(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }

@@ -1,25 +1,16 @@
 #include "broker/cli/config_commands.h"
 
 #include <filesystem>
-#include <fstream>
 #include <iostream>
-#include <sstream>
 
 #include <CLI/CLI.hpp>
 
 #include "broker/cli/fields.h"
+#include "broker/cli/files.h"
 #include "broker/config_check.h"
 
 namespace trunkline::cli {
 namespace {
-
-std::string read_file(const std::string& path) {
-    std::ifstream in(path, std::ios::binary);
-    std::stringstream text;
-    text << in.rdbuf();
-    if (!in) throw Failure(exit_usage, "cannot read " + path);
-    return text.str();
-}
 
 void print_list(const char* heading, const Json& list) {
     if (list.empty()) return;

@@ -30,7 +30,7 @@ void print_violation(const Tool& tool, const Json& json) {
     std::cout << '\n';
 }
 
-std::string in_query(const char* name, const std::string& text) {
+std::string and_query(const char* name, const std::string& text) {
     return text.empty() ? "" : std::string("&") + name + "=" + percent_encode(text);
 }
 
@@ -61,11 +61,11 @@ std::vector<Json> chosen_messages(const Tool& tool, const Chosen& chosen) {
 
 int drop_by_filter(const Tool& tool, const Chosen& chosen) {
     const std::string target = "/api/v1/quarantine?filter=" + percent_encode(chosen.filter) +
-                               (chosen.dry_run ? "&dry_run=true" : "") + in_query("reason", chosen.reason);
+                               (chosen.dry_run ? "&dry_run=true" : "") + and_query("reason", chosen.reason);
     std::uint64_t matched = 0, dropped = 0;
     std::string cursor;
     do {
-        const Json page = request(tool.server, "DELETE", target + in_query("cursor", cursor));
+        const Json page = request(tool.server, "DELETE", target + and_query("cursor", cursor));
         matched += number_of(page, "matched");
         dropped += number_of(page, "dropped");
         cursor = text_of(page, "cursor");
