@@ -19,22 +19,29 @@ macro(trunkline_cheap_to_build)
   endif()
 endmacro()
 
-# Several files are compiled as one where the code's speed does not matter or is not its own: tests, the rim, and all of
-# a sanitizer's build. Most of what a file costs there are the same headers and templates as its neighbours'. Switched
-# off, each file is compiled alone.
+# Several files are compiled as one where that can't change what is measured: tests, the rim, what starts and ends with a
+# connection or a model, and all of a sanitizer's build. Most of what a small file costs are headers and templates that
+# its neighbours have, too. Switched off, each file is compiled alone.
 option(TRUNKLINE_UNITY "Compile tests, the rim and sanitized code in batches of files" ON)
-
-# trunkline_unity(TARGET...): their files in batches.
-function(trunkline_unity)
-  if(TRUNKLINE_UNITY)
-    set_target_properties(${ARGN} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 8)
-  endif()
-endfunction()
-
+set(files_of_a_batch 8)
 if(TRUNKLINE_SANITIZE AND TRUNKLINE_UNITY)
   set(CMAKE_UNITY_BUILD ON)
-  set(CMAKE_UNITY_BUILD_BATCH_SIZE 8)
+  set(CMAKE_UNITY_BUILD_BATCH_SIZE ${files_of_a_batch})
 endif()
+
+# trunkline_unity(TARGET [REGEX]): its files in batches; in a build without sanitizers those alone whose path below its
+# folder matches, for messages pass through them.
+function(trunkline_unity target)
+  if(NOT TRUNKLINE_UNITY)
+    return()
+  endif()
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE ${files_of_a_batch})
+  if(ARGC GREATER 1 AND NOT TRUNKLINE_SANITIZE)
+    get_target_property(alone ${target} SOURCES)
+    list(FILTER alone INCLUDE REGEX "${CMAKE_CURRENT_SOURCE_DIR}/(${ARGV1})\\.cpp$")
+    set_source_files_properties(${alone} TARGET_DIRECTORY ${target} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
+  endif()
+endfunction()
 
 # trunkline_rim(TARGET): what no message passes through, made of large templates (HTTP, JSON, command lines): optimised
 # less, for that is what building takes its time for, and not at all in a sanitizer's build.
