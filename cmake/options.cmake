@@ -23,9 +23,9 @@ macro(trunkline_cheap_to_build)
   endif()
 endmacro()
 
-# Several files are compiled as one where that can't change what is measured: tests, the rim, what starts and ends with a
-# connection or a model, and all of a sanitizer's build. Most of what a small file costs are headers and templates that
-# its neighbours have, too. Switched off, each file is compiled alone.
+# Several files are compiled as one where that can't change what is measured: tests, the rim, what starts and ends with
+# a connection or a model, and all of a sanitizer's build. Most of what a small file costs are headers and templates
+# that its neighbours have, too. Switched off, each file is compiled alone.
 option(TRUNKLINE_UNITY "Compile tests, the rim and sanitized code in batches of files" ON)
 set(files_of_a_batch 8)
 if(TRUNKLINE_SANITIZE AND TRUNKLINE_UNITY)
