@@ -18,7 +18,7 @@
 namespace trunkline::auth {
 namespace {
 
-constexpr std::size_t names_max = 64;   // of each kind
+constexpr std::size_t names_of_a_kind_max = 64;   // of each kind
 
 bool readable(std::string_view text) {
     return !text.empty() && std::none_of(text.begin(), text.end(), [](char c) {
@@ -74,7 +74,7 @@ std::string address_of(const ASN1_OCTET_STRING* value) {
 void read_alternative_names(const X509* certificate, CertificateFields& fields) {
     auto* names = static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr));
     const auto add = [](std::vector<std::string>& list, std::string text) {
-        if (!text.empty() && list.size() < names_max) list.push_back(std::move(text));
+        if (!text.empty() && list.size() < names_of_a_kind_max) list.push_back(std::move(text));
     };
     for (int i = 0; i < sk_GENERAL_NAME_num(names); ++i) {
         const GENERAL_NAME* name = sk_GENERAL_NAME_value(names, i);

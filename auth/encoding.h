@@ -20,4 +20,9 @@ enum class Base64 : std::uint8_t { standard, url };
 /// Lower case.
 [[nodiscard]] std::string encode_hex(std::string_view bytes);
 
+/// As OpenSSL takes them.
+[[nodiscard]] inline const unsigned char* as_bytes(std::string_view text) {
+    return reinterpret_cast<const unsigned char*>(text.data());
+}
+
 }  // namespace trunkline::auth

@@ -22,9 +22,7 @@ using Key = std::unique_ptr<evp_pkey_st, FreeKey>;
 constexpr std::array<std::string_view, 4> algorithm_names = {"RS256", "ES256", "EdDSA", "HS256"};
 constexpr int rsa_bits_min = 2048;
 constexpr std::size_t secret_bytes_min = 32;
-constexpr std::size_t file_bytes_max = 1U << 20;
-
-const unsigned char* bytes(std::string_view text) { return reinterpret_cast<const unsigned char*>(text.data()); }
+constexpr std::size_t key_file_bytes_max = 1U << 20;
 
 std::string text_of(const Json& object, const char* key) {
     const auto at = object.find(key);
@@ -54,8 +52,8 @@ Key from_parameters(const char* type, OSSL_PARAM_BLD* builder) {
 Key rsa_key(const std::string& n, const std::string& e) {
     Key key;
     OSSL_PARAM_BLD* builder = OSSL_PARAM_BLD_new();
-    BIGNUM* modulus = BN_bin2bn(bytes(n), static_cast<int>(n.size()), nullptr);
-    BIGNUM* exponent = BN_bin2bn(bytes(e), static_cast<int>(e.size()), nullptr);
+    BIGNUM* modulus = BN_bin2bn(as_bytes(n), static_cast<int>(n.size()), nullptr);
+    BIGNUM* exponent = BN_bin2bn(as_bytes(e), static_cast<int>(e.size()), nullptr);
     if (builder && modulus && exponent && BN_num_bits(modulus) >= rsa_bits_min && BN_num_bits(modulus) <= 16'384 &&
         BN_is_odd(exponent) && BN_num_bits(exponent) <= 64 &&
         OSSL_PARAM_BLD_push_BN(builder, OSSL_PKEY_PARAM_RSA_N, modulus) == 1 &&
@@ -99,7 +97,7 @@ bool read_key(const Json& object, Jwk& into, std::string& why) {
         const auto x = decoded(object, "x");
         into.algorithm = JwtAlgorithm::eddsa;
         if (text_of(object, "crv") == "Ed25519" && x && x->size() == 32) {
-            into.key.reset(EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, nullptr, bytes(*x), x->size()));
+            into.key.reset(EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, nullptr, as_bytes(*x), x->size()));
         }
         why = "is no Ed25519 key";
     } else if (type == "oct") {
@@ -123,7 +121,7 @@ bool verify_public(const Jwk& key, std::string_view signed_text, std::string_vie
     EVP_MD_CTX* context = EVP_MD_CTX_new();
     const EVP_MD* digest = key.algorithm == JwtAlgorithm::eddsa ? nullptr : EVP_sha256();
     const bool good = context && EVP_DigestVerifyInit(context, nullptr, digest, nullptr, key.key.get()) == 1 &&
-                      EVP_DigestVerify(context, bytes(signature), signature.size(), bytes(signed_text),
+                      EVP_DigestVerify(context, as_bytes(signature), signature.size(), as_bytes(signed_text),
                                        signed_text.size()) == 1;
     EVP_MD_CTX_free(context);
     return good;
@@ -133,8 +131,8 @@ bool verify_public(const Jwk& key, std::string_view signed_text, std::string_vie
 std::string der_of(std::string_view raw) {
     std::string der;
     ECDSA_SIG* signature = ECDSA_SIG_new();
-    BIGNUM* r = BN_bin2bn(bytes(raw), 32, nullptr);
-    BIGNUM* s = BN_bin2bn(bytes(raw) + 32, 32, nullptr);
+    BIGNUM* r = BN_bin2bn(as_bytes(raw), 32, nullptr);
+    BIGNUM* s = BN_bin2bn(as_bytes(raw) + 32, 32, nullptr);
     if (signature && r && s && ECDSA_SIG_set0(signature, r, s) == 1) {
         unsigned char* out = nullptr;
         const int size = i2d_ECDSA_SIG(signature, &out);
@@ -170,7 +168,7 @@ ParsedJwks parse_jwks(std::string_view text, const std::string& name) {
     const auto report = [&](std::string message, std::string fix) {
         if (out.problems.size() < 100) out.problems.push_back({"TL-9207", name, std::move(message), std::move(fix)});
     };
-    const Json document = text.size() > file_bytes_max ? Json() : Json::parse(text, nullptr, false);
+    const Json document = text.size() > key_file_bytes_max ? Json() : Json::parse(text, nullptr, false);
     const auto keys = document.is_object() ? document.find("keys") : document.end();
     if (!document.is_object() || keys == document.end() || !keys->is_array()) {
         report("this is no JSON Web Key Set", "it looks like {\"keys\": [{\"kty\": \"RSA\", ...}]}");

@@ -14,7 +14,7 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr std::size_t token_bytes_max = 16 * 1024;
-constexpr std::size_t names_max = 256;
+constexpr std::size_t listed_names_max = 256;
 
 JwtResult refuse(std::string reason) {
     JwtResult result;
@@ -45,7 +45,7 @@ std::vector<std::string> names_of(const Json& claims, const std::string& claim) 
     if (at->is_string()) names.push_back(at->get<std::string>());
     if (!at->is_array()) return names;
     for (const Json& name : *at) {
-        if (name.is_string() && names.size() < names_max) names.push_back(name.get<std::string>());
+        if (name.is_string() && names.size() < listed_names_max) names.push_back(name.get<std::string>());
     }
     return names;
 }

@@ -50,13 +50,13 @@ std::string substitute(std::string_view filter, std::string_view client_id, cons
 }
 
 // As the roles file wants it, with room for what the import puts before it.
-bool good_name(std::string_view name) {
+bool fits_roles_file(std::string_view name) {
     return !name.empty() && name.size() <= 240 && std::none_of(name.begin(), name.end(), [](char c) {
         return static_cast<unsigned char>(c) < 0x20 || c == 0x7F;
     });
 }
 
-std::string quoted(std::string_view text) {
+std::string as_yaml(std::string_view text) {
     constexpr std::string_view digits = "0123456789abcdef";
     std::string out = "\"";
     for (const char c : text) {
@@ -100,7 +100,7 @@ std::optional<MosquittoAcl> MosquittoAcl::parse(std::string_view text, const std
         const std::string_view keyword = take_word(line);
         if (keyword == "user") {
             const std::string user(trim(line));
-            if (!good_name(user)) {
+            if (!fits_roles_file(user)) {
                 return report("user names nobody, or a name over 240 bytes or with control characters",
                               "write `user NAME`");
             }
@@ -171,15 +171,15 @@ std::optional<MosquittoPasswords> parse_mosquitto_passwords(std::string_view tex
         };
         const std::size_t colon = line.find(':');
         const std::string_view user = trim(line.substr(0, colon));
-        if (colon == std::string_view::npos || !good_name(user))
+        if (colon == std::string_view::npos || !fits_roles_file(user))
             return report("this is no user and hash", "write NAME:HASH");
         // The value is never shown: it may be a password in the clear.
         const std::string_view hash = trim(line.substr(colon + 1));
         if (!read_password_hash(hash)) {
-            return report("the hash of user " + quoted(user) + " cannot be used",
+            return report("the hash of user " + as_yaml(user) + " cannot be used",
                           "run mosquitto_passwd -U on the file");
         }
-        if (!seen.emplace(user).second) return report("user " + quoted(user) + " is there twice", "keep one line");
+        if (!seen.emplace(user).second) return report("user " + as_yaml(user) + " is there twice", "keep one line");
         passwords.users.emplace_back(user, hash);
     });
     if (problems.size() != before) return std::nullopt;
@@ -208,9 +208,9 @@ public:
         out_ = "trunkline: 1\n";
         if (!users.empty()) out_ += "users:\n";
         for (const auto& [name, hash] : users) {
-            out_ += "  " + quoted(name) + ": {";
-            if (!hash.empty()) out_ += "password: " + quoted(hash) + (has_entries(name) ? ", " : "");
-            if (has_entries(name)) out_ += "roles: [" + quoted("user " + name) + "]";
+            out_ += "  " + as_yaml(name) + ": {";
+            if (!hash.empty()) out_ += "password: " + as_yaml(hash) + (has_entries(name) ? ", " : "");
+            if (has_entries(name)) out_ += "roles: [" + as_yaml("user " + name) + "]";
             out_ += "}\n";
         }
         if (acl_ && !(acl_->patterns().allows.empty() && acl_->patterns().denies.empty())) {
@@ -235,22 +235,22 @@ private:
         std::map<std::string, const MosquittoAcl::Entries*> sorted;
         for (const auto& [name, entries] : acl_->users()) sorted.emplace(name, &entries);
         for (const auto& [name, entries] : sorted) {
-            out_ += "  " + quoted("user " + name) + ":\n    rules:\n";
+            out_ += "  " + as_yaml("user " + name) + ":\n    rules:\n";
             write_rules(*entries, false);
-            note_conflicts(*entries, "user " + quoted(name));
+            note_conflicts(*entries, "user " + as_yaml(name));
         }
     }
 
     void write_rules(const MosquittoAcl::Entries& entries, bool patterns) {
         for (const MosquittoAcl::Entry& entry : entries.denies) {
-            out_ += "      - {deny: [publish, receive], topic: " + quoted(our_filter(entry.filter, patterns)) + "}\n";
+            out_ += "      - {deny: [publish, receive], topic: " + as_yaml(our_filter(entry.filter, patterns)) + "}\n";
         }
         for (const MosquittoAcl::Entry& entry : entries.allows) {
             const bool both = entry.access == (MosquittoAcl::read | MosquittoAcl::write);
             const std::string actions = both                                 ? "[publish, receive]"
                                         : entry.access == MosquittoAcl::read ? "receive"
                                                                              : "publish";
-            out_ += "      - {allow: " + actions + ", topic: " + quoted(our_filter(entry.filter, patterns)) + "}\n";
+            out_ += "      - {allow: " + actions + ", topic: " + as_yaml(our_filter(entry.filter, patterns)) + "}\n";
         }
     }
 

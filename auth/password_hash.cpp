@@ -17,7 +17,7 @@ constexpr std::uint32_t argon2_memory_kib = 19 * 1024;
 constexpr std::uint32_t argon2_passes = 2;
 constexpr std::uint32_t memory_kib_max = 1024 * 1024;
 constexpr std::uint32_t passes_max = 16;
-constexpr std::uint32_t iterations_max = 10'000'000;
+constexpr std::uint32_t hash_iterations_max = 10'000'000;
 constexpr std::size_t digest_bytes = 64;   // SHA-512
 
 bool take_prefix(std::string_view& text, std::string_view prefix) {
@@ -59,7 +59,7 @@ std::optional<PasswordHash> read_mosquitto(std::string_view text, PasswordHash::
     hash.kind = kind;
     if (kind == PasswordHash::Kind::mosquitto_pbkdf2) {
         if (!take_number(text, hash.iterations) || !take_prefix(text, "$")) return std::nullopt;
-        if (hash.iterations == 0 || hash.iterations > iterations_max) return std::nullopt;
+        if (hash.iterations == 0 || hash.iterations > hash_iterations_max) return std::nullopt;
     }
     const std::size_t dollar = text.find('$');
     if (dollar == std::string_view::npos) return std::nullopt;

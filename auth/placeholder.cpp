@@ -7,7 +7,7 @@
 namespace trunkline::auth {
 namespace {
 
-constexpr std::array<std::string_view, 9> names = {"c", "u", "cn", "o", "ou", "serial", "dns", "email", "san"};
+constexpr std::array<std::string_view, 9> field_names = {"c", "u", "cn", "o", "ou", "serial", "dns", "email", "san"};
 
 // Calls `use` with each value that is not empty until it returns true; whether it did.
 template <class Use>
@@ -36,23 +36,23 @@ bool any_value(Field field, const Principal& principal, const Use& use) {
 }
 
 std::optional<Field> field_of(std::string_view word) {
-    for (std::size_t i = 0; i < names.size(); ++i) {
-        if (names[i] == word) return static_cast<Field>(i);
+    for (std::size_t i = 0; i < field_names.size(); ++i) {
+        if (field_names[i] == word) return static_cast<Field>(i);
     }
     return std::nullopt;
 }
 
 std::string unknown_placeholder(std::string_view word) {
-    const std::string near = nearest(word, std::vector<std::string>(names.begin(), names.end()));
+    const std::string near = nearest(word, std::vector<std::string>(field_names.begin(), field_names.end()));
     std::string message = "%" + std::string(word) + " is no placeholder";
     message += near.empty() ? "; they are" : "; did you mean %" + near + "? They are";
-    for (const std::string_view name : names) message += " %" + std::string(name);
+    for (const std::string_view name : field_names) message += " %" + std::string(name);
     return message + "; %{c} where letters follow, %% for a percent sign";
 }
 
 }  // namespace
 
-std::string_view name_of(Field field) { return names[static_cast<std::size_t>(field)]; }
+std::string_view name_of(Field field) { return field_names[static_cast<std::size_t>(field)]; }
 
 std::optional<Template> Template::parse(std::string_view text, std::string& error) {
     Template made;

@@ -17,7 +17,7 @@ namespace trunkline::auth {
 namespace {
 
 constexpr std::size_t table_size_min = offsetof(tl_plugin, reserved), table_size_max = 4096;
-constexpr std::uint64_t file_bytes_max = 256 * 1024 * 1024;
+constexpr std::uint64_t plugin_bytes_max = 256 * 1024 * 1024;
 
 struct Descriptor {
     int value = -1;
@@ -72,7 +72,7 @@ std::optional<Problem> check_file(const PluginSpec& spec, const std::vector<Plug
         return problem("TL-1903", "could be changed by others", "make it root's or the broker's own, with mode 0755");
     if (!permit->sha256) return std::nullopt;
     const auto size = static_cast<std::uint64_t>(info.st_size);
-    std::string bytes(size > file_bytes_max ? 0 : size, '\0');
+    std::string bytes(size > plugin_bytes_max ? 0 : size, '\0');
     if (bytes.size() != size || !read_all(file.value, bytes))
         return problem("TL-1902", "cannot be read", "check the file and its disk");
     const std::string found = audit::to_hex(audit::sha256(bytes));

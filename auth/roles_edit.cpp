@@ -80,7 +80,7 @@ std::optional<Found> find_key(const YAML::Node& map, std::string_view key) {
     return std::nullopt;
 }
 
-std::string quoted(std::string_view text) {
+std::string yaml_text(std::string_view text) {
     std::string out = "\"";
     for (const char c : text) {
         if (c == '"' || c == '\\') out += '\\';
@@ -91,7 +91,7 @@ std::string quoted(std::string_view text) {
 
 std::string list_of(const std::vector<std::string>& names) {
     std::string out = "[";
-    for (const std::string& name : names) out += (out.size() > 1 ? ", " : "") + quoted(name);
+    for (const std::string& name : names) out += (out.size() > 1 ? ", " : "") + yaml_text(name);
     return out + "]";
 }
 
@@ -139,7 +139,7 @@ bool replace_scalar(Lines& lines, Spot spot, std::string_view value, std::string
     if (in_quotes && (spot.column + size > line.size() || line[spot.column + size - 1] != line[spot.column])) {
         return false;
     }
-    line.replace(spot.column, size, quoted(fresh));
+    line.replace(spot.column, size, yaml_text(fresh));
     return true;
 }
 
@@ -158,10 +158,10 @@ Edited add_user(std::string_view text, const std::string& name, const NewUser& u
     const auto add = [&fields](const char* key, const std::string& value) {
         fields += (fields.empty() ? "" : ", ") + std::string(key) + ": " + value;
     };
-    if (!user.password_hash.empty()) add("password", quoted(user.password_hash));
+    if (!user.password_hash.empty()) add("password", yaml_text(user.password_hash));
     if (!user.groups.empty()) add("groups", list_of(user.groups));
     if (!user.roles.empty()) add("roles", list_of(user.roles));
-    const std::string entry = quoted(user.name) + ": {" + fields + "}\n";
+    const std::string entry = yaml_text(user.name) + ": {" + fields + "}\n";
     Lines lines(text);
     const auto users = find_key(document->root, "users");
     if (!users) {
@@ -230,7 +230,7 @@ Edited change_password(std::string_view text, const std::string& name, std::stri
         if (!replace_scalar(lines, change.spot, change.value, change.fresh)) return unusual;
     }
     if (!password) {
-        const std::string field = "password: " + quoted(password_hash);
+        const std::string field = "password: " + yaml_text(password_hash);
         const bool flow = entry->value.IsMap() && entry->value.Style() == YAML::EmitterStyle::Flow;
         if (flow) {
             const Spot at = spot_of(entry->value.Mark());

@@ -10,13 +10,13 @@
 namespace trunkline::auth {
 namespace {
 
-constexpr std::size_t name_bytes_max = 256;
+constexpr std::size_t role_name_bytes_max = 256;
 constexpr std::string_view subscribe_only = "subscribe-only";   // without what subscribe says of deliveries
 
-std::string quoted(std::string_view text) { return "\"" + std::string(text.substr(0, 128)) + "\""; }
+std::string quote(std::string_view text) { return "\"" + std::string(text.substr(0, 128)) + "\""; }
 
-bool good_name(std::string_view name) {
-    return !name.empty() && name.size() <= name_bytes_max && std::none_of(name.begin(), name.end(), [](char c) {
+bool is_name(std::string_view name) {
+    return !name.empty() && name.size() <= role_name_bytes_max && std::none_of(name.begin(), name.end(), [](char c) {
         return static_cast<unsigned char>(c) < 0x20 || c == 0x7F;
     });
 }
@@ -102,7 +102,7 @@ private:
     }
 
     void check_name(const std::string& name, const YAML::Mark& mark) {
-        if (!good_name(name)) {
+        if (!is_name(name)) {
             report("TL-9003", mark, "this name is over 256 bytes or has control characters", "choose another");
         }
     }
@@ -116,8 +116,8 @@ private:
                 continue;
             }
             const std::string near = nearest(name.value, names.list);
-            report("TL-9201", name.mark, std::string(names.what) + " have no " + quoted(name.value),
-                   near.empty() ? "add it, or take it out here" : "did you mean " + quoted(near) + "?");
+            report("TL-9201", name.mark, std::string(names.what) + " have no " + quote(name.value),
+                   near.empty() ? "add it, or take it out here" : "did you mean " + quote(near) + "?");
         }
         std::sort(found.begin(), found.end());
         found.erase(std::unique(found.begin(), found.end()), found.end());
@@ -150,14 +150,14 @@ private:
         Role role;
         role.name = name;
         role.place = context_.place(mark);
-        YamlFields fields(context_, node, "role " + quoted(name));
+        YamlFields fields(context_, node, "role " + quote(name));
         if (const auto text = fields.text("description")) role.description = text->value;
         if (const auto text = fields.text("client_id")) role.client_id = read_client_id(*text);
         const auto index = static_cast<std::uint32_t>(file_.roles.size());
         file_.roles.push_back(std::move(role));
         if (const YAML::Node* rules = fields.get("rules")) {
             if (!rules->IsSequence()) {
-                report("TL-9003", rules->Mark(), "rules of role " + quoted(name) + " are no list",
+                report("TL-9003", rules->Mark(), "rules of role " + quote(name) + " are no list",
                        "begin each rule with `- `");
             } else {
                 for (const auto& rule : *rules) {
@@ -174,7 +174,7 @@ private:
             report("TL-9004", node.Mark(), "more than " + std::to_string(RolesLimits::rules_max) + " rules");
             return false;
         }
-        YamlFields fields(context_, node, "a rule of role " + quoted(file_.roles[role].name));
+        YamlFields fields(context_, node, "a rule of role " + quote(file_.roles[role].name));
         if (!fields.is_map()) return true;
         Rule rule;
         rule.role = role;
@@ -216,8 +216,8 @@ private:
             if (known) continue;
             const std::string near = nearest(text.value, {"publish", "subscribe", "receive", "admin"});
             report(
-                "TL-9204", text.mark, quoted(text.value) + " is no action",
-                near.empty() ? "they are publish, subscribe, receive and admin" : "did you mean " + quoted(near) + "?");
+                "TL-9204", text.mark, quote(text.value) + " is no action",
+                near.empty() ? "they are publish, subscribe, receive and admin" : "did you mean " + quote(near) + "?");
         }
         if ((rule.actions & bit(Action::admin)) && rule.actions != bit(Action::admin)) {
             report("TL-9204", fields.mark(), "admin stands alone: its rules are about actions, not topics",
@@ -244,7 +244,7 @@ private:
             auto pattern = Pattern::parse(text.value, error);
             if (pattern && admin) check_action(*pattern, text);
             if (pattern) rule.topics.push_back(std::move(*pattern));
-            else report("TL-9202", text.mark, quoted(text.value) + ": " + error, "");
+            else report("TL-9202", text.mark, quote(text.value) + ": " + error, "");
         }
         if ((admin ? actions : texts).empty()) {
             report("TL-9204", fields.mark(), admin ? "this rule names no actions" : "this rule names no topic",
@@ -264,8 +264,8 @@ private:
         }
         const std::string near = nearest(text.value, {known.begin(), known.end()});
         out_.warnings.push_back({"TL-9204", context_.place(text.mark),
-                                 "administration has no action " + quoted(text.value) + ": the rule is about nothing",
-                                 near.empty() ? "docs/access.md lists the actions" : "did you mean " + quoted(near) +
+                                 "administration has no action " + quote(text.value) + ": the rule is about nothing",
+                                 near.empty() ? "docs/access.md lists the actions" : "did you mean " + quote(near) +
                                                                                      "?"});
     }
 
@@ -273,7 +273,7 @@ private:
         if (const auto text = fields.text("member")) {
             rule.conditions.member = text->value;
             if (text->value != "metric" && text->value != "event" && text->value != "command") {
-                report("TL-9204", text->mark, quoted(text->value) + " is no kind of member",
+                report("TL-9204", text->mark, quote(text->value) + " is no kind of member",
                        "write metric, event or command");
             }
         }
@@ -301,7 +301,7 @@ private:
             if (!text) return;
             const auto ms = parse_time(text->value, clock_);
             if (ms) into = *ms;
-            else report("TL-9206", text->mark, quoted(text->value) + " is no time",
+            else report("TL-9206", text->mark, quote(text->value) + " is no time",
                         "write 2026-01-31, 2026-01-31T06:00 or 2026-01-31T06:00:00Z");
         };
         time("from", validity.from_ms);
@@ -314,11 +314,11 @@ private:
             validity.days = 0;
             for (const YamlText& text : days) {
                 if (const auto bits = parse_days(text.value)) validity.days |= *bits;
-                else report("TL-9206", text.mark, quoted(text.value) + " is no day", "write mon-fri or [mon, wed]");
+                else report("TL-9206", text.mark, quote(text.value) + " is no day", "write mon-fri or [mon, wed]");
             }
         }
         if (const auto hours = fields.text("hours"); hours && !parse_hours(hours->value, validity)) {
-            report("TL-9206", hours->mark, quoted(hours->value) + " are no hours", "write 06:00-14:00");
+            report("TL-9206", hours->mark, quote(hours->value) + " are no hours", "write 06:00-14:00");
         }
         return validity;
     }
@@ -349,7 +349,7 @@ private:
 
     void read_group(const std::string& name, const YAML::Mark& mark, const YAML::Node& node) {
         check_name(name, mark);
-        YamlFields fields(context_, node, "group " + quoted(name));
+        YamlFields fields(context_, node, "group " + quote(name));
         Group group;
         group.name = name;
         group.roles = references(fields, "roles", roles_);
@@ -367,7 +367,7 @@ private:
             return;
         }
         check_name(name, mark);
-        YamlFields fields(context_, node, "user " + quoted(name));
+        YamlFields fields(context_, node, "user " + quote(name));
         User user;
         user.name = name;
         user.place = context_.place(mark);
@@ -375,7 +375,7 @@ private:
         if (const auto text = fields.text("scram")) {
             user.scram = read_scram_verifier(text->value);
             if (!user.scram) {
-                report("TL-9203", text->mark, "scram of user " + quoted(name) + " is no SCRAM-SHA-256 verifier",
+                report("TL-9203", text->mark, "scram of user " + quote(name) + " is no SCRAM-SHA-256 verifier",
                        "write SCRAM-SHA-256$ITERATIONS:SALT$STORED_KEY:SERVER_KEY with 4096 iterations or more");
             }
         }
@@ -398,17 +398,17 @@ private:
         if (!text) return;
         user.password = read_password_hash(text->value);
         if (!user.password) {
-            report("TL-9203", text->mark, "password of user " + quoted(name) + " is no hash that can be used",
+            report("TL-9203", text->mark, "password of user " + quote(name) + " is no hash that can be used",
                    "make one with `trunkctl users passwd`; a password in the clear is never accepted");
         } else if (user.password->weak()) {
             out_.warnings.push_back({"TL-9203", context_.place(text->mark),
-                                     "user " + quoted(name) + " has a password hash of Mosquitto's",
+                                     "user " + quote(name) + " has a password hash of Mosquitto's",
                                      "set the password anew to have it stored as Argon2id"});
         }
     }
 
     void read_certificate(const YAML::Node& node, User& user) {
-        YamlFields fields(context_, node, "certificate of user " + quoted(user.name));
+        YamlFields fields(context_, node, "certificate of user " + quote(user.name));
         CertificateMatch& match = user.certificate;
         const auto take = [&](std::string_view key, std::string& into) {
             if (const auto text = fields.text(key)) into = not_empty(*text, key);
@@ -425,7 +425,7 @@ private:
             if (c >= 'A' && c <= 'F') c = static_cast<char>(c - 'A' + 'a');
         }
         if (fields.is_map() && match.none()) {
-            report("TL-9204", fields.mark(), "certificate of user " + quoted(user.name) + " names nothing",
+            report("TL-9204", fields.mark(), "certificate of user " + quote(user.name) + " names nothing",
                    "write {cn: ...}, {dns: ...}, {email: ...}, {uri: ...} or {fingerprint: ...}");
         }
         fields.finish();
@@ -433,7 +433,7 @@ private:
                                 '\0' + match.dns + '\0' + match.email + '\0' + match.uri + '\0' + match.fingerprint;
         const auto [at, fresh] = certificates_.emplace(key, user.name);
         if (!fresh && !match.none()) {
-            report("TL-9205", fields.mark(), "users " + quoted(at->second) + " and " + quoted(user.name) +
+            report("TL-9205", fields.mark(), "users " + quote(at->second) + " and " + quote(user.name) +
                    " have the same certificate", "one certificate is one user");
         }
     }

@@ -13,24 +13,22 @@ namespace trunkline::auth {
 namespace {
 
 constexpr std::string_view prefix = "SCRAM-SHA-256$";
-constexpr std::uint32_t iterations_min = 4096;
-constexpr std::uint32_t iterations_max = 10'000'000;
-
-const unsigned char* bytes(std::string_view text) { return reinterpret_cast<const unsigned char*>(text.data()); }
+constexpr std::uint32_t scram_iterations_min = 4096;
+constexpr std::uint32_t scram_iterations_max = 10'000'000;
 
 }  // namespace
 
 std::string hmac_sha256(std::string_view key, std::string_view data) {
     std::string out(SHA256_DIGEST_LENGTH, '\0');
     unsigned int length = 0;
-    HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()), bytes(data), data.size(),
+    HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()), as_bytes(data), data.size(),
          reinterpret_cast<unsigned char*>(out.data()), &length);
     return out;
 }
 
 std::string sha256(std::string_view data) {
     std::string out(SHA256_DIGEST_LENGTH, '\0');
-    SHA256(bytes(data), data.size(), reinterpret_cast<unsigned char*>(out.data()));
+    SHA256(as_bytes(data), data.size(), reinterpret_cast<unsigned char*>(out.data()));
     return out;
 }
 
@@ -52,7 +50,7 @@ std::optional<ScramVerifier> read_scram_verifier(std::string_view text) {
     ScramVerifier made;
     const auto [end, error] = std::from_chars(text.data(), text.data() + colon, made.iterations);
     if (error != std::errc() || end != text.data() + colon) return std::nullopt;
-    if (made.iterations < iterations_min || made.iterations > iterations_max) return std::nullopt;
+    if (made.iterations < scram_iterations_min || made.iterations > scram_iterations_max) return std::nullopt;
     auto salt = decode_base64(text.substr(colon + 1, dollar - colon - 1), Base64::standard);
     auto stored = decode_base64(text.substr(dollar + 1, second - dollar - 1), Base64::standard);
     auto server = decode_base64(text.substr(second + 1), Base64::standard);
@@ -71,7 +69,7 @@ ScramVerifier make_scram_verifier(std::string_view password, std::string_view sa
     made.iterations = iterations;
     made.salt = salt;
     std::string salted(SHA256_DIGEST_LENGTH, '\0');
-    PKCS5_PBKDF2_HMAC(password.data(), static_cast<int>(password.size()), bytes(salt), static_cast<int>(salt.size()),
+    PKCS5_PBKDF2_HMAC(password.data(), static_cast<int>(password.size()), as_bytes(salt), static_cast<int>(salt.size()),
                       static_cast<int>(iterations), EVP_sha256(), SHA256_DIGEST_LENGTH,
                       reinterpret_cast<unsigned char*>(salted.data()));
     std::string client_key = hmac_sha256(salted, "Client Key");

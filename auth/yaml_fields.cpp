@@ -9,7 +9,7 @@
 namespace trunkline::auth {
 namespace {
 
-std::string quoted(std::string_view text) { return "\"" + std::string(text.substr(0, 64)) + "\""; }
+std::string quoted_start(std::string_view text) { return "\"" + std::string(text.substr(0, 64)) + "\""; }
 
 // yaml-cpp's message up to what it quotes of the file.
 std::string without_quotation(const std::string& message) { return message.substr(0, message.find(':')); }
@@ -66,7 +66,7 @@ YamlFields::YamlFields(YamlContext& context, const YAML::Node& node, std::string
         const std::string& key = pair.first.Scalar();
         const bool twice = std::any_of(entries_.begin(), entries_.end(), [&](const Entry& e) { return e.key == key; });
         if (twice) {
-            context_.report("TL-9005", pair.first.Mark(), quoted(key) + " of " + what_ + " is given twice",
+            context_.report("TL-9005", pair.first.Mark(), quoted_start(key) + " of " + what_ + " is given twice",
                             "keep one of them");
         } else if (entries_.size() < 64) {
             entries_.push_back({key, pair.first.Mark(), pair.second});
@@ -140,7 +140,7 @@ void YamlFields::each(std::string_view key, const ReadEntry& read) {
         if (!pair.first.IsScalar() || pair.first.Scalar().empty()) {
             context_.report("TL-9003", mark, "a name in " + std::string(key) + " is no plain word", "");
         } else if (!seen.insert(pair.first.Scalar()).second) {
-            context_.report("TL-9005", mark, quoted(pair.first.Scalar()) + " is twice in " + std::string(key),
+            context_.report("TL-9005", mark, quoted_start(pair.first.Scalar()) + " is twice in " + std::string(key),
                             "keep one of them");
         } else {
             read(pair.first.Scalar(), mark, pair.second);
@@ -154,8 +154,8 @@ void YamlFields::finish() {
         const std::string near = nearest(entry.key, known_);
         std::string all;
         for (const std::string& key : known_) all += (all.empty() ? "" : ", ") + key;
-        context_.report("TL-9002", entry.mark, "unknown key " + quoted(entry.key) + " in " + what_,
-                        near.empty() ? "the keys here are " + all : "did you mean " + quoted(near) + "?");
+        context_.report("TL-9002", entry.mark, "unknown key " + quoted_start(entry.key) + " in " + what_,
+                        near.empty() ? "the keys here are " + all : "did you mean " + quoted_start(near) + "?");
     }
 }
 

@@ -19,7 +19,7 @@ namespace {
 
 constexpr std::int64_t backoff_first_ns = 250 * ns_per_ms;
 constexpr std::int64_t backoff_last_ns = 15 * ns_per_s;
-constexpr std::size_t unsent_bytes_max = 256 * 1024;  // a gateway drops new readings while the broker does not read
+constexpr std::size_t gateway_bytes_max = 256 * 1024;  // a gateway drops new readings while the broker does not read
 constexpr double command_period_s = 5;
 
 struct PlantCounters {
@@ -49,7 +49,7 @@ public:
     /// False: not connected, or as much under way as may be.
     bool send(const std::string& topic, const std::string& payload, std::uint8_t qos, bool retain) {
         const bool full = under_way_ >= std::min<std::uint32_t>(receive_maximum(), 1000);
-        if (!ready() || full || unsent_bytes() > unsent_bytes_max) return false;
+        if (!ready() || full || unsent_bytes() > gateway_bytes_max) return false;
         mqtt::PublishOut packet;
         packet.qos = qos;
         packet.retain = retain;

@@ -12,7 +12,7 @@ namespace trunkline::bench {
 namespace {
 
 constexpr std::uint32_t topics_default = 100'000;
-constexpr std::size_t unsent_bytes_max = 512 * 1024;
+constexpr std::size_t writer_bytes_max = 512 * 1024;
 
 /// Topic number `i`: `levels` levels, 100 metrics to a part, 10 of each level above.
 std::string retained_topic(const Options& options, std::uint32_t i) {
@@ -52,7 +52,7 @@ protected:
     bool on_fill() override {
         const std::uint32_t window = std::min<std::uint32_t>(options_.inflight, receive_maximum());
         while (next_ < total_ && (options_.qos == 0 || under_way_ < window)) {
-            if (unsent_bytes() >= unsent_bytes_max) return true;
+            if (unsent_bytes() >= writer_bytes_max) return true;
             emit();
         }
         if (next_ >= total_ && options_.qos == 0 && !pinged_) {

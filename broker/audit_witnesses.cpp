@@ -3,17 +3,12 @@
 #include <chrono>
 
 #include "broker/core/log.h"
+#include "broker/steady_time.h"
 
 namespace trunkline::broker {
 namespace {
 
 constexpr std::chrono::milliseconds turn{500};
-
-std::uint64_t steady_ns() {
-    return static_cast<std::uint64_t>(
-        std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
-            .count());
-}
 
 }  // namespace
 

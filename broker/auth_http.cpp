@@ -33,11 +33,11 @@ namespace http = beast::http;
 namespace ssl = asio::ssl;
 using boost::system::error_code;
 using Clock = std::chrono::steady_clock;
-using Kind = auth::HttpReply::Kind;
+using HttpKind = auth::HttpReply::Kind;
 using Endpoints = std::vector<asio::ip::tcp::endpoint>;
 
 constexpr std::chrono::milliseconds look_every{200};    // whether somebody still waits
-constexpr std::chrono::seconds resolved_lasts{30}, idle_lasts{15};
+constexpr std::chrono::seconds resolved_lasts{30}, line_lasts{15};
 
 std::int64_t steady_ms() {
     return std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now().time_since_epoch()).count();
@@ -108,7 +108,7 @@ private:
     void start(Question&& question);
     void ended(const std::shared_ptr<Exchange>& exchange);
     std::unique_ptr<Line> take_line();
-    static void reply(Question& question, Kind kind, std::string what) {
+    static void reply(Question& question, HttpKind kind, std::string what) {
         auth::HttpReply reply;
         reply.kind = kind;
         reply.what = std::move(what);
@@ -151,7 +151,7 @@ public:
     }
 
     /// From stop(), or when nobody waits any more.
-    void drop() { finish(Kind::dropped, {}); }
+    void drop() { finish(HttpKind::dropped, {}); }
 
 private:
     using Self = std::shared_ptr<Exchange>;
@@ -163,7 +163,7 @@ private:
             if (self->question_.attempt->is_abandoned()) return self->drop();
             if (Clock::now() < self->deadline_) return self->watch();
             // Who cannot even be connected to is not there; who is, and says nothing, is broken.
-            self->finish(self->connected_ ? Kind::failed : Kind::unreachable,
+            self->finish(self->connected_ ? HttpKind::failed : HttpKind::unreachable,
                          self->connected_ ? "it gave no answer in time" : "it cannot be reached: timed out");
         });
     }
@@ -171,7 +171,7 @@ private:
     void open() {
         reused_ = connected_ = false;
         if (worker_.options_.url.scheme == "https" && !worker_.authorities_) {
-            return finish(Kind::failed, worker_.wrong_);
+            return finish(HttpKind::failed, worker_.wrong_);
         }
         line_ = std::make_unique<Line>(worker_.io_, worker_.authorities_);
         if (Clock::now() < worker_.resolved_until_) return connect();
@@ -179,7 +179,9 @@ private:
             worker_.options_.url.host, std::to_string(worker_.options_.url.port),
             [self = shared_from_this()](error_code failed, const asio::ip::tcp::resolver::results_type& found) {
                 if (self->finished_) return;
-                if (failed) return self->finish(Kind::unreachable, "its name cannot be resolved: " + failed.message());
+                if (failed) {
+                    return self->finish(HttpKind::unreachable, "its name cannot be resolved: " + failed.message());
+                }
                 self->worker_.resolved_.assign(found.begin(), found.end());
                 self->worker_.resolved_until_ = Clock::now() + resolved_lasts;
                 self->connect();
@@ -193,7 +195,7 @@ private:
                 if (self->finished_) return;
                 if (failed) {
                     self->worker_.resolved_until_ = {};     // it may have moved
-                    return self->finish(Kind::unreachable, "it cannot be reached: " + failed.message());
+                    return self->finish(HttpKind::unreachable, "it cannot be reached: " + failed.message());
                 }
                 self->connected_ = true;
                 error_code ignored;
@@ -213,17 +215,17 @@ private:
         X509_VERIFY_PARAM_set_hostflags(wanted, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
         const int set = is_name ? X509_VERIFY_PARAM_set1_host(wanted, host.c_str(), host.size())
                                 : X509_VERIFY_PARAM_set1_ip_asc(wanted, host.c_str());
-        if (set != 1) return finish(Kind::failed, "its name cannot be checked");
+        if (set != 1) return finish(HttpKind::failed, "its name cannot be checked");
         line_->tls->async_handshake(ssl::stream_base::client, [self = shared_from_this()](error_code failed) {
             if (self->finished_) return;
             if (!failed) return self->write();
             const long verified = SSL_get_verify_result(self->line_->tls->native_handle());
             if (verified != X509_V_OK) {
-                return self->finish(Kind::failed, std::string("its certificate is not good: ") +
+                return self->finish(HttpKind::failed, std::string("its certificate is not good: ") +
                                                       X509_verify_cert_error_string(verified));
             }
             const bool of_tls = failed.category() == asio::error::get_ssl_category();
-            self->finish(of_tls ? Kind::failed : Kind::unreachable, "TLS failed: " + failed.message());
+            self->finish(of_tls ? HttpKind::failed : HttpKind::unreachable, "TLS failed: " + failed.message());
         });
     }
 
@@ -267,15 +269,15 @@ private:
         if (failed == http::error::end_of_stream || failed == asio::error::connection_reset ||
             failed == ssl::error::stream_truncated) {
             // It has had the question: whoever can make it fail must not get to the next method by that.
-            if (!reused_) return finish(Kind::failed, "it closed the connection without an answer");
+            if (!reused_) return finish(HttpKind::failed, "it closed the connection without an answer");
             return lost({});
         }
         if (failed == http::error::body_limit || failed == http::error::header_limit) {
-            return finish(Kind::failed, "its answer is too large");
+            return finish(HttpKind::failed, "its answer is too large");
         }
-        if (failed) return finish(Kind::failed, "its answer is no HTTP: " + failed.message());
+        if (failed) return finish(HttpKind::failed, "its answer is no HTTP: " + failed.message());
         auth::HttpReply reply;
-        reply.kind = Kind::answered;
+        reply.kind = HttpKind::answered;
         reply.status = parser_->get().result_int();
         reply.body = std::move(parser_->get().body());
         const bool quiet = line_->buffer.size() == 0;      // what nobody asked for is no answer to the next question
@@ -288,12 +290,12 @@ private:
 
     // A kept connection may have been closed by the server just now: that is no failure yet.
     void lost(std::string what) {
-        if (!reused_) return finish(Kind::unreachable, std::move(what));
+        if (!reused_) return finish(HttpKind::unreachable, std::move(what));
         if (worker_.stopped_) return drop();
         open();
     }
 
-    void finish(Kind kind, std::string what) {
+    void finish(HttpKind kind, std::string what) {
         auth::HttpReply reply;
         reply.kind = kind;
         reply.what = std::move(what);
@@ -329,13 +331,13 @@ private:
 
 void HttpLoginClient::Worker::post(std::shared_ptr<const auth::Attempt> attempt, OnReply done) {
     Question question{std::move(attempt), std::move(done)};
-    Kind refused = Kind::dropped;
+    HttpKind refused = HttpKind::dropped;
     {
         const std::lock_guard lock(mutex_);
         const std::int64_t now = steady_ms();
         const auto asked = question.attempt;
         if (!stopped_) {
-            refused = Kind::busy;
+            refused = HttpKind::busy;
             if (queue_.push(asked->address, now + auth::delay_left_ms(*asked), now, question)) {
                 asio::post(io_, [this] { pump(); });
                 return;
@@ -363,7 +365,7 @@ void HttpLoginClient::Worker::pump() {
             }
         }
         if (stopped_ || next->attempt->is_abandoned()) {
-            reply(*next, Kind::dropped, {});
+            reply(*next, HttpKind::dropped, {});
             continue;
         }
         start(std::move(*next));
@@ -385,7 +387,7 @@ std::unique_ptr<Line> HttpLoginClient::Worker::take_line() {
     while (!idle_.empty()) {
         auto line = std::move(idle_.back());
         idle_.pop_back();
-        if (Clock::now() - line->idle_since < idle_lasts && line->context == authorities_) return line;
+        if (Clock::now() - line->idle_since < line_lasts && line->context == authorities_) return line;
     }
     return nullptr;
 }
@@ -413,7 +415,7 @@ void HttpLoginClient::Worker::stop() {
             waiting.push_back(std::move(*question));
         }
     }
-    for (Question& question : waiting) reply(question, Kind::dropped, {});
+    for (Question& question : waiting) reply(question, HttpKind::dropped, {});
     asio::post(io_, [this] {
         wake_timer_.cancel();
         resolver_.cancel();

@@ -29,7 +29,7 @@ using Clock = std::chrono::steady_clock;
 constexpr const char* system_authorities = "/etc/ssl/certs/ca-certificates.crt";
 constexpr std::size_t message_bytes_max = 4 << 20, diagnostic_bytes_max = 200;
 constexpr int groups_max = 2'000, slice_ms = 100;
-constexpr std::chrono::seconds idle_lasts{300};
+constexpr std::chrono::seconds connection_lasts{300};
 
 Reply reply_of(Kind kind, std::string what = {}) {
     Reply reply;
@@ -413,7 +413,7 @@ std::unique_ptr<LdapDirectory::Connection> LdapDirectory::take(Lines& lines) {
     while (!lines.idle.empty()) {
         auto connection = std::move(lines.idle.back());
         lines.idle.pop_back();
-        const bool fresh = Clock::now() - connection->idle_since < idle_lasts;
+        const bool fresh = Clock::now() - connection->idle_since < connection_lasts;
         if (fresh && connection->generation() == generation_) return connection;
         old.push_back(std::move(connection));
     }

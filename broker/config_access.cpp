@@ -289,9 +289,9 @@ constexpr AuthMethod all_methods[] = {AuthMethod::password, AuthMethod::certific
                                       AuthMethod::scram,    AuthMethod::anonymous,   AuthMethod::plugin,
                                       AuthMethod::http,        AuthMethod::ldap};
 
-class Checker {
+class AccessChecker {
 public:
-    Checker(const Config& config, const ReportAccess& report) : config_(config), report_(report) {}
+    AccessChecker(const Config& config, const ReportAccess& report) : config_(config), report_(report) {}
 
     void check() {
         const std::string roles = roles_file_of(config_.authorizers);
@@ -405,7 +405,7 @@ void read_authorizers(YamlMap& map, YamlContext& context, std::vector<Authorizer
     });
 }
 
-void check_access(const Config& config, const ReportAccess& report) { Checker(config, report).check(); }
+void check_access(const Config& config, const ReportAccess& report) { AccessChecker(config, report).check(); }
 
 bool sends_secrets(const std::vector<AuthenticatorConfig>& authenticators) {
     return std::any_of(authenticators.begin(), authenticators.end(), [](const AuthenticatorConfig& authenticator) {

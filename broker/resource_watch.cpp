@@ -9,7 +9,7 @@ namespace {
 
 constexpr std::int64_t trim_every_ms = 5'000;   // it holds up the shards' allocations for a moment
 
-std::string mib(std::uint64_t bytes) { return std::to_string(bytes >> 20) + " MiB"; }
+std::string in_mib(std::uint64_t bytes) { return std::to_string(bytes >> 20) + " MiB"; }
 
 const char* consequence(Pressure pressure) {
     switch (pressure) {
@@ -34,7 +34,7 @@ void ResourceWatch::look(const Seen& seen, std::int64_t now_ms) {
     const Limits& limits = broker_.config().limits;
     const Pressure before = broker_.memory_pressure();
     const Pressure pressure = judge_memory(seen.memory, limits, before);
-    const std::string memory = mib(seen.memory.used) + " of " + mib(seen.memory.limit) + " in use";
+    const std::string memory = in_mib(seen.memory.used) + " of " + in_mib(seen.memory.limit) + " in use";
     if (pressure != before) {
         broker_.set_memory_pressure(pressure);
         log(pressure > before ? Level::warn : Level::info, "memory_pressure",
@@ -48,7 +48,7 @@ void ResourceWatch::look(const Seen& seen, std::int64_t now_ms) {
     const double free_percent = seen.disk_size == 0 ? 100.0 : 100.0 * static_cast<double>(seen.disk_free) /
                                                                    static_cast<double>(seen.disk_size);
     set(disk_, seen.disk_size != 0 && free_percent < limits.disk_warn_percent, "disk",
-        mib(seen.disk_free) + " of " + mib(seen.disk_size) + " free where the store is", now_ms);
+        in_mib(seen.disk_free) + " of " + in_mib(seen.disk_size) + " free where the store is", now_ms);
 }
 
 }  // namespace trunkline::broker

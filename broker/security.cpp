@@ -9,16 +9,12 @@
 #include "broker/config_access.h"
 #include "broker/core/broker.h"
 #include "broker/core/log.h"
+#include "broker/steady_time.h"
 
 namespace trunkline::broker {
 namespace {
 
 constexpr std::int64_t person_remember_ms = 300'000;   // a password is sent with every request of administration
-
-std::uint64_t steady_ns() {
-    return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(
-        std::chrono::steady_clock::now().time_since_epoch()).count());
-}
 
 void log_problems(Level level, const char* event, const std::vector<Problem>& problems) {
     for (const Problem& problem : problems) {

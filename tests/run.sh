@@ -70,7 +70,9 @@ step_normative() { tests/normative; }
 step_unit() { ctest --test-dir build/release --output-on-failure; }
 # What README.md and docs show, as printed; what they say of the programs, as it is.
 step_tour() { tests/tour; }
-step_e2e() { tests/e2e/run --broker build/release/bin/trunkline -v; }
+step_e2e() {
+    tests/e2e/run --broker build/release/bin/trunkline -v ${TRUNKLINE_AHEAD:+--pause-session "$TRUNKLINE_AHEAD"}
+}
 # The same decisions about Mosquitto's files as Mosquitto; 10,000 requests by hand, see its --help.
 step_access-mosquitto() { tests/access/compare_mosquitto --requests 2000; }
 step_kill9() { tests/e2e/kill9.py --broker "$(two_workers release)" --rounds "$TRUNKLINE_KILL_ROUNDS"; }
@@ -253,13 +255,18 @@ build_ahead() {
     setsid chrt --idle 0 bash -c 'for step; do bash tests/run.sh --step "$step"; done' ahead $later \
         >"$logs/ahead.log" 2>&1 </dev/null &
     ahead=$!
+    export TRUNKLINE_AHEAD=$ahead
 }
+# Each compiler has a process group of its own, but all are in one session. What measures time does so without them.
+signal_ahead() { [ -z "$ahead" ] || pkill "-$1" --session "$ahead" || true; }
 stop_building_ahead() {
     [ -n "$ahead" ] || return 0
     kill -TERM -- "-$ahead" 2>/dev/null
+    signal_ahead CONT
     wait "$ahead" 2>/dev/null
-    while pgrep -g "$ahead" >/dev/null; do sleep 0.1; done
+    while pgrep --session "$ahead" >/dev/null; do sleep 0.1; done
     ahead=
+    unset TRUNKLINE_AHEAD
 }
 trap stop_building_ahead EXIT
 
@@ -273,9 +280,10 @@ mkdir -p "$logs"
 started=$SECONDS passed=0 failed=0
 for name in $chosen; do
     begin=$SECONDS
-    case $name in build-*) stop_building_ahead ;; esac
+    case $name in build-*) stop_building_ahead ;; bench-smoke) signal_ahead STOP ;; esac
     timeout --kill-after=10 "$(limit_of "$name")" bash tests/run.sh --step "$name" >"$logs/$name.log" 2>&1 </dev/null
     code=$?
+    signal_ahead CONT
     if [ $code = 0 ]; then
         passed=$((passed + 1))
         printf 'PASS %-20s %5d s\n' "$name" $((SECONDS - begin))

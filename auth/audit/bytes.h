@@ -3,6 +3,7 @@
 
 #include <bit>
 #include <concepts>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <string>
@@ -22,6 +23,12 @@ inline void put_le(std::string& out, T value) {
 inline void put_text(std::string& out, std::string_view text) {
     put_le(out, static_cast<std::uint32_t>(text.size()));
     out.append(text);
+}
+/// Number `index` of the digests that `bytes` holds one after the other.
+inline Digest digest_at(std::string_view bytes, std::size_t index) {
+    Digest digest;
+    std::memcpy(digest.data(), bytes.data() + index * sizeof digest, sizeof digest);
+    return digest;
 }
 inline void put_digest(std::string& out, const Digest& digest) { out.append(view(digest)); }
 

@@ -2,20 +2,15 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <cstring>
 #include <map>
 #include <utility>
+
+#include "auth/audit/bytes.h"
 
 namespace trunkline::auth::audit {
 namespace {
 
 constexpr std::string_view tile_start = "tiles-";
-
-Digest digest_at(std::string_view hashes, std::size_t index) {
-    Digest digest;
-    std::memcpy(digest.data(), hashes.data() + index * sizeof(Digest), sizeof(Digest));
-    return digest;
-}
 
 }  // namespace
 

@@ -1,20 +1,14 @@
 #include "auth/audit/verify_segment.h"
 
 #include <algorithm>
-#include <cstring>
 
+#include "auth/audit/bytes.h"
 #include "auth/audit/tiles.h"
 
 namespace trunkline::auth::audit {
 namespace {
 
 using Kind = Finding::Kind;
-
-Digest digest_at(std::string_view bytes, std::size_t index) {
-    Digest digest;
-    std::memcpy(digest.data(), bytes.data() + index * sizeof digest, sizeof digest);
-    return digest;
-}
 
 /// Compares the nodes of the tree with the kept tiles, read in pieces. They hold no truth of their own, but where they
 /// lead to the signed root and the records do not, they tell which record it is.

@@ -14,6 +14,7 @@
 #include "auth/plugin_host.h"
 #include "auth/roles_edit.h"
 #include "auth/scram_verifier.h"
+#include "broker/admin/handlers.h"
 #include "broker/admin/pages.h"
 #include "broker/core/audit_sink.h"
 #include "broker/core/governance.h"
@@ -389,11 +390,6 @@ std::string ask_plugins(const Sources& sources, const auth::Principal& principal
     Answer got = answer.get();
     allows = got.allows;
     return got.rule;
-}
-
-template <class Function>
-Handler bind(const ApiContext& context, Function function) {
-    return [context, function](const Request& request, const Reply& reply) { reply(function(context, request)); };
 }
 
 }  // namespace

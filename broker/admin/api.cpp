@@ -11,19 +11,19 @@
 #include "broker/admin/backup_api.h"
 #include "broker/admin/config_api.h"
 #include "broker/admin/governance_api.h"
+#include "broker/admin/handlers.h"
 #include "broker/admin/identity.h"
 #include "broker/admin/model_api.h"
 #include "broker/admin/namespace_api.h"
 #include "broker/admin/namespace_json.h"
 #include "broker/admin/process_stats.h"
 #include "broker/admin/session_api.h"
+#include "broker/core/log.h"
 #include "namespace/topic.h"
 
 namespace trunkline::admin {
 namespace {
 
-constexpr std::uint64_t page_max = 10'000;
-constexpr std::uint64_t page_default = 1'000;
 constexpr std::size_t server_reference_bytes_max = 1'024;
 constexpr std::size_t retained_page_bytes_max = 8 << 20;
 
@@ -351,11 +351,6 @@ void add_probes(Router& router, const ApiContext& context) {
                 }});
 }
 
-template <class Function>
-Handler bind(const ApiContext& context, Function function) {
-    return [context, function](const Request& request, const Reply& reply) { function(context, request, reply); };
-}
-
 void add_namespace(Router& router, const ApiContext& context) {
     add_namespace_routes(router, context);
     Route watch{"GET", "/api/v1/namespace/watch", "Messages as they come, as server-sent events",
@@ -434,6 +429,19 @@ Router make_router(ApiContext context) {
                 }});
     *document = dump(router.openapi(context.sources.version)) + "\n";
     return router;
+}
+
+void answer_from_job(LongJobs& jobs, const Reply& reply, std::function<Response()> job) {
+    const bool taken = jobs.post([job = std::move(job), reply] {
+        Response answer = problem(500, "internal", "The request failed", "see the log");
+        try {
+            answer = job();
+        } catch (const std::exception& error) {  // out of memory
+            broker::log(broker::Level::error, "admin_request_failed", {{"what", error.what()}});
+        }
+        reply(std::move(answer));
+    });
+    if (!taken) reply(problem(503, "busy", "Too much is being worked out already", "try again in a moment"));
 }
 
 }  // namespace trunkline::admin

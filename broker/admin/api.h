@@ -22,4 +22,8 @@ struct ApiContext {
 
 [[nodiscard]] Router make_router(ApiContext context);
 
+/// Runs `job` on the thread of long jobs and replies with what it returns, 500 for what it throws; with 503 at once
+/// when too much waits there.
+void answer_from_job(LongJobs& jobs, const Reply& reply, std::function<Response()> job);
+
 }  // namespace trunkline::admin

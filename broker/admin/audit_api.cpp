@@ -12,6 +12,7 @@
 #include "auth/audit/verify.h"
 #include "auth/audit/witness.h"
 #include "broker/admin/audit_trail.h"
+#include "broker/admin/handlers.h"
 #include "broker/core/log.h"
 
 namespace trunkline::admin {
@@ -19,7 +20,7 @@ namespace {
 
 namespace audit = auth::audit;
 
-constexpr std::uint64_t page_default = 1'000, page_max = 10'000, export_max = 100'000;
+constexpr std::uint64_t export_max = 100'000;
 constexpr std::size_t export_bytes_max = 8 << 20;
 constexpr std::uint32_t read_seconds_max = 60, verify_seconds_max = 600;
 
@@ -39,16 +40,7 @@ Response failed(const audit::Error& error) {
 /// Runs on the worker thread: reading a trail takes a while.
 void post(const ApiContext& context, const Reply& reply, std::function<Response()> job) {
     if (!trail_of(context)) return reply(no_trail());
-    const bool taken = context.long_jobs.post([job = std::move(job), reply] {
-        Response answer = problem(500, "internal", "The request failed", "see the log");
-        try {
-            answer = job();
-        } catch (const std::exception& error) {  // out of memory
-            broker::log(broker::Level::error, "admin_request_failed", {{"what", error.what()}});
-        }
-        reply(std::move(answer));
-    });
-    if (!taken) reply(problem(503, "busy", "Too much is being worked out already", "try again in a moment"));
+    answer_from_job(context.long_jobs, reply, std::move(job));
 }
 
 std::optional<audit::RecordFilter> filter_of(const Request& request, Response& wrong) {
@@ -373,11 +365,6 @@ void post_witness(const ApiContext& context, const Request& request, const Reply
         }
         return answer;
     });
-}
-
-template <class Function>
-Handler bind(const ApiContext& context, Function function) {
-    return [context, function](const Request& request, const Reply& reply) { function(context, request, reply); };
 }
 
 /// What a change is called in the trail.

@@ -4,7 +4,7 @@ namespace trunkline::admin {
 namespace {
 
 constexpr std::uint64_t piece_bytes_max = 8 << 20;
-constexpr std::uint64_t file_bytes_max = std::uint64_t{1} << 62;
+constexpr std::uint64_t backup_bytes_max = std::uint64_t{1} << 62;
 
 const char* state_name(BackupProgress::State state) {
     switch (state) {
@@ -53,7 +53,7 @@ void get_file(const ApiContext& context, const Request& request, const Reply& re
     const std::string id = request.parameters.at("id");
     const auto name = request.get("name");
     if (!name) return reply(bad_parameter("name", "a file of the manifest"));
-    const auto offset = number_parameter(request, "offset", 0, 0, file_bytes_max, wrong);
+    const auto offset = number_parameter(request, "offset", 0, 0, backup_bytes_max, wrong);
     if (!offset) return reply(wrong);
     const auto bytes = number_parameter(request, "bytes", piece_bytes_max, 1, piece_bytes_max, wrong);
     if (!bytes) return reply(wrong);
@@ -69,7 +69,7 @@ void get_file(const ApiContext& context, const Request& request, const Reply& re
 }
 
 template <class Function>
-Handler bind(const ApiContext& context, Function function) {
+Handler bind_backups(const ApiContext& context, Function function) {
     return [context, function](const Request& request, const Reply& reply) {
         if (!context.sources.backups) return reply(problem(503, "unavailable", "This broker takes no backups", ""));
         function(context, request, reply);
@@ -81,14 +81,14 @@ Handler bind(const ApiContext& context, Function function) {
 void add_backup(Router& router, const ApiContext& context) {
     const Parameter id{"id", "path", "string", true, "as POST returned it"};
     router.add({"GET", "/api/v1/backup", "How far the backup is that is being taken", Permission::backup_take, {},
-                "application/json", bind(context, [](const ApiContext& c, const Request&, const Reply& reply) {
+                "application/json", bind_backups(context, [](const ApiContext& c, const Request&, const Reply& reply) {
                     reply(json_response(progress_json(c.sources.backups->progress())));
                 })});
     router.add({"POST", "/api/v1/backup", "Begins a backup; 409 while another one is under way",
-                Permission::backup_take, {}, "application/json", bind(context, post_backup)});
+                Permission::backup_take, {}, "application/json", bind_backups(context, post_backup)});
     router.add({"GET", "/api/v1/backup/{id}/manifest", "What a backup that is ready holds", Permission::backup_take,
                 {id}, "application/json",
-                bind(context, [](const ApiContext& c, const Request& request, const Reply& reply) {
+                bind_backups(context, [](const ApiContext& c, const Request& request, const Reply& reply) {
                     Response response;
                     const std::string wanted = request.parameters.at("id");
                     auto manifest = c.sources.backups->manifest(wanted);
@@ -100,9 +100,10 @@ void add_backup(Router& router, const ApiContext& context) {
                 {id, {"name", "query", "string", true, "as the manifest has it"},
                  {"offset", "query", "integer", false, "of the first byte, 0 unless told"},
                  {"bytes", "query", "integer", false, "1 to 8388608, which it is unless told"}},
-                "application/octet-stream", bind(context, get_file)});
+                "application/octet-stream", bind_backups(context, get_file)});
     router.add({"DELETE", "/api/v1/backup/{id}", "Lets a backup go, ready or not", Permission::backup_take, {id},
-                "application/json", bind(context, [](const ApiContext& c, const Request& request, const Reply& reply) {
+                "application/json",
+                bind_backups(context, [](const ApiContext& c, const Request& request, const Reply& reply) {
                     const std::string wanted = request.parameters.at("id");
                     if (!c.sources.backups->release(wanted)) return reply(no_backup(wanted));
                     reply(json_response({{"id", wanted}, {"released", true}}));

@@ -1,5 +1,7 @@
 #include "broker/admin/config_api.h"
 
+#include "broker/admin/handlers.h"
+
 namespace trunkline::admin {
 namespace {
 
@@ -62,11 +64,6 @@ void post_reload(const ApiContext& context, const Request& request, const Reply&
         response.content_type = "application/problem+json";
         reply(std::move(response));
     });
-}
-
-template <class Function>
-Handler bind(const ApiContext& context, Function function) {
-    return [context, function](const Request& request, const Reply& reply) { function(context, request, reply); };
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "broker/admin/handlers.h"
 #include "broker/admin/identity.h"
 #include "broker/admin/namespace_json.h"
 #include "broker/core/violation_log.h"
@@ -15,8 +16,6 @@ namespace {
 
 constexpr std::uint64_t violations_max = 1'000;
 constexpr std::uint64_t violations_default = 100;
-constexpr std::uint64_t page_max = 10'000;
-constexpr std::uint64_t page_default = 1'000;
 constexpr std::size_t drop_sample = 100;          // topics of a removal that are named
 constexpr std::size_t reason_bytes_max = 1'024;
 
@@ -243,11 +242,6 @@ void drop_matching(const ApiContext& context, const Request& request, const Repl
         answer["dropped"] = dropped;
         reply(json_response(answer));
     });
-}
-
-template <class Function>
-Handler bind(const ApiContext& context, Function function) {
-    return [context, function](const Request& request, const Reply& reply) { function(context, request, reply); };
 }
 
 }  // namespace

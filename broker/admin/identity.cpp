@@ -18,7 +18,7 @@ namespace trunkline::admin {
 namespace {
 
 constexpr std::size_t login_bytes_max = 4'096;
-constexpr auto plugin_time = std::chrono::seconds(2);
+constexpr auto plugins_wait = std::chrono::seconds(2);
 
 /// Of a user of this machine.
 std::string name_of(std::uint32_t uid) {
@@ -309,7 +309,7 @@ std::vector<bool> Sight::may(auth::Action action, const std::vector<std::string>
                                     });
     }
     std::unique_lock lock(answers->mutex);
-    answers->came.wait_for(lock, plugin_time, [&] { return answers->left == 0; });
+    answers->came.wait_for(lock, plugins_wait, [&] { return answers->left == 0; });
     for (std::size_t i = 0; i < topics.size(); ++i) {
         const int said = answers->said[i];
         allowed[i] = !denied[i] && said >= 0 && (allowed[i] || said > 0);

@@ -4,6 +4,7 @@
 
 #include "broker/admin/approvals.h"
 #include "broker/admin/explain.h"
+#include "broker/admin/handlers.h"
 #include "broker/admin/pages.h"
 #include "broker/core/governance.h"
 #include "broker/core/log.h"
@@ -17,23 +18,9 @@ namespace {
 constexpr std::uint64_t model_bytes_max = 16ULL << 20;
 constexpr std::uint32_t long_seconds_max = 120;
 constexpr std::size_t subscriptions_max = 200'000;  // that a plan looks at
-constexpr std::size_t file_bytes_max = 256;
+constexpr std::size_t file_name_bytes_max = 256;
 
 broker::Governance& governance(const ApiContext& context) { return context.sources.broker.governance(); }
-
-/// Runs on the worker; the caller hears at once when too much waits there.
-void post(const ApiContext& context, const Reply& reply, std::function<Response()> job) {
-    const bool taken = context.long_jobs.post([job = std::move(job), reply] {
-        Response answer = problem(500, "internal", "The request failed", "see the log");
-        try {
-            answer = job();
-        } catch (const std::exception& error) {  // out of memory
-            broker::log(broker::Level::error, "admin_request_failed", {{"what", error.what()}});
-        }
-        reply(std::move(answer));
-    });
-    if (!taken) reply(problem(503, "busy", "Too much is being worked out already", "try again in a moment"));
-}
 
 Response json_text(std::string text) {
     Response response;
@@ -113,7 +100,7 @@ std::optional<ModelBody> model_body(const Request& request, Response& wrong) {
             if (json.contains("reason")) body.reason = json["reason"].get<std::string>();
         }
     }
-    if (body.file.size() > file_bytes_max || body.file.empty()) {
+    if (body.file.size() > file_name_bytes_max || body.file.empty()) {
         wrong = bad_parameter("file", "the name that places are told with, 1 to 256 bytes");
         return std::nullopt;
     }
@@ -133,7 +120,7 @@ void get_model(const ApiContext& context, const Request& request, const Reply& r
     const std::string as = request.get("as").value_or("yaml");
     if (as != "yaml" && as != "json" && as != "none") return reply(bad_parameter("as", "yaml, json or none"));
     if (as == "none" || !current) return reply(json_response(json));
-    post(context, reply, [model, as, json = std::move(json)]() mutable {
+    answer_from_job(context.long_jobs, reply, [model, as, json = std::move(json)]() mutable {
         if (as == "yaml")
             json["yaml"] = model->source();
         else
@@ -419,7 +406,8 @@ void post_plan(const ApiContext& context, const Request& request, const Reply& r
         if (list->size() < subscriptions_max && !client.starts_with("$")) list->emplace_back(client, filter);
     };
     context.sources.broker.visit_subscriptions(add, [context, reply, list, body = *body] {
-        post(context, reply, [context, list, body] { return plan(context, body, std::move(*list)); });
+        answer_from_job(context.long_jobs, reply,
+                        [context, list, body] { return plan(context, body, std::move(*list)); });
     });
 }
 
@@ -446,7 +434,7 @@ void post_learn(const ApiContext& context, const Request& request, const Reply& 
     options.mode = mode == "observe"      ? uns::Mode::observe
                    : mode == "quarantine" ? uns::Mode::quarantine
                                           : uns::Mode::enforce;
-    post(context, reply,
+    answer_from_job(context.long_jobs, reply,
          [context, options] { return json_text(uns::to_json(uns::learn(traffic_of(context), options))); });
 }
 
@@ -454,7 +442,7 @@ void get_drift(const ApiContext& context, const Request& request, const Reply& r
     Response wrong;
     const auto limit = number_parameter(request, "limit", 500, 1, 10'000, wrong);
     if (!limit) return reply(wrong);
-    post(context, reply, [context, limit] {
+    answer_from_job(context.long_jobs, reply, [context, limit] {
         uns::DriftOptions options;
         options.items_max = *limit;
         options.now_ms = wall_ms();
@@ -472,11 +460,6 @@ void get_sheet(const ApiContext& context, const Request& request, const Reply& r
     }
     reply(json_text("{\"asset\":" + Json(*asset).dump(-1, ' ', false, Json::error_handler_t::replace) +
                     ",\"topics\":" + uns::to_json(sheet) + "}"));
-}
-
-template <class Function>
-Handler bind(const ApiContext& context, Function function) {
-    return [context, function](const Request& request, const Reply& reply) { function(context, request, reply); };
 }
 
 Route with_body(Route route, const char* description, std::uint64_t bytes_max = 1 << 20) {

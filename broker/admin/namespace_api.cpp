@@ -6,6 +6,7 @@
 #include <sstream>
 #include <thread>
 
+#include "broker/admin/handlers.h"
 #include "broker/admin/identity.h"
 #include "broker/admin/namespace_json.h"
 #include "broker/admin/namespace_tree.h"
@@ -14,7 +15,7 @@
 namespace trunkline::admin {
 namespace {
 
-constexpr std::uint64_t page_max = 10'000, page_default = 1'000, find_default = 100;
+constexpr std::uint64_t find_default = 100;
 constexpr std::size_t waiting_max = 64;       // requests; more: 503
 constexpr std::size_t query_bytes_max = 1'024;
 

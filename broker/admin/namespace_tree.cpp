@@ -23,9 +23,9 @@ struct Child {
 };
 
 /// The children of one level in one of the trees of values.
-class Stream {
+class ValueWalk {
 public:
-    Stream(const uns::RetainedTree& tree, std::optional<std::string_view> path, std::optional<std::string> after)
+    ValueWalk(const uns::RetainedTree& tree, std::optional<std::string_view> path, std::optional<std::string> after)
         : tree_(tree), path_(path), after_(std::move(after)) {}
 
     [[nodiscard]] const Child* peek() {
@@ -121,8 +121,8 @@ public:
             after = std::string((*resume)[level]);
             if (depth_left > 1 && !below(join(path, *after), depth_left - 1, level + 1, resume)) return false;
         }
-        Stream retained(view_.retained, path, after);
-        Stream live(view_.live ? view_.live->values() : none_, path, after);
+        ValueWalk retained(view_.retained, path, after);
+        ValueWalk live(view_.live ? view_.live->values() : none_, path, after);
         std::vector<Child> model;
         if (model_ && !(path && path->empty())) model = children_of(*model_, path.value_or(""), after);
         std::size_t at = 0;
@@ -148,7 +148,8 @@ private:
         return false;
     }
 
-    static std::optional<Child> merge(Stream& retained, Stream& live, std::vector<Child>& model, std::size_t& at) {
+    static std::optional<Child> merge(ValueWalk& retained, ValueWalk& live, std::vector<Child>& model,
+                                      std::size_t& at) {
         const Child* const parts[] = {retained.peek(), live.peek(), at < model.size() ? &model[at] : nullptr};
         const Child* first = nullptr;
         for (const Child* part : parts) {

@@ -5,6 +5,7 @@
 #include <memory>
 #include <mutex>
 
+#include "broker/admin/handlers.h"
 #include "broker/admin/pages.h"
 #include "broker/core/state.h"
 #include "namespace/topic.h"
@@ -14,7 +15,7 @@ namespace {
 
 // The log does nothing else while it is looked through: no look takes more than a few milliseconds.
 constexpr std::size_t looked_at_max = 20'000;
-constexpr std::uint64_t page_max = 1'000, page_usual = 200;
+constexpr std::uint64_t sessions_max = 1'000, sessions_usual = 200;
 constexpr std::uint8_t not_known = 0xFF;
 
 /// The first `limit` entries after a place, gathered from several threads: memory is bounded by the page.
@@ -128,7 +129,7 @@ std::optional<Which> which_of(const Request& request) {
 
 void get_sessions(const ApiContext& context, const Request& request, const Reply& reply) {
     Response wrong;
-    const auto limit = number_parameter(request, "limit", page_usual, 1, page_max, wrong);
+    const auto limit = number_parameter(request, "limit", sessions_usual, 1, sessions_max, wrong);
     if (!limit) return reply(wrong);
     const auto which = which_of(request);
     if (!which) return reply(bad_parameter("state", "all, connected or offline"));
@@ -257,7 +258,7 @@ Response subscriptions_page(const Page& page) {
 
 void get_subscriptions(const ApiContext& context, const Request& request, const Reply& reply) {
     Response wrong;
-    const auto limit = number_parameter(request, "limit", page_usual, 1, page_max, wrong);
+    const auto limit = number_parameter(request, "limit", sessions_usual, 1, sessions_max, wrong);
     if (!limit) return reply(wrong);
     const Wanted wanted{request.get("client"), request.get("filter"), request.get("topic")};
     if (wanted.topic && !uns::is_valid_topic_name(*wanted.topic)) {
@@ -297,11 +298,6 @@ void get_subscriptions(const ApiContext& context, const Request& request, const 
             },
             [page, reply] { reply(subscriptions_page(*page)); });
     });
-}
-
-template <class Function>
-Handler bind(const ApiContext& context, Function function) {
-    return [context, function](const Request& request, const Reply& reply) { function(context, request, reply); };
 }
 
 }  // namespace

@@ -21,14 +21,14 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string environment(const char* name) {
+std::string variable(const char* name) {
     const char* value = std::getenv(name);
     return value ? value : "";
 }
 
 [[noreturn]] void fail(const std::string& what) { throw Failure(exit_usage, what); }
 
-std::string text_in(const Json& json, const char* key) {
+std::string string_in(const Json& json, const char* key) {
     const auto at = json.find(key);
     return at != json.end() && at->is_string() ? at->get<std::string>() : "";
 }
@@ -109,9 +109,9 @@ int remove_one(const std::string& name) {
 }  // namespace
 
 std::string Contexts::path() {
-    std::string folder = environment("XDG_CONFIG_HOME");
+    std::string folder = variable("XDG_CONFIG_HOME");
     if (folder.empty() || folder[0] != '/') {   // the specification ignores relative ones
-        folder = environment("HOME");
+        folder = variable("HOME");
         if (folder.empty()) return {};
         folder += "/.config";
     }
@@ -130,10 +130,10 @@ Contexts Contexts::load() {
     if (!all.is_object()) fail(file + " is no JSON of contexts");
     for (const auto& [name, one] : all.items()) {
         if (!one.is_object()) fail(file + ": the context " + name + " is no object");
-        contexts.all[name] = {text_in(one, "server"), text_in(one, "token_file"), text_in(one, "token"),
-                              {text_in(one, "ca"), text_in(one, "cert"), text_in(one, "key")}};
+        contexts.all[name] = {string_in(one, "server"), string_in(one, "token_file"), string_in(one, "token"),
+                              {string_in(one, "ca"), string_in(one, "cert"), string_in(one, "key")}};
     }
-    contexts.current = text_in(json, "current");
+    contexts.current = string_in(json, "current");
     if (!contexts.all.contains(contexts.current)) contexts.current.clear();
     return contexts;
 }
@@ -168,11 +168,11 @@ const Context& Contexts::get(const std::string& name) const {
 Server choose_server(const std::string& server, const std::string& context, const std::string& token_file,
                      const TlsFiles& files) {
     Server chosen;
-    const bool has_token = !token_file.empty() || !environment("TRUNKLINE_TOKEN").empty();
-    const std::string token_in = has_token ? token_file : environment("TRUNKLINE_TOKEN_FILE");
+    const bool has_token = !token_file.empty() || !variable("TRUNKLINE_TOKEN").empty();
+    const std::string token_in = has_token ? token_file : variable("TRUNKLINE_TOKEN_FILE");
     std::string name = context;
-    const bool by_hand = !server.empty() || (context.empty() && !environment("TRUNKLINE_SERVER").empty());
-    if (!by_hand && name.empty()) name = environment("TRUNKLINE_CONTEXT");
+    const bool by_hand = !server.empty() || (context.empty() && !variable("TRUNKLINE_SERVER").empty());
+    if (!by_hand && name.empty()) name = variable("TRUNKLINE_CONTEXT");
     const bool named = !by_hand && !name.empty();
     const Contexts contexts = by_hand ? Contexts() : Contexts::load();
     if (named || !contexts.current.empty()) {
@@ -184,7 +184,7 @@ Server choose_server(const std::string& server, const std::string& context, cons
     }
     if (!token_in.empty()) chosen.token = first_line(token_in);
     use_files(chosen.files,
-              {environment("TRUNKLINE_CA"), environment("TRUNKLINE_CERT"), environment("TRUNKLINE_KEY")});
+              {variable("TRUNKLINE_CA"), variable("TRUNKLINE_CERT"), variable("TRUNKLINE_KEY")});
     use_files(chosen.files, files);
     if (files.given()) check_files(chosen);
     return chosen;

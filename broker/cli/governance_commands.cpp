@@ -33,7 +33,7 @@ void print_violation(const Tool& tool, const Json& json) {
 
 constexpr std::uint64_t page_max = 1'000;   // of violations
 
-std::string in_query(const char* name, const std::string& text) {
+std::string and_query(const char* name, const std::string& text) {
     return text.empty() ? "" : std::string("&") + name + "=" + percent_encode(text);
 }
 
@@ -64,11 +64,11 @@ std::vector<Json> chosen_messages(const Tool& tool, const Chosen& chosen) {
 
 int drop_by_filter(const Tool& tool, const Chosen& chosen) {
     const std::string target = "/api/v1/quarantine?filter=" + percent_encode(chosen.filter) +
-                               (chosen.dry_run ? "&dry_run=true" : "") + in_query("reason", chosen.reason);
+                               (chosen.dry_run ? "&dry_run=true" : "") + and_query("reason", chosen.reason);
     std::uint64_t matched = 0, dropped = 0;
     std::string cursor;
     do {
-        const Json page = request(tool.server, "DELETE", target + in_query("cursor", cursor));
+        const Json page = request(tool.server, "DELETE", target + and_query("cursor", cursor));
         matched += number_of(page, "matched");
         dropped += number_of(page, "dropped");
         cursor = text_of(page, "cursor");
@@ -122,7 +122,7 @@ int violations(const Tool& tool, std::uint64_t limit) {
     std::string cursor;
     do {
         const std::string most = std::to_string(std::min<std::uint64_t>(limit - list.size(), page_max));
-        const Json page = request(tool.server, "GET", "/api/v1/violations?limit=" + most + in_query("cursor", cursor));
+        const Json page = request(tool.server, "GET", "/api/v1/violations?limit=" + most + and_query("cursor", cursor));
         for (const Json& one : page.value("violations", Json::array())) list.push_back(one);
         cursor = text_of(page, "cursor");
     } while (!cursor.empty() && list.size() < limit);

@@ -22,7 +22,7 @@ namespace {
 
 constexpr std::size_t file_bytes_max = 17UL << 20;  // a little more than a model may have, so that its check says so
 
-std::string read_file(const std::string& name) {
+std::string read_input(const std::string& name) {
     std::ifstream file(name, std::ios::binary);
     std::istream& in = name == "-" ? std::cin : file;
     if (!in) throw Failure(exit_usage, "cannot read " + name);
@@ -61,7 +61,7 @@ int tell_problems(const Tool& tool, const std::string& file, const Json& problem
 }
 
 std::shared_ptr<const uns::Model> compile(const Tool& tool, const std::string& file, int& code) {
-    uns::Model::Result result = uns::Model::compile(read_file(file), file);
+    uns::Model::Result result = uns::Model::compile(read_input(file), file);
     if (!result.model) code = tell_problems(tool, file, parsed(uns::to_json(result.problems)));
     return result.model;
 }
@@ -199,7 +199,7 @@ int model_diff(const Tool& tool, const std::string& before, const std::string& a
 
 int model_import(const Tool& tool, const ModelCommands& what) {
     std::vector<uns::EmqxFile> files;
-    for (const std::string& name : what.files) files.push_back({name, read_file(name)});
+    for (const std::string& name : what.files) files.push_back({name, read_input(name)});
     uns::EmqxOptions options;
     options.name = what.name;
     if (!what.version.empty()) options.version = what.version;
@@ -311,7 +311,7 @@ int model_withdraw(const Tool& tool, const ModelCommands& what) {
 int model_apply(const Tool& tool, const ModelCommands& what) {
     std::string target = std::string("/api/v1/model?dry_run=") + (what.dry_run ? "true" : "false");
     if (!what.reason.empty()) target += "&reason=" + percent_encode(what.reason);
-    const auto json = send_model(tool, "PUT", target, what.file, read_file(what.file));
+    const auto json = send_model(tool, "PUT", target, what.file, read_input(what.file));
     if (!json) return exit_findings;
     if (tool.out.format() != Format::table) {
         tool.out.value(*json);
@@ -338,7 +338,7 @@ int model_rollback(const Tool& tool, const ModelCommands& what) {
 }
 
 int model_plan(const Tool& tool, const std::string& file) {
-    const auto json = send_model(tool, "POST", "/api/v1/model/plan", file, read_file(file));
+    const auto json = send_model(tool, "POST", "/api/v1/model/plan", file, read_input(file));
     if (!json) return exit_findings;
     if (tool.out.format() == Format::table)
         print_plan(tool, *json);
@@ -381,7 +381,7 @@ int model_new_asset(const Tool& tool, const ModelCommands& what) {
     const bool has_file = !what.file.empty();
     std::string file = what.file, yaml;
     if (has_file) {
-        yaml = read_file(file);
+        yaml = read_input(file);
     } else {
         const Json json = request(tool.server, "GET", "/api/v1/model");
         if (!json.value("applied", false)) throw Failure(exit_findings, "no model is applied; name a file with --file");
@@ -437,7 +437,7 @@ int explain(const Tool& tool, const ModelCommands& what) {
                  {"user", what.user},
                  {"retain", what.retain},
                  {"subscribe", what.subscribe}};
-    const std::string payload = what.payload_file.empty() ? what.payload : read_file(what.payload_file);
+    const std::string payload = what.payload_file.empty() ? what.payload : read_input(what.payload_file);
     body["payload"] = payload;
     if (!uns::is_utf8(payload)) {
         throw Failure(exit_usage, "the payload is no UTF-8 text; send it as base64 to POST /api/v1/explain");

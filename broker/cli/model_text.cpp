@@ -1,8 +1,9 @@
 #include "broker/cli/model_text.h"
 
 #include <algorithm>
-#include <chrono>
 #include <iostream>
+
+#include "broker/cli/fields.h"
 
 namespace trunkline::cli {
 namespace {
@@ -11,11 +12,6 @@ constexpr const char* red = "31";
 constexpr const char* green = "32";
 constexpr const char* yellow = "33";
 constexpr const char* bold = "1";
-
-std::int64_t now_ms() {
-    using namespace std::chrono;
-    return duration_cast<milliseconds>(system_clock::now().time_since_epoch()).count();
-}
 
 void heading(const Tool& tool, const std::string& text) { std::cout << '\n' << tool.out.colour(bold, text) << '\n'; }
 

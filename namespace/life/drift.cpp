@@ -16,7 +16,7 @@
 namespace trunkline::uns {
 namespace {
 
-using Kind = DriftItem::Kind;
+using DriftKind = DriftItem::Kind;
 
 constexpr std::size_t examples_max = 3;
 constexpr std::uint64_t samples_for_loose = 50, samples_for_unused = 30;
@@ -96,10 +96,10 @@ private:
             findings_.try_emplace({finding.rule, model_.place_text(finding.place), unknown ? what : std::string()});
         DriftItem& item = at->second;
         if (fresh) {
-            item.kind = unknown                     ? Kind::unknown_topic
-                        : finding.rule == "TL-3103" ? Kind::new_value
-                        : finding.rule == "TL-3303" ? Kind::unit
-                                                    : Kind::breaks_contract;
+            item.kind = unknown                     ? DriftKind::unknown_topic
+                        : finding.rule == "TL-3103" ? DriftKind::new_value
+                        : finding.rule == "TL-3303" ? DriftKind::unit
+                                                    : DriftKind::breaks_contract;
             item.rule = finding.rule;
             item.text = finding.text;
             item.place = model_.place_text(finding.place);
@@ -203,7 +203,7 @@ private:
         add_example(seen.silent, topic);
     }
 
-    DriftItem item_of(const MemberSeen& seen, Kind kind) const {
+    DriftItem item_of(const MemberSeen& seen, DriftKind kind) const {
         DriftItem item;
         item.kind = kind;
         item.subject = subject_of(*seen.member, seen.type);
@@ -220,7 +220,7 @@ private:
         if (value.min && value.max && evidence.min && evidence.messages >= samples_for_loose) {
             const double used = *evidence.max - *evidence.min, range = *value.max - *value.min;
             if (range > 0 && used >= 0 && used < loose_share * range) {
-                DriftItem item = item_of(seen, Kind::loose_range);
+                DriftItem item = item_of(seen, DriftKind::loose_range);
                 item.text = "values from " + number_text(*evidence.min) + " to " + number_text(*evidence.max) +
                             " use a small part of min " + number_text(*value.min) + ", max " + number_text(*value.max);
                 item.change = "narrow the range, so that a wrong value is noticed";
@@ -233,7 +233,7 @@ private:
                 if (!evidence.strings.contains(text)) unused += (unused.empty() ? "" : ", ") + text;
             }
             if (!unused.empty() && !evidence.strings.empty()) {
-                DriftItem item = item_of(seen, Kind::unused_value);
+                DriftItem item = item_of(seen, DriftKind::unused_value);
                 item.text = "never seen in " + counted(evidence.messages, "message") + ": " + unused;
                 item.change = "nothing to do if they are rare; else take them out of enum";
                 add(std::move(item));
@@ -241,7 +241,7 @@ private:
         }
         unit_item(seen);
         if (seen.late_topics > 0) {
-            DriftItem item = item_of(seen, Kind::late);
+            DriftItem item = item_of(seen, DriftKind::late);
             item.topics = seen.late;
             item.topics_total = seen.late_topics;
             item.text = "every " + nice_duration(static_cast<std::int64_t>(seen.member->every_ms)) +
@@ -250,7 +250,7 @@ private:
             add(std::move(item));
         }
         if (seen.silent_topics > 0) {
-            DriftItem item = item_of(seen, Kind::silent_member);
+            DriftItem item = item_of(seen, DriftKind::silent_member);
             item.topics = seen.silent;
             item.topics_total = seen.silent_topics;
             item.text = "silent for " + duration(seen.quiet_ms) + ", promised every " +
@@ -263,7 +263,7 @@ private:
     void unit_item(const MemberSeen& seen) {
         const auto& units = seen.evidence.units;
         if (!seen.member->value.unit.empty() || units.empty()) return;  // what differs breaks the contract
-        DriftItem item = item_of(seen, Kind::unit);
+        DriftItem item = item_of(seen, DriftKind::unit);
         item.text = "payloads name a unit that the model does not:";
         for (const auto& [unit, count] : units)
             item.text += " " + comment_text(unit, 24) + " (" + count_text(count) + ")";
@@ -286,7 +286,7 @@ private:
         find_silent(model_, judge_.assets(), options_.items_max, assets, total);
         for (const SilentAsset& asset : assets) {
             DriftItem item;
-            item.kind = Kind::silent_asset;
+            item.kind = DriftKind::silent_asset;
             item.subject = asset.topic;
             item.text = asset.type + ", nothing heard" + (asset.owner.empty() ? "" : "; owner " + asset.owner);
             item.place = asset.place;
@@ -312,7 +312,7 @@ private:
             return true;
         });
         for (auto& [member, item] : missing) {
-            item.kind = Kind::silent_member;
+            item.kind = DriftKind::silent_member;
             item.place = model_.place_text(member->place);
             item.text = "never sent by " + counted(item.topics_total, "asset") + " that " +
                         (item.topics_total == 1 ? "is" : "are") + " heard otherwise";

@@ -12,24 +12,24 @@ namespace {
 
 constexpr std::size_t words_max = 8;   // one bit each; further words are looked for in the whole topics that are left
 
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
+char lower_case(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
 
 /// `word` is folded already.
 bool contains(std::string_view text, std::string_view word) {
     if (word.size() > text.size()) return false;
     const char first = word.front();
     for (std::size_t at = 0; at + word.size() <= text.size(); ++at) {
-        if (lower(text[at]) != first) continue;
+        if (lower_case(text[at]) != first) continue;
         std::size_t i = 1;
-        while (i < word.size() && lower(text[at + i]) == word[i]) ++i;
+        while (i < word.size() && lower_case(text[at + i]) == word[i]) ++i;
         if (i == word.size()) return true;
     }
     return false;
 }
 
-std::string folded(std::string_view text) {
+std::string in_lower_case(std::string_view text) {
     std::string out(text);
-    std::transform(out.begin(), out.end(), out.begin(), lower);
+    std::transform(out.begin(), out.end(), out.begin(), lower_case);
     return out;
 }
 
@@ -58,7 +58,7 @@ TopicMatches LiveTree::find(const TopicQuery& query) const {
     std::vector<std::string> words, path_words;
     for (const std::string& text : query.words) {
         if (text.empty()) continue;
-        const std::string word = folded(text);
+        const std::string word = in_lower_case(text);
         const bool across = word.find('/') != std::string::npos;
         if (across || words.size() == words_max) path_words.push_back(word);
         for (LevelCursor at(word); !at.done() && words.size() < words_max; at.next()) {
@@ -67,7 +67,7 @@ TopicMatches LiveTree::find(const TopicQuery& query) const {
         }
     }
     const auto all = static_cast<std::uint8_t>((1U << words.size()) - 1);
-    const std::string owner = folded(query.owner);
+    const std::string owner = in_lower_case(query.owner);
 
     const std::shared_lock lock(mutex_);
     std::vector<bool> fits(meanings_.size());

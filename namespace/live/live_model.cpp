@@ -10,18 +10,17 @@ namespace trunkline::uns {
 
 namespace {
 
-using Json = nlohmann::json;
 
 constexpr std::size_t listed_max = 32;    // members by name in a report of health
 constexpr std::size_t parts_deep = 16;    // parts of parts
 
-std::string text_in(const Json& json, const char* key) {
+std::string text_in(const nlohmann::json& json, const char* key) {
     const auto at = json.find(key);
     return at != json.end() && at->is_string() ? at->get<std::string>() : std::string();
 }
 
 Meaning meaning_in(const std::string& text) {
-    const Json json = Json::parse(text, nullptr, false);
+    const nlohmann::json json = nlohmann::json::parse(text, nullptr, false);
     Meaning meaning;
     if (!json.is_object()) return meaning;
     meaning.kind = meaning_kind(text_in(json, "kind")).value_or(Meaning::Kind::unknown);

@@ -10,7 +10,7 @@
 namespace trunkline::uns {
 namespace {
 
-using Kind = ModelChange::Kind;
+using Change = ModelChange::Kind;
 // What something says, by the name of what it says it about.
 using Facts = std::map<std::string, std::string>;
 
@@ -139,7 +139,7 @@ public:
     }
 
 private:
-    void add(Kind kind, std::string subject, std::string what, std::string before, std::string after, bool breaking,
+    void add(Change kind, std::string subject, std::string what, std::string before, std::string after, bool breaking,
              std::size_t places = 0) {
         changes_.push_back(
             {kind, std::move(subject), std::move(what), std::move(before), std::move(after), breaking, places});
@@ -153,7 +153,7 @@ private:
         for (const std::string& key : keys) {
             const auto old = before.find(key), now = after.find(key);
             const std::string from = old == before.end() ? "" : old->second, to = now == after.end() ? "" : now->second;
-            if (from != to) add(Kind::changed, subject, prefix + key, from, to, narrows(key, from, to), places);
+            if (from != to) add(Change::changed, subject, prefix + key, from, to, narrows(key, from, to), places);
         }
     }
 
@@ -194,13 +194,13 @@ private:
         for (const auto& [key, value] : before) {
             const auto now = after.find(key);
             if (now == after.end()) {
-                add(Kind::removed, subject, key, value, "", true);
+                add(Change::removed, subject, key, value, "", true);
             } else if (now->second != value) {
-                add(Kind::changed, subject, key, value, now->second, true);
+                add(Change::changed, subject, key, value, now->second, true);
             }
         }
         for (const auto& [key, value] : after) {
-            if (!before.contains(key)) add(Kind::added, subject, key, "", value, false);
+            if (!before.contains(key)) add(Change::added, subject, key, "", value, false);
         }
     }
 
@@ -240,13 +240,13 @@ private:
         for (const auto& [name, type] : old_types) {
             const auto found = new_types.find(name);
             if (found == new_types.end()) {
-                add(Kind::removed, "type " + std::string(type->id), "", "", "", places(type) > 0, places(type));
+                add(Change::removed, "type " + std::string(type->id), "", "", "", places(type) > 0, places(type));
             } else {
                 type_changes(*type, *found->second, places(type));
             }
         }
         for (const auto& [name, type] : new_types) {
-            if (!old_types.contains(name)) add(Kind::added, "type " + std::string(type->id), "", "", "", false);
+            if (!old_types.contains(name)) add(Change::added, "type " + std::string(type->id), "", "", "", false);
         }
     }
 
@@ -263,7 +263,7 @@ private:
         };
         Facts old_facts = facts(before), new_facts = facts(after);
         if (old_facts["version"] != new_facts["version"]) {
-            add(Kind::changed, subject, "version", old_facts["version"], new_facts["version"], false, places);
+            add(Change::changed, subject, "version", old_facts["version"], new_facts["version"], false, places);
         }
         old_facts.erase("version");
         new_facts.erase("version");
@@ -275,18 +275,18 @@ private:
             const std::string what = std::string(to_string(member->kind)) + " " + path;
             const auto found = new_members.find(path);
             if (found == new_members.end()) {
-                add(Kind::removed, subject, what, "", "", true, places);
+                add(Change::removed, subject, what, "", "", true, places);
                 continue;
             }
             compare(subject, what + ": ", facts_of(*member), facts_of(*found->second), places);
             if (contracts(*member) != contracts(*found->second)) {
-                add(Kind::changed, subject, what + ": schema", contracts(*member), contracts(*found->second), true,
+                add(Change::changed, subject, what + ": schema", contracts(*member), contracts(*found->second), true,
                     places);
             }
         }
         for (const auto& [path, member] : new_members) {
             if (!old_members.contains(path)) {
-                add(Kind::added, subject, std::string(to_string(member->kind)) + " " + path, "", "", false, places);
+                add(Change::added, subject, std::string(to_string(member->kind)) + " " + path, "", "", false, places);
             }
         }
     }
@@ -310,7 +310,7 @@ private:
             const std::string topic = path.empty() ? name : path + "/" + name;
             const auto found = new_children.find(name);
             if (found == new_children.end()) {
-                add(Kind::removed, topic, "", "", "", true, 1 + count_below(before_, id));
+                add(Change::removed, topic, "", "", "", true, 1 + count_below(before_, id));
                 continue;
             }
             compare(topic, "", facts_of(before_, before_.nodes[id]), facts_of(after_, after_.nodes[found->second]));
@@ -318,7 +318,7 @@ private:
         }
         for (const auto& [name, id] : new_children) {
             if (old_children.contains(name)) continue;
-            add(Kind::added, path.empty() ? name : path + "/" + name, "", "", "", false, 1 + count_below(after_, id));
+            add(Change::added, path.empty() ? name : path + "/" + name, "", "", "", false, 1 + count_below(after_, id));
         }
     }
 
@@ -343,12 +343,12 @@ std::vector<ModelChange> diff(const Model& before, const Model& after) {
 }
 
 std::string to_string(const ModelChange& change) {
-    std::string out = change.kind == Kind::added     ? "added    "
-                      : change.kind == Kind::removed ? "removed  "
+    std::string out = change.kind == Change::added     ? "added    "
+                      : change.kind == Change::removed ? "removed  "
                                                      : "changed  ";
     out += change.subject;
     if (!change.what.empty()) out += ": " + change.what;
-    if (change.kind == Kind::changed) {
+    if (change.kind == Change::changed) {
         out += " " + (change.before.empty() ? "(none)" : change.before) + " -> " +
                (change.after.empty() ? "(none)" : change.after);
     }

@@ -21,7 +21,7 @@ bool is_writer(const std::vector<Writer>& writers, const PublishFacts& facts) {
     });
 }
 
-std::string text_of(const std::vector<Writer>& writers) {
+std::string names_of(const std::vector<Writer>& writers) {
     std::string out;
     for (const Writer& writer : writers) {
         out += out.empty() ? "" : ", ";
@@ -71,7 +71,8 @@ struct Checks {
         return finding("TL-1201",
                        std::string("the model does not name this client among the writers of this ") +
                            (command ? "command" : "branch"),
-                       "", text_of(*resolution.writers), "publish as one of the writers, or add the client to $writers",
+                       "", names_of(*resolution.writers),
+                       "publish as one of the writers, or add the client to $writers",
                        resolution.place);
     }
 
@@ -232,7 +233,7 @@ Report Model::explain(const PublishFacts& facts) const {
             if (first) report.verdict = std::move(verdict);
             decided = true;
         } else if (stage == Stage::writers) {
-            check.text = of.resolution.writers ? "among " + text_of(*of.resolution.writers)
+            check.text = of.resolution.writers ? "among " + names_of(*of.resolution.writers)
                                                : "no writers are named: RBAC alone decides";
         } else if (stage == Stage::alias) {
             check.text = "moved to " + of.resolution.moved->topic;

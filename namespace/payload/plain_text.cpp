@@ -15,7 +15,7 @@ std::size_t past_digits(std::string_view text, std::size_t at) {
 struct Shape { bool valid = false, integer = true; };
 
 /// RFC 8259, section 6.
-Shape shape_of(std::string_view text) {
+Shape number_shape_of(std::string_view text) {
     Shape shape;
     std::size_t at = !text.empty() && text[0] == '-' ? 1 : 0;
     const std::size_t whole = past_digits(text, at);
@@ -50,7 +50,7 @@ std::optional<Number> read_as(std::string_view text) {
 }  // namespace
 
 std::optional<Number> parse_json_number(std::string_view text) {
-    const Shape shape = shape_of(text);
+    const Shape shape = number_shape_of(text);
     if (!shape.valid) return std::nullopt;
     if (shape.integer) return text[0] == '-' ? read_as<std::int64_t>(text) : read_as<std::uint64_t>(text);
     if (auto number = read_as<double>(text)) return number;

@@ -15,7 +15,7 @@ constexpr int digits_max = 15;    // fewer than 2^53: a double holds them all
 constexpr std::array<double, digits_max + 1> powers_of_ten{1e0, 1e1, 1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
                                                            1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15};
 
-enum Member : unsigned { value_member, timestamp_member, quality_member, unit_member, further_member };
+enum ReadingMember : unsigned { value_member, timestamp_member, quality_member, unit_member, further_member };
 
 /// Walks the bytes. After any step that returned false nothing is known but that the long way must be taken.
 class Scan {
@@ -114,7 +114,7 @@ bool is(std::string_view name, const char (&wanted)[size]) {
     return std::memcmp(name.data(), wanted, size - 1) == 0;
 }
 
-Member member_of(std::string_view name) {
+ReadingMember member_of(std::string_view name) {
     switch (name.size()) {
     case 5: return is(name, "value") ? value_member : further_member;
     case 9: return is(name, "timestamp") ? timestamp_member : further_member;
@@ -124,7 +124,7 @@ Member member_of(std::string_view name) {
     }
 }
 
-bool is_good_member(Member member, std::string_view name, const Datum& datum, const ValueCheck& value) {
+bool is_good_member(ReadingMember member, std::string_view name, const Datum& datum, const ValueCheck& value) {
     switch (member) {
     case value_member: return value.check(datum) == ValueCheck::Finding::ok;
     case timestamp_member: return timestamp_of(datum, true).has_value();
@@ -145,7 +145,7 @@ bool is_good_reading(std::string_view payload, const ValueCheck& value) {
     do {
         std::string_view name;
         if (!scan.string(name) || !scan.take(':')) return false;
-        const Member member = member_of(name);
+        const ReadingMember member = member_of(name);
         if (seen >> member & 1) return false;
         seen |= 1u << member;
         Datum datum;

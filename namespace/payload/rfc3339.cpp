@@ -10,7 +10,7 @@ namespace {
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 /// The `count` digits of `text` from `at` as a number, or -1. The caller has checked the length.
-int digits(std::string_view text, std::size_t at, std::size_t count) {
+int digits_at(std::string_view text, std::size_t at, std::size_t count) {
     int value = 0;
     for (std::size_t i = at; i < at + count; ++i) {
         if (!is_digit(text[i])) return -1;
@@ -23,7 +23,7 @@ struct Date { int year = 0, month = 0, day = 0; };
 
 std::optional<Date> parse_date(std::string_view text) {
     if (text.size() != 10 || text[4] != '-' || text[7] != '-') return std::nullopt;
-    const Date date{digits(text, 0, 4), digits(text, 5, 2), digits(text, 8, 2)};
+    const Date date{digits_at(text, 0, 4), digits_at(text, 5, 2), digits_at(text, 8, 2)};
     if (date.year < 0 || date.month < 1 || date.month > 12 || date.day < 1) return std::nullopt;
     static constexpr std::array days{31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
     const bool leap = (date.year % 4 == 0 && date.year % 100 != 0) || date.year % 400 == 0;
@@ -41,14 +41,14 @@ struct Time {
 std::optional<int> parse_offset(std::string_view text) {
     if (text == "Z" || text == "z") return 0;
     if (text.size() != 6 || (text[0] != '+' && text[0] != '-') || text[3] != ':') return std::nullopt;
-    const int hours = digits(text, 1, 2), minutes = digits(text, 4, 2);
+    const int hours = digits_at(text, 1, 2), minutes = digits_at(text, 4, 2);
     if (hours < 0 || hours > 23 || minutes < 0 || minutes > 59) return std::nullopt;
     return (text[0] == '-' ? -1 : 1) * (hours * 60 + minutes);
 }
 
 std::optional<Time> parse_time(std::string_view text) {
     if (text.size() < 9 || text[2] != ':' || text[5] != ':') return std::nullopt;
-    const int hour = digits(text, 0, 2), minute = digits(text, 3, 2), second = digits(text, 6, 2);
+    const int hour = digits_at(text, 0, 2), minute = digits_at(text, 3, 2), second = digits_at(text, 6, 2);
     if (hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 60) return std::nullopt;
     std::size_t at = 8;
     int ms = 0;

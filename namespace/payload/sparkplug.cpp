@@ -98,20 +98,20 @@ WireType wire_type_of(Form form) {
 bool is_utf8(std::string_view text) { return simdjson::validate_utf8(text.data(), text.size()); }
 
 /// What is wrong, and in which field; the caller knows where that is.
-struct Fault {
+struct Flaw {
     std::string text, pointer;
     std::string fix = "encode the payload with a Sparkplug B library of version 3.0";
 };
-using Result = std::optional<Fault>;
+using Result = std::optional<Flaw>;
 
-Fault within(std::string_view name, Fault fault) {
+Flaw within(std::string_view name, Flaw fault) {
     std::string pointer;
     append_token(pointer, name);
     fault.pointer.insert(0, pointer);
     return fault;
 }
 
-Fault fault_in(std::string_view name, std::string text) { return within(name, {std::move(text), {}}); }
+Flaw fault_in(std::string_view name, std::string text) { return within(name, {std::move(text), {}}); }
 
 /// One field against its rule, with what is nested in it; a fault's pointer starts below the field. `depth` counts
 /// messages within each other.
@@ -119,11 +119,11 @@ Result check_field(const WireField& field, const FieldRule& rule, std::size_t de
 
 /// All fields of a nested message. Fields without a rule are extensions, which the format allows.
 Result check_message(std::string_view bytes, Form form, std::size_t depth) {
-    if (depth > payload_limits::sparkplug_depth_max) return Fault{"messages are nested too deeply", {}, "nest less"};
+    if (depth > payload_limits::sparkplug_depth_max) return Flaw{"messages are nested too deeply", {}, "nest less"};
     WireReader reader(bytes);
     while (!reader.done()) {
         const auto field = reader.next();
-        if (!field) return Fault{"a nested message is cut short", {}};
+        if (!field) return Flaw{"a nested message is cut short", {}};
         for (const FieldRule& rule : fields_of(form)) {
             if (rule.number != field->number) continue;
             if (Result fault = check_field(*field, rule, depth)) return within(rule.name, std::move(*fault));
@@ -136,10 +136,10 @@ Result check_message(std::string_view bytes, Form form, std::size_t depth) {
 Result check_packed(std::string_view bytes) {
     for (std::size_t run = 0; const char c : bytes) {
         run = static_cast<unsigned char>(c) & 0x80 ? run + 1 : 0;
-        if (run > 9) return Fault{"a packed number is too long", {}};
+        if (run > 9) return Flaw{"a packed number is too long", {}};
     }
     if (!bytes.empty() && (static_cast<unsigned char>(bytes.back()) & 0x80))
-        return Fault{"a packed number is cut short", {}};
+        return Flaw{"a packed number is cut short", {}};
     return std::nullopt;
 }
 
@@ -148,7 +148,7 @@ Result check_field(const WireField& field, const FieldRule& rule, std::size_t de
         if (rule.form == Form::uint32 && field.type == WireType::bytes && std::string_view(rule.name) == "types") {
             return check_packed(field.bytes);
         }
-        return Fault{std::string(rule.name) + " has the wrong wire type", {}};
+        return Flaw{std::string(rule.name) + " has the wrong wire type", {}};
     }
     switch (rule.form) {
     case Form::uint64:
@@ -159,7 +159,7 @@ Result check_field(const WireField& field, const FieldRule& rule, std::size_t de
     case Form::bytes:
     case Form::extension: return std::nullopt;
     case Form::text:
-        if (!is_utf8(field.bytes)) return Fault{std::string(rule.name) + " is not UTF-8", {}};
+        if (!is_utf8(field.bytes)) return Flaw{std::string(rule.name) + " is not UTF-8", {}};
         return std::nullopt;
     default: return check_message(field.bytes, rule.form, depth + 1);
     }
@@ -251,18 +251,18 @@ Result set_field(SparkplugMetric& metric, const WireField& field, const FieldRul
 
 Result check_whole(const SparkplugMetric& metric) {
     if (metric.name.empty() && !metric.alias) {
-        return Fault{"the metric has neither a name nor an alias", "/name",
+        return Flaw{"the metric has neither a name nor an alias", "/name",
                      "give it the alias of the birth certificate"};
     }
     if (metric.timestamp && *metric.timestamp > static_cast<std::uint64_t>(payload_limits::timestamp_ms_max)) {
-        return Fault{"timestamp " + std::to_string(*metric.timestamp) + " is after the year 9999", "/timestamp",
+        return Flaw{"timestamp " + std::to_string(*metric.timestamp) + " is after the year 9999", "/timestamp",
                      "send milliseconds since 1970"};
     }
     if (metric.is_null && metric.field != Field::none) {
-        return Fault{"the metric has a value and is_null", "/is_null", "send one of them"};
+        return Flaw{"the metric has a value and is_null", "/is_null", "send one of them"};
     }
     if (!metric.is_null && metric.field == Field::none) {
-        return Fault{"the metric has no value", "/is_null", "send a value, or is_null for none"};
+        return Flaw{"the metric has no value", "/is_null", "send a value, or is_null for none"};
     }
     return check_type(metric);
 }
@@ -272,7 +272,7 @@ Result read_metric(std::string_view bytes, SparkplugMetric& metric) {
     std::uint32_t seen = 0;
     while (!reader.done()) {
         const auto field = reader.next();
-        if (!field) return Fault{"the metric is cut short at its byte " + std::to_string(reader.offset() + 1), {}};
+        if (!field) return Flaw{"the metric is cut short at its byte " + std::to_string(reader.offset() + 1), {}};
         if (field->number > std::size(metric_fields)) continue;
         const FieldRule& rule = metric_fields[field->number - 1];
         if (Result fault = check_field(*field, rule, 0)) return within(rule.name, std::move(*fault));
@@ -281,7 +281,7 @@ Result read_metric(std::string_view bytes, SparkplugMetric& metric) {
     return check_whole(metric);
 }
 
-Violation violation_of(Fault fault, const std::string& at) {
+Violation violation_of(Flaw fault, const std::string& at) {
     return make_violation(rule::not_sparkplug, at + fault.pointer, std::move(fault.text), "a Sparkplug B payload",
                           std::move(fault.fix));
 }
@@ -299,13 +299,13 @@ Result read_payload_field(const WireField& field, SparkplugPayload& payload, std
     case 1:
         payload.timestamp = field.value;
         if (field.value > static_cast<std::uint64_t>(payload_limits::timestamp_ms_max)) {
-            return Fault{"timestamp " + std::to_string(field.value) + " is after the year 9999", "/timestamp",
+            return Flaw{"timestamp " + std::to_string(field.value) + " is after the year 9999", "/timestamp",
                          "send milliseconds since 1970"};
         }
         break;
     case 3:
         payload.seq = field.value;
-        if (field.value > 255) return Fault{"seq " + std::to_string(field.value) + " is above 255", "/seq",
+        if (field.value > 255) return Flaw{"seq " + std::to_string(field.value) + " is above 255", "/seq",
                                             "start again at 0 after 255"};
         break;
     case 4: payload.uuid = field.bytes; break;
@@ -378,7 +378,7 @@ std::optional<Violation> read_sparkplug(std::string_view bytes, SparkplugPayload
         SparkplugMetric metric;
         Result fault = read_metric(field->bytes, metric);
         if (!fault && index >= payload_limits::metrics_max)
-            fault = Fault{"there are more than 10000 metrics", {}, "split it"};
+            fault = Flaw{"there are more than 10000 metrics", {}, "split it"};
         if (fault) return violation_of(std::move(*fault), "/metrics/" + std::to_string(index));
         if (!on_metric(metric, index)) return std::nullopt;
     }

@@ -4,7 +4,7 @@ namespace trunkline::tests {
 namespace {
 
 constexpr auto wrong_version = mqtt::Reason::unsupported_protocol_version;
-constexpr auto wrong_topic = mqtt::Reason::topic_name_invalid;
+constexpr auto wrong_will_topic = mqtt::Reason::topic_name_invalid;
 
 std::vector<Row> valid_connects() {
     return {
@@ -185,15 +185,15 @@ std::vector<Row> wrong_strings() {
         bad("CONNECT 5.0, will topic with U+0000", "MQTT-1.5.4-2", v5,
             "10 [ s'MQTT' 05 06 003C [] s'gw' [] { 610062 } s'p' ]", malformed, "will topic"),
         bad("CONNECT 5.0, will topic empty", "MQTT-4.7.3-1", v5, "10 [ s'MQTT' 05 06 003C [] s'gw' [] s'' s'p' ]",
-            wrong_topic, "will topic is empty"),
+            wrong_will_topic, "will topic is empty"),
         bad("CONNECT 3.1.1, will topic empty", "MQTT-4.7.3-1", v311, "10 [ s'MQTT' 04 06 003C s'gw' s'' s'p' ]",
-            wrong_topic, "will topic is empty"),
+            wrong_will_topic, "will topic is empty"),
         bad("CONNECT 5.0, will topic with +", "MQTT-4.7.0-1", v5,
-            "10 [ s'MQTT' 05 06 003C [] s'gw' [] s'a/+/b' s'p' ]", wrong_topic, "will topic holds a wildcard"),
+            "10 [ s'MQTT' 05 06 003C [] s'gw' [] s'a/+/b' s'p' ]", wrong_will_topic, "will topic holds a wildcard"),
         bad("CONNECT 5.0, will topic with #", "MQTT-4.7.0-1", v5, "10 [ s'MQTT' 05 06 003C [] s'gw' [] s'#' s'p' ]",
-            wrong_topic, "will topic holds a wildcard"),
+            wrong_will_topic, "will topic holds a wildcard"),
         bad("CONNECT 3.1.1, will topic with #", "MQTT-4.7.0-1", v311, "10 [ s'MQTT' 04 06 003C s'gw' s'a/#' s'p' ]",
-            wrong_topic, "will topic holds a wildcard"),
+            wrong_will_topic, "will topic holds a wildcard"),
         bad("CONNECT 5.0, will response topic with a wildcard", "MQTT-3.3.2-14", v5,
             "10 [ s'MQTT' 05 06 003C [] s'gw' [ 08 s'a/+' ] s't' s'p' ]", violation, "Response Topic holds"),
         bad("CONNECT 5.0, will payload longer than the packet", "MQTT-3.1.2-9", v5,

@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::uint32_t shard_count = 3;
 constexpr std::size_t send_window = 6;
-constexpr int steps = 1200;
+constexpr int queue_steps = 1200;
 
 broker::StateLimits small_limits(Random& random) {
     broker::StateLimits limits;      // small, so that every branch is met within a thousand steps
@@ -54,7 +54,7 @@ QueueWorld::QueueWorld(std::uint64_t seed, Broken broken)
 
 void QueueWorld::run() {
     start();
-    for (int i = 0; i < steps; ++i) step();
+    for (int i = 0; i < queue_steps; ++i) step();
     settle();
     check_end();
     node_.check_replays();

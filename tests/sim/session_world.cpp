@@ -12,7 +12,7 @@ namespace trunkline::sim {
 namespace {
 
 constexpr int steps = 1'500;
-constexpr std::uint32_t never_s = 7 * 86'400;
+constexpr std::uint32_t a_week_s = 7 * 86'400;
 constexpr std::uint32_t tick_ms = 100;
 
 thread_local std::string error_line;   // of the broker's, written on this thread
@@ -72,7 +72,7 @@ void SessionWorld::make_clients() {
     Traits anchor;
     anchor.id = "anchor";
     anchor.durable = anchor.anchored = true;
-    anchor.expiry_s = never_s;
+    anchor.expiry_s = a_week_s;
     anchor.publishes = false;
     anchor.receive_maximum = static_cast<std::uint16_t>(1 + random_.below(10));
     Subscribed all = filter_of("#", static_cast<std::uint8_t>(1 + random_.below(2)));
@@ -99,7 +99,7 @@ void SessionWorld::make_clients() {
         traits.id = "client" + std::to_string(i);
         traits.version = random_.chance(60) ? mqtt::Version::v5 : mqtt::Version::v311;
         traits.durable = random_.chance(60);
-        traits.expiry_s = random_.chance(70) ? never_s : static_cast<std::uint32_t>(1 + random_.below(4));
+        traits.expiry_s = random_.chance(70) ? a_week_s : static_cast<std::uint32_t>(1 + random_.below(4));
         if (traits.version == mqtt::Version::v5) {
             if (random_.chance(60)) traits.receive_maximum = static_cast<std::uint16_t>(1 + random_.below(6));
             if (random_.chance(30)) traits.alias_maximum = 2;

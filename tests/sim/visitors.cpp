@@ -7,7 +7,7 @@ namespace trunkline::sim {
 using store::OpKind;
 
 namespace {
-constexpr std::uint32_t never_s = 0xFFFFFFFF;
+constexpr std::uint32_t session_never_ends_s = 0xFFFFFFFF;
 constexpr std::string_view will_prefix = "will/";
 constexpr std::string_view client_prefix = "visitor";
 }  // namespace
@@ -85,7 +85,7 @@ void VisitorOracle::publish(const store::PublishOp& op) {
 void VisitorOracle::disconnect(Client& client) {
     client.connected = false;
     if (client.expiry_s == 0) return end(client);
-    if (client.expiry_s != never_s) client.expires_at_ms = time_ms_ + std::int64_t{1000} * client.expiry_s;
+    if (client.expiry_s != session_never_ends_s) client.expires_at_ms = time_ms_ + std::int64_t{1000} * client.expiry_s;
     if (!client.will) return;
     if (client.will->delay_s == 0) return release(client);
     client.will_at_ms = time_ms_ + std::int64_t{1000} * std::min(client.will->delay_s, client.expiry_s);
@@ -143,7 +143,7 @@ void Visitors::connect(Visitor& visitor) {
     claim.shard = visitor.shard;
     claim.client_id = visitor.client;
     claim.clean_start = random_.chance(15);
-    claim.expiry_s = random_.chance(20) ? never_s : static_cast<std::uint32_t>(1 + random_.below(3));
+    claim.expiry_s = random_.chance(20) ? session_never_ends_s : static_cast<std::uint32_t>(1 + random_.below(3));
     if (random_.chance(70)) {
         store::WillRecord& will = claim.will.emplace();
         will.qos = static_cast<std::uint8_t>(1 + random_.below(2));

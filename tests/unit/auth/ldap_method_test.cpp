@@ -17,7 +17,7 @@ namespace {
 using Kind = DirectoryReply::Kind;
 
 // Answers everybody alike, at once, and counts.
-struct Service : Directory {
+struct FakeDirectory : Directory {
     DirectoryReply next;
     int logins = 0;
     void login(std::shared_ptr<const Attempt>, OnReply done) override {
@@ -26,8 +26,8 @@ struct Service : Directory {
     }
 };
 
-struct Fixture {
-    Service service;
+struct LdapFixture {
+    FakeDirectory service;
     std::vector<BackendHealth::News> news;
     BackendHealth health{[this](const BackendHealth::News& one) { news.push_back(one); }};
     AccessStore store;
@@ -140,12 +140,12 @@ TEST_CASE("what a directory says decides", "[auth][ldap]") {
                            Row{Kind::failed, Outcome::unavailable, Outcome::unavailable},
                            Row{Kind::busy, Outcome::busy, Outcome::busy},
                            Row{Kind::dropped, Outcome::busy, Outcome::busy}}) {
-        Fixture fixture;
+        LdapFixture fixture;
         CHECK(fixture.ask(row.kind).outcome == row.denying);
         CHECK(fixture.ask(row.kind, "ann", "valve", WhenUnreachable::defer).outcome == row.deferring);
         CHECK(fixture.news.empty() == (row.kind != Kind::unreachable && row.kind != Kind::failed));
     }
-    Fixture fixture;
+    LdapFixture fixture;
     fixture.roles.add("cn=operators,dc=acme", {"operator"});
     fixture.service.next.user = "Ann";
     fixture.service.next.groups = {"CN=operators,DC=acme", "CN=others,DC=acme"};
@@ -162,7 +162,7 @@ TEST_CASE("what a directory says decides", "[auth][ldap]") {
 }
 
 TEST_CASE("a directory is never asked with what it could take for nobody", "[auth][ldap]") {
-    Fixture fixture;
+    LdapFixture fixture;
     fixture.service.next.user = "ann";
     CHECK(fixture.ask(Kind::bound, "ann", "").outcome == Outcome::bad_credentials);
     CHECK(fixture.ask_bytes(Kind::bound, "ann", std::string_view("\0", 1)).outcome == Outcome::bad_credentials);
@@ -183,7 +183,7 @@ TEST_CASE("a directory is never asked with what it could take for nobody", "[aut
 }
 
 TEST_CASE("wrong passwords at a directory make the next attempt wait", "[auth][ldap]") {
-    Fixture fixture;
+    LdapFixture fixture;
     for (int i = 0; i < 30; ++i) static_cast<void>(fixture.ask(Kind::failed));
     CHECK(fixture.backoff.delay_ms("ann", "192.0.2.1", 1'000'000) == 0);
     for (int i = 0; i < 30; ++i) static_cast<void>(fixture.ask(Kind::unknown));

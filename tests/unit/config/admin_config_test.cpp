@@ -14,7 +14,7 @@ namespace {
 
 constexpr const char* with_roles = "authorizers: [{roles: {file: /etc/hosts}}]\n";
 
-ConfigResult parse(const std::string& unix_users, const std::string& more = with_roles) {
+ConfigResult with_unix_users(const std::string& unix_users, const std::string& more = with_roles) {
     return parse_config("admin: {listen: \"unix:/tmp/a.sock\", unix_users: " + unix_users + "}\n" + more, "t.yaml", {});
 }
 
@@ -24,7 +24,7 @@ ConfigResult with_tls(const std::string& listen, const std::string& tls, const s
 }
 constexpr const char* files = "cert: /etc/hosts, key: /etc/hosts";
 
-bool has(const ConfigResult& result, const std::string& rule, const std::string& text) {
+bool tells(const ConfigResult& result, const std::string& rule, const std::string& text) {
     return std::any_of(result.problems.begin(), result.problems.end(), [&](const Problem& problem) {
         return problem.rule == rule && problem.message.find(text) != std::string::npos;
     });
@@ -33,23 +33,23 @@ bool has(const ConfigResult& result, const std::string& rule, const std::string&
 }  // namespace
 
 TEST_CASE("users of this machine are named by login name or uid", "[config]") {
-    const ConfigResult result = parse("{root: boss, 4242: monitor}");
+    const ConfigResult result = with_unix_users("{root: boss, 4242: monitor}");
     for (const Problem& problem : result.problems) UNSCOPED_INFO(to_string(problem));
     REQUIRE(result.ok());
     CHECK(result.config.admin.unix_users == std::map<std::uint32_t, std::string>{{0, "boss"}, {4242, "monitor"}});
     CHECK(config_json(result.config).find("\"4242\":\"monitor\"") != std::string::npos);
     CHECK(needs_restart(Config(), result.config) ==
           std::vector<std::string>{"authorizers", "admin.listen", "listeners"});   // not unix_users
-    CHECK(parse("{}").ok());
+    CHECK(with_unix_users("{}").ok());
 }
 
 TEST_CASE("users that this machine does not have, or twice, or without a roles file, are problems", "[config]") {
-    CHECK(has(parse("{no-such-login-name: boss}"), "TL-9003", "no user \"no-such-login-name\""));
-    CHECK(has(parse("{99999999999: boss}"), "TL-9003", "no user"));
-    CHECK(has(parse("{root: boss, 0: other}"), "TL-9005", "uid 0"));
-    CHECK(has(parse("{root: boss}", ""), "TL-9013", "admin.unix_users"));
-    CHECK_FALSE(parse("[root]").ok());
-    CHECK_FALSE(parse("{root: {a: b}}").ok());
+    CHECK(tells(with_unix_users("{no-such-login-name: boss}"), "TL-9003", "no user \"no-such-login-name\""));
+    CHECK(tells(with_unix_users("{99999999999: boss}"), "TL-9003", "no user"));
+    CHECK(tells(with_unix_users("{root: boss, 0: other}"), "TL-9005", "uid 0"));
+    CHECK(tells(with_unix_users("{root: boss}", ""), "TL-9013", "admin.unix_users"));
+    CHECK_FALSE(with_unix_users("[root]").ok());
+    CHECK_FALSE(with_unix_users("{root: {a: b}}").ok());
 }
 
 TEST_CASE("administration has TLS where admin.tls says of which certificate", "[config]") {
@@ -72,23 +72,23 @@ TEST_CASE("administration has TLS where admin.tls says of which certificate", "[
 }
 
 TEST_CASE("what admin.tls lacks or contradicts is a problem", "[config]") {
-    CHECK(has(with_tls("127.0.0.1:9883", "cert: /etc/hosts"), "TL-9009", "tls.key"));
-    CHECK(has(with_tls("127.0.0.1:9883", "cert: /etc/hosts, key: /nowhere"), "TL-9009", "/nowhere"));
-    CHECK(has(with_tls("127.0.0.1:9883", std::string(files) + ", require_client_cert: true"), "TL-9009", "tls.ca"));
-    CHECK(has(with_tls("127.0.0.1:9883", std::string(files) + ", crl: /etc/hosts"), "TL-9009", "tls.ca"));
-    CHECK(has(with_tls("127.0.0.1:9883", "require_client_cert: true"), "TL-9009", "tls.cert"));
-    CHECK(has(with_tls("unix:/tmp/a.sock", files), "TL-9013", "Unix socket"));
-    CHECK(has(with_tls("http://127.0.0.1:9883", files), "TL-9013", "http://"));
-    CHECK(has(parse_config("admin: {listen: \"https://127.0.0.1:9883\"}\n", "t.yaml", {}), "TL-9009", "tls.cert"));
-    CHECK(has(with_tls("127.0.0.1:9883", std::string(files) + ", ca: /etc/hosts"), "TL-9013", "roles file"));
+    CHECK(tells(with_tls("127.0.0.1:9883", "cert: /etc/hosts"), "TL-9009", "tls.key"));
+    CHECK(tells(with_tls("127.0.0.1:9883", "cert: /etc/hosts, key: /nowhere"), "TL-9009", "/nowhere"));
+    CHECK(tells(with_tls("127.0.0.1:9883", std::string(files) + ", require_client_cert: true"), "TL-9009", "tls.ca"));
+    CHECK(tells(with_tls("127.0.0.1:9883", std::string(files) + ", crl: /etc/hosts"), "TL-9009", "tls.ca"));
+    CHECK(tells(with_tls("127.0.0.1:9883", "require_client_cert: true"), "TL-9009", "tls.cert"));
+    CHECK(tells(with_tls("unix:/tmp/a.sock", files), "TL-9013", "Unix socket"));
+    CHECK(tells(with_tls("http://127.0.0.1:9883", files), "TL-9013", "http://"));
+    CHECK(tells(parse_config("admin: {listen: \"https://127.0.0.1:9883\"}\n", "t.yaml", {}), "TL-9009", "tls.cert"));
+    CHECK(tells(with_tls("127.0.0.1:9883", std::string(files) + ", ca: /etc/hosts"), "TL-9013", "roles file"));
     CHECK(with_tls("127.0.0.1:9883", std::string(files) + ", ca: /etc/hosts", with_roles).ok());
 }
 
 TEST_CASE("other machines reach administration only where it asks who they are", "[config]") {
     const std::string with_authority = std::string(files) + ", ca: /etc/hosts";
-    CHECK(has(parse_config("admin: {listen: \"0.0.0.0:9883\"}\n", "t.yaml", {}), "TL-9012", "0.0.0.0:9883"));
-    CHECK(has(with_tls("0.0.0.0:9883", files), "TL-9012", "certificate"));   // a secret line to whoever it is
-    CHECK(has(with_tls("0.0.0.0:9883", files, with_roles), "TL-9012", "certificate"));
+    CHECK(tells(parse_config("admin: {listen: \"0.0.0.0:9883\"}\n", "t.yaml", {}), "TL-9012", "0.0.0.0:9883"));
+    CHECK(tells(with_tls("0.0.0.0:9883", files), "TL-9012", "certificate"));   // a secret line to whoever it is
+    CHECK(tells(with_tls("0.0.0.0:9883", files, with_roles), "TL-9012", "certificate"));
     CHECK(with_tls("0.0.0.0:9883", with_authority, with_roles).ok());
     CHECK(with_tls("0.0.0.0:9883", std::string(files) + "}, tokens_file: /etc/hosts, unix_users: {").ok());
 }

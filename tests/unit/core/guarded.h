@@ -99,17 +99,6 @@ struct Guarded : Script {
     Trail trail;
 };
 
-inline Text text(std::string topic, std::string payload, std::uint8_t qos = 1, std::uint16_t id = 1,
-                 bool retain = false) {
-    Text out;
-    out.topic = std::move(topic);
-    out.payload = std::move(payload);
-    out.qos = qos;
-    out.id = qos ? id : std::uint16_t{0};
-    out.retain = retain;
-    return out;
-}
-
 inline Reason subscribe(Script& script, Peer& peer, std::string_view filter, std::uint8_t qos = 1) {
     mqtt::SubscriptionOptions options;
     options.qos = qos;

@@ -38,7 +38,7 @@ struct Noted {
     explicit Noted(std::uint32_t shards = 1) : script(shards) { script.broker->attach(sink); }
 };
 
-Text text(std::string topic, std::string payload, bool retain = false) {
+Text note_text(std::string topic, std::string payload, bool retain = false) {
     Text out;
     out.topic = std::move(topic);
     out.payload = std::move(payload);
@@ -48,7 +48,7 @@ Text text(std::string topic, std::string payload, bool retain = false) {
 
 Shard& shard_of(Script& script) { return static_cast<Shard&>(script.broker->shard(0)); }
 
-constexpr const char* plant = R"(
+constexpr const char* fed_plant = R"(
 trunkline: 1
 namespace: acme
 version: 1.0.0
@@ -109,7 +109,7 @@ struct Browsed {
 TEST_CASE("the last message of a topic is handed over, with how many there were and from whom", "[core][live]") {
     Noted f;
     Peer& p = f.script.connect({.id = "plc-1"});
-    for (const char* payload : {"1", "2", "3"}) p.send(text("a/b", payload));
+    for (const char* payload : {"1", "2", "3"}) p.send(note_text("a/b", payload));
     f.script.pass(100);
     f.script.pass(100);
     std::uint64_t messages = 0;
@@ -125,10 +125,10 @@ TEST_CASE("the last message of a topic is handed over, with how many there were 
 TEST_CASE("what comes after a hand-over is handed over again", "[core][live]") {
     Noted f;
     Peer& p = f.script.connect({.id = "plc-1"});
-    p.send(text("a/b", "1"));
+    p.send(note_text("a/b", "1"));
     f.script.pass(200);
     f.script.pass(200);
-    p.send(text("a/b", "2"));
+    p.send(note_text("a/b", "2"));
     f.script.pass(200);
     f.script.pass(200);
     CHECK(f.sink.last("a/b")->payload() == "2");
@@ -137,7 +137,7 @@ TEST_CASE("what comes after a hand-over is handed over again", "[core][live]") {
 TEST_CASE("a payload that grows is noted whole, one beyond the limit is cut and says so", "[core][live]") {
     Noted f;
     Peer& p = f.script.connect({.id = "plc-1"});
-    for (const std::size_t size : {1, 100, 1'000, 4'096, 10'000}) p.send(text("a/b", std::string(size, 'x')));
+    for (const std::size_t size : {1, 100, 1'000, 4'096, 10'000}) p.send(note_text("a/b", std::string(size, 'x')));
     f.script.pass(100);
     f.script.pass(100);
     const LiveNote* last = f.sink.last("a/b");
@@ -146,7 +146,7 @@ TEST_CASE("a payload that grows is noted whole, one beyond the limit is cut and 
     std::uint64_t messages = 0;
     for (const auto& note : f.sink.notes) messages += note->messages;
     CHECK(messages == 5);
-    p.send(text("a/b", std::string(3'000, 'y')));
+    p.send(note_text("a/b", std::string(3'000, 'y')));
     f.script.pass(100);
     f.script.pass(100);
     CHECK(f.sink.last("a/b")->payload() == std::string(3'000, 'y'));
@@ -157,7 +157,7 @@ TEST_CASE("many topics go in portions, all of them within two seconds", "[core][
     Noted f;
     Peer& p = f.script.connect({.id = "plc-1"});
     constexpr std::size_t topics = 5'000;
-    for (std::size_t i = 0; i < topics; ++i) p.send(text("t/" + std::to_string(i), "1"));
+    for (std::size_t i = 0; i < topics; ++i) p.send(note_text("t/" + std::to_string(i), "1"));
     for (int i = 0; i < 20; ++i) f.script.pass(100);
     std::set<std::string> all;
     for (const auto& note : f.sink.notes) all.emplace(note->topic());
@@ -192,13 +192,13 @@ TEST_CASE("a browsing thread that is behind gets nothing more, and that is count
     Noted f;
     Peer& p = f.script.connect({.id = "plc-1"});
     f.sink.room = false;
-    p.send(text("a/b", "1"));
+    p.send(note_text("a/b", "1"));
     f.script.pass(200);
     f.script.pass(200);
     CHECK(f.sink.notes.empty());
     CHECK(f.script.broker->left_out_of_browsing() == 1);
     f.sink.room = true;
-    p.send(text("a/b", "2"));
+    p.send(note_text("a/b", "2"));
     f.script.pass(200);
     f.script.pass(200);
     CHECK(f.sink.last("a/b")->payload() == "2");
@@ -249,7 +249,7 @@ TEST_CASE("violations are counted by topic and publisher, with a payload", "[cor
 TEST_CASE("a broker without browsing notes nothing", "[core][live]") {
     Script script;
     Peer& p = script.connect({.id = "a"});
-    p.send(text("a/b", "1"));
+    p.send(note_text("a/b", "1"));
     CHECK(script.broker->left_out_of_browsing() == 0);
 }
 
@@ -257,8 +257,8 @@ TEST_CASE("a value is in the live tree within a second, retained or not, and on 
     Browsed f(2);
     Peer& a = f.script.connect({.id = "a"}, 0);
     Peer& b = f.script.connect({.id = "b"}, 1);
-    a.send(text("x/live", "1"));
-    b.send(text("x/kept", "2", true));
+    a.send(note_text("x/live", "1"));
+    b.send(note_text("x/kept", "2", true));
     f.step(600);
     CHECK(f.value("x/live") == "1");
     CHECK(f.value("x/kept") == "2");
@@ -275,7 +275,7 @@ TEST_CASE("a value is in the live tree within a second, retained or not, and on 
 TEST_CASE("samples of traffic come from what was accepted and from what was not", "[core][live]") {
     Browsed f;
     Peer& a = f.script.connect({.id = "a"});
-    a.send(text("x/y", R"({"value":1})"));
+    a.send(note_text("x/y", R"({"value":1})"));
     MessageView refused;
     refused.topic = "x/Y";
     refused.payload = R"({"value":"1"})";
@@ -289,8 +289,8 @@ TEST_CASE("samples of traffic come from what was accepted and from what was not"
     });
     CHECK(topics == std::vector<std::string>{"x/Y", "x/y"});
     CHECK(f.browse->samples().numbers().topics == 1);   // an only message is not kept twice
-    a.send(text("x/y", R"({"value":2})"));
-    a.send(text("x/once", "1"));
+    a.send(note_text("x/y", R"({"value":2})"));
+    a.send(note_text("x/once", "1"));
     f.step();
     std::vector<std::string> payloads;
     std::uint64_t messages = 0;
@@ -307,17 +307,17 @@ TEST_CASE("samples of traffic come from what was accepted and from what was not"
 TEST_CASE("$UNS/model and $UNS/meta are retained as the model comes and go with it", "[core][live]") {
     Browsed f;
     CHECK(f.retained("$UNS/model") == "(none)");
-    f.apply(plant);
+    f.apply(fed_plant);
     CHECK(f.retained("$UNS/model").find("\"version\":\"1.0.0\"") != std::string::npos);
     CHECK(f.retained("$UNS/meta/acme/filler-1/temperature").find("\"unit\":\"Cel\"") != std::string::npos);
     CHECK(f.retained("$UNS/meta/acme/filler-1").find("filler@2") != std::string::npos);
     CHECK(f.retained("$UNS/meta/acme/packer-7/temperature") == "(none)");
     Peer& a = f.script.connect({.id = "a"});
-    a.send(text("acme/packer-7/temperature", "20"));
+    a.send(note_text("acme/packer-7/temperature", "20"));
     f.step();
     CHECK(f.retained("$UNS/meta/acme/packer-7/temperature").find("\"unit\":\"Cel\"") != std::string::npos);
     CHECK(f.retained("$UNS/meta/acme/packer-7/level").find("\"unit\":\"mm\"") != std::string::npos);
-    std::string other = plant;
+    std::string other = fed_plant;
     other.replace(other.find("1.0.0"), 5, "1.1.0");
     other.replace(other.find("level: {type"), 5, "depth");
     f.apply(other);
@@ -337,13 +337,13 @@ TEST_CASE("subscribers get $UNS as it changes, those of # do not", "[core][live]
     Peer& other = f.script.connect({.id = "o"}, shards - 1);
     f.script.subscribe(s, "$UNS/health/#", 0);
     f.script.subscribe(other, "#", 0);
-    f.apply(plant);
+    f.apply(fed_plant);
     auto came = s.payloads();
     REQUIRE(came.size() == 1);
     CHECK(came[0].find("\"state\":\"silent\"") != std::string::npos);
     Peer& a = f.script.connect({.id = "a"});
-    a.send(text("acme/filler-1/temperature", "20"));
-    a.send(text("acme/filler-1/level", "20"));
+    a.send(note_text("acme/filler-1/temperature", "20"));
+    a.send(note_text("acme/filler-1/level", "20"));
     f.step();
     came = s.payloads();
     REQUIRE(came.size() >= 1);
@@ -362,7 +362,7 @@ TEST_CASE("retained values of an earlier life are known from the start", "[core]
     Script script;
     Peer& a = script.connect({.id = "a"});
     for (int i = 0; i < 100; ++i) {
-        Text one = text("t/" + std::to_string(i), "1", true);
+        Text one = note_text("t/" + std::to_string(i), "1", true);
         one.qos = 1;
         one.id = static_cast<std::uint16_t>(i + 1);
         a.send(one);

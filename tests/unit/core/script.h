@@ -114,6 +114,18 @@ struct Text {                            // PUBLISH as a script writes it
     std::string properties = {};         // forwarded ones, raw
 };
 
+/// With a packet identifier where there must be one.
+inline Text text(std::string topic, std::string payload, std::uint8_t qos = 1, std::uint16_t id = 1,
+                 bool retain = false) {
+    Text out;
+    out.topic = std::move(topic);
+    out.payload = std::move(payload);
+    out.qos = qos;
+    out.id = qos ? id : std::uint16_t{0};
+    out.retain = retain;
+    return out;
+}
+
 class Script;
 
 /// One connection of a script.

@@ -30,7 +30,7 @@ struct Questions {
     std::vector<One> asked;
 };
 
-auth::Answer as(std::string user, std::int64_t expires_ms = 0) {
+auth::Answer logged_in_as(std::string user, std::int64_t expires_ms = 0) {
     auth::Principal principal;
     principal.user = user;
     principal.method = "password";
@@ -69,12 +69,12 @@ struct Late final : auth::Authenticator {
 /// Lets everybody in as the user that they say they are.
 struct Believer final : auth::Authenticator {
     auth::Answer check(const auth::Credentials& credentials) override {
-        return as(std::string(credentials.user_name.value_or("")));
+        return logged_in_as(std::string(credentials.user_name.value_or("")));
     }
     std::unique_ptr<auth::Exchange> begin(const auth::Credentials&, auth::Answer&) override { return nullptr; }
 };
 
-struct Trail final : AuditSink {
+struct KeptTrail final : AuditSink {
     void note(auth::audit::Record&& record) override { records.push_back(std::move(record)); }
     void note(const Denial& denial) override {
         denials.push_back(std::string(denial.action) + " " + std::string(denial.actor) + " " +
@@ -134,7 +134,7 @@ TEST_CASE("a CONNECT waits for its answer, and what came with it comes after", "
     a.subscribe(1, "t");
     a.send(Text{.topic = "t", .payload = "early"});
     CHECK(a.quiet());
-    script.answer(0, as("ann"));
+    script.answer(0, logged_in_as("ann"));
     CHECK(a.expect<mqtt::Connack>().reason == Reason::success);
     (void)a.expect<mqtt::Suback>();
     CHECK(a.expect<mqtt::Publish>().payload == "early");
@@ -148,7 +148,7 @@ TEST_CASE("an answer may come on another thread", "[core][session]") {
     LateScript script;
     script.use();
     Peer& a = begin(script, {.user = "ann"});
-    std::thread([&] { script.questions->asked[0].done(as("ann")); }).join();
+    std::thread([&] { script.questions->asked[0].done(logged_in_as("ann")); }).join();
     script.settle();
     CHECK(a.expect<mqtt::Connack>().reason == Reason::success);
 }
@@ -193,7 +193,7 @@ TEST_CASE("an answer that never comes ends at the deadline of the CONNECT", "[co
     CHECK(old.expect<mqtt::Connack>().v3_code == 3);
     CHECK(a.transport.closed);
     CHECK(*script.questions->asked[0].abandoned);               // nobody needs to hash for it
-    script.answer(0, as("ann"));                                // too late for anything
+    script.answer(0, logged_in_as("ann"));                                // too late for anything
     CHECK(a.quiet());
     CHECK(script.broker->counters(0).connections.get() == 0);
 }
@@ -206,7 +206,7 @@ TEST_CASE("an answer after the peer went away, or after the broker, changes noth
         script.use();
         begin(script, {.user = "ann"}).drop();
         CHECK(*questions->asked[0].abandoned);
-        script.answer(0, as("ann"));
+        script.answer(0, logged_in_as("ann"));
         CHECK(script.broker->counters(0).sockets.get() == 0);
 
         Peer& waits = begin(script, {.id = "b", .user = "ann"});
@@ -215,10 +215,10 @@ TEST_CASE("an answer after the peer went away, or after the broker, changes noth
         script.settle();
         CHECK(done);
         CHECK(waits.expect<mqtt::Connack>().reason == Reason::server_unavailable);
-        script.answer(1, as("ann"));
+        script.answer(1, logged_in_as("ann"));
         begin(script, {.id = "c", .user = "ann"});
     }
-    for (auto& one : questions->asked) one.done(as("ann"));
+    for (auto& one : questions->asked) one.done(logged_in_as("ann"));
 }
 
 TEST_CASE("what comes before the answer is bounded", "[core][session]") {
@@ -227,7 +227,7 @@ TEST_CASE("what comes before the answer is bounded", "[core][session]") {
     Peer& a = begin(script, {.user = "ann"});
     for (int i = 0; i < 64 && a.transport.reading; ++i) a.send(Text{.topic = "t", .payload = std::string(1'000, 'x')});
     CHECK_FALSE(a.transport.reading);
-    script.answer(0, as("ann"));
+    script.answer(0, logged_in_as("ann"));
     CHECK(a.expect<mqtt::Connack>().reason == Reason::success);
     CHECK(a.transport.reading);
 }
@@ -237,9 +237,9 @@ TEST_CASE("two that wait for the same identifier come in one after the other", "
     script.use();
     Peer& first = begin(script, {.user = "ann"}, 0);
     Peer& second = begin(script, {.user = "ann"}, 1);
-    script.answer(1, as("ann"));
+    script.answer(1, logged_in_as("ann"));
     CHECK(second.expect<mqtt::Connack>().reason == Reason::success);
-    script.answer(0, as("ann"));                                // whoever was let in last has it
+    script.answer(0, logged_in_as("ann"));                                // whoever was let in last has it
     CHECK(first.expect<mqtt::Connack>().reason == Reason::success);
     CHECK(second.expect<mqtt::Disconnect>().reason == Reason::session_taken_over);
 }
@@ -254,24 +254,24 @@ TEST_CASE("AUTH packets wait for their answers before the CONNACK and later", "[
     script.answer(0, {auth::Outcome::more, {}, "again", {}});
     CHECK(a.expect<mqtt::Auth>().data == "again");
     a.auth(Reason::continue_authentication, "ROUNDS", "two");
-    script.answer(1, as("ann"));
+    script.answer(1, logged_in_as("ann"));
     CHECK(a.expect<mqtt::Connack>().authentication_method == "ROUNDS");
 
     script.subscribe(a, "t", 0);
     a.auth(Reason::re_authenticate, "ROUNDS", "three");
     a.send(Text{.topic = "t"});                                 // the session goes on meanwhile
     CHECK(a.expect<mqtt::Publish>().topic == "t");
-    script.answer(2, as("ann"));
+    script.answer(2, logged_in_as("ann"));
     CHECK(a.expect<mqtt::Auth>().reason == Reason::success);
     a.auth(Reason::re_authenticate, "ROUNDS", "four");
     a.auth(Reason::re_authenticate, "ROUNDS", "five");
     CHECK(a.expect<mqtt::Disconnect>().reason == Reason::protocol_error);
-    script.answer(3, as("ann"));
+    script.answer(3, logged_in_as("ann"));
 
     Peer& gone = begin(script, {.method = "ROUNDS"});
     gone.auth(Reason::continue_authentication, "ROUNDS", "six");
     gone.drop();
-    script.answer(4, as("ann"));
+    script.answer(4, logged_in_as("ann"));
     CHECK(script.broker->counters(0).connections.get() == 0);
 }
 
@@ -282,13 +282,13 @@ TEST_CASE("what a client showed expires on the live connection, and is renewed b
     Peer& five = begin(script, {.method = "ROUNDS"});
     (void)five.expect<mqtt::Auth>();
     five.auth(Reason::continue_authentication, "ROUNDS", "token");
-    script.answer(0, as("ann", start + 5'000));
+    script.answer(0, logged_in_as("ann", start + 5'000));
     CHECK(five.expect<mqtt::Connack>().reason == Reason::success);
     Peer& three = begin(script, {.id = "three", .user = "bob", .version = Version::v311});
-    script.answer(1, as("bob", start + 5'000));
+    script.answer(1, logged_in_as("bob", start + 5'000));
     CHECK(three.expect<mqtt::Connack>().v3_code == 0);
     five.auth(Reason::re_authenticate, "ROUNDS", "token");
-    script.answer(2, as("ann", start + 20'000));
+    script.answer(2, logged_in_as("ann", start + 20'000));
     CHECK(five.expect<mqtt::Auth>().reason == Reason::success);
     for (int s = 0; s < 4; ++s) script.pass(1'000);
     CHECK_FALSE(three.transport.closed);
@@ -329,7 +329,7 @@ TEST_CASE("a reload ends the connections of users who may not connect any more",
 TEST_CASE("a connection is not taken over by another user", "[core][session]") {
     const auto version = GENERATE(Version::v5, Version::v311);
     Script script(2);
-    Trail trail;
+    KeptTrail trail;
     script.broker->attach(trail);
     script.attach(std::make_unique<Believer>());
     Peer& ann = begin(script, {.user = "ann"});

@@ -12,7 +12,7 @@ using mqtt::Reason;
 
 namespace {
 
-constexpr std::string_view plant = R"(trunkline: 1
+constexpr std::string_view governed_plant = R"(trunkline: 1
 namespace: acme
 version: 1.0.0
 defaults: {mode: enforce, payload: plain}
@@ -43,7 +43,7 @@ std::shared_ptr<const uns::Model> compile(std::string text) {
     return result.model;
 }
 
-void govern(Script& script, std::string text = std::string(plant)) {
+void govern(Script& script, std::string text = std::string(governed_plant)) {
     bool done = false;
     script.broker->governance().apply(compile(std::move(text)), {"test", "because"}, [&](const Refused& refused) {
         CHECK(refused.what.empty());
@@ -51,16 +51,6 @@ void govern(Script& script, std::string text = std::string(plant)) {
     });
     script.settle();
     REQUIRE(done);
-}
-
-Text text(std::string topic, std::string payload, std::uint8_t qos = 1, std::uint16_t id = 1, bool retain = false) {
-    Text out;
-    out.topic = std::move(topic);
-    out.payload = std::move(payload);
-    out.qos = qos;
-    out.id = id;
-    out.retain = retain;
-    return out;
 }
 
 std::string property(const mqtt::Ack& ack, std::string_view name) {
@@ -168,7 +158,7 @@ TEST_CASE("a message leaves the quarantine when the model takes it", "[core][gov
     replay();
     CHECK(answer->kind == Refused::Kind::judged);
     CHECK(s.payloads().empty());
-    std::string wider(plant);
+    std::string wider(governed_plant);
     wider.replace(wider.find("max: 100"), 8, "max: 200");
     wider.replace(wider.find("1.0.0"), 5, "1.1.0");
     govern(script, wider);
@@ -230,7 +220,7 @@ TEST_CASE("a quota refuses what is above it", "[core][governance]") {
 TEST_CASE("a 3.1.1 publisher of what is refused is acknowledged or disconnected", "[core][governance]") {
     const bool disconnects = GENERATE(false, true);
     Script script;
-    std::string model(plant);
+    std::string model(governed_plant);
     if (disconnects) model.replace(model.find("mode: enforce"), 13, "mode: enforce, v3_reject: disconnect");
     govern(script, model);
     Peer& s = script.connect({.id = "s"});
@@ -298,7 +288,7 @@ TEST_CASE("a cached route is judged by the model in force", "[core][governance]"
     govern(script);
     p.send(text(f1, "131", 1, 2));
     CHECK(p.expect<mqtt::Ack>().reason == Reason::payload_format_invalid);
-    std::string open(plant);
+    std::string open(governed_plant);
     open.replace(open.find("mode: enforce"), 13, "mode: observe");
     open.replace(open.find("1.0.0"), 5, "1.0.1");
     govern(script, open);
@@ -309,11 +299,11 @@ TEST_CASE("a cached route is judged by the model in force", "[core][governance]"
 TEST_CASE("the model in force and its versions are there after a restart", "[core][governance]") {
     Script script;
     govern(script);
-    std::string next(plant);
+    std::string next(governed_plant);
     next.replace(next.find("1.0.0"), 5, "1.1.0");
     govern(script, next);
     std::optional<Refused> answer;
-    std::string changed(plant);
+    std::string changed(governed_plant);
     changed.replace(changed.find("max: 100"), 8, "max: 90");
     script.broker->governance().apply(compile(changed), {"test", ""}, [&](const Refused& r) { answer = r; });
     script.settle();

@@ -11,9 +11,9 @@ using mqtt::Reason;
 
 namespace {
 
-Hello durable(const std::string& id) { return {.id = id, .clean = false, .expiry_s = 3'600}; }
+Hello lasting(const std::string& id) { return {.id = id, .clean = false, .expiry_s = 3'600}; }
 
-void retain(Script& script, std::string_view topic, std::string_view payload) {
+void retain_at_qos2(Script& script, std::string_view topic, std::string_view payload) {
     Peer& peer = script.connect({.id = "writer"});
     peer.send(Text{.topic = std::string(topic), .payload = std::string(payload), .qos = 2, .id = 1, .retain = true});
     script.settle();
@@ -25,17 +25,17 @@ void retain(Script& script, std::string_view topic, std::string_view payload) {
 TEST_CASE("a retained QoS 2 message does not go out under an identifier that the client still holds",
           "[core][session]") {
     Script script;
-    retain(script, "r/2", "second");
-    Peer& first = script.connect(durable("a"));
+    retain_at_qos2(script, "r/2", "second");
+    Peer& first = script.connect(lasting("a"));
     script.subscribe(first, "r/#", 2);
     const auto held = first.expect<mqtt::Publish>();
     CHECK(held.payload == "second");
     const std::uint16_t id = held.packet_id;   // the client has it, and its PUBREC is lost with the connection
     first.drop();
     script.settle();
-    retain(script, "r/1", "first");            // will be sent before the other
+    retain_at_qos2(script, "r/1", "first");            // will be sent before the other
 
-    Peer& again = script.connect(durable("a"));
+    Peer& again = script.connect(lasting("a"));
     (void)again.expect_ack(PacketType::pubrel, id);   // [MQTT-4.4.0-1] the client lets go of the old exchange
     const auto publish = again.expect<mqtt::Publish>();
     CHECK(publish.packet_id == id);
@@ -59,8 +59,8 @@ TEST_CASE("a retained QoS 2 message does not go out under an identifier that the
 
 TEST_CASE("a new session is not asked to let go of identifiers", "[core][session]") {
     Script script;
-    retain(script, "r/1", "first");
-    Peer& peer = script.connect(durable("a"));
+    retain_at_qos2(script, "r/1", "first");
+    Peer& peer = script.connect(lasting("a"));
     script.subscribe(peer, "r/#", 2);
     CHECK(peer.expect<mqtt::Publish>().payload == "first");
     CHECK(peer.quiet());
@@ -69,9 +69,9 @@ TEST_CASE("a new session is not asked to let go of identifiers", "[core][session
 TEST_CASE("No Local holds for what a client published on an earlier connection", "[core][session]") {
     const bool kept = GENERATE(true, false);   // both kinds of session
     Script script;
-    Peer& witness = script.connect(durable("witness"));
+    Peer& witness = script.connect(lasting("witness"));
     script.subscribe(witness, "t", 1);         // so that what is published goes through the log
-    const Hello hello = kept ? durable("a") : Hello{.id = "a"};
+    const Hello hello = kept ? lasting("a") : Hello{.id = "a"};
     Peer& first = script.connect(hello);
     first.subscribe(1, "t", {.qos = 0, .no_local = true});
     script.settle();

@@ -43,7 +43,7 @@ std::string refused(const std::string& text) {
 }
 
 // A bottling site: variables by pattern and by enum, one schema, one open branch.
-const std::string plant = R"({
+const std::string bottling = R"({
   "id": "plant-v1", "name": "Plant",
   "variable_types": {
     "site": {"type": "string", "pattern": "^[A-Za-z][A-Za-z0-9_]{0,15}$"},
@@ -75,7 +75,7 @@ const std::string plant = R"({
 }  // namespace
 
 TEST_CASE("an EMQX model gives the verdicts that its documentation describes", "[life][emqx]") {
-    const auto model = imported(plant);
+    const auto model = imported(bottling);
     const struct {
         const char* topic;
         const char* payload;

@@ -11,7 +11,7 @@ using namespace trunkline::uns::test;
 
 namespace {
 
-const std::string plant = R"(# the plant
+const std::string pumps = R"(# the plant
 trunkline: 1
 namespace: acme
 version: 1.2.9   # keep in step with the drawing
@@ -106,39 +106,39 @@ std::string only(std::string diff) {  // without the version
 }  // namespace
 
 TEST_CASE("an asset is one more line, and comments, blank lines and layout stay", "[life][new-asset]") {
-    CHECK(only(added(plant, "acme/hall-1/pump-3")) == "+      pump-3: {$type: pump}\n");
-    CHECK(only(added(plant, "acme/hall-9/line-1/pump-3")) ==
+    CHECK(only(added(pumps, "acme/hall-1/pump-3")) == "+      pump-3: {$type: pump}\n");
+    CHECK(only(added(pumps, "acme/hall-9/line-1/pump-3")) ==
           "+    hall-9:\n+      line-1:\n+        pump-3: {$type: pump}\n");
-    CHECK(only(added(plant, "other/pump-1")) == "+  other:\n+    pump-1: {$type: pump}\n");
-    CHECK(only(added(plant, "acme/hall-4/pump-1")) == "+      pump-1: {$type: pump}\n");
-    CHECK(only(added(plant, "acme/hall-4")) == "-    hall-4:\n+    hall-4: {$type: pump}\n");
-    CHECK(only(added(plant, "acme/hall-1")) == "+      $type: pump\n");
-    CHECK(only(added(plant, "acme/hall-1/pump-2/booster")) == "+        booster: {$type: pump}\n");
+    CHECK(only(added(pumps, "other/pump-1")) == "+  other:\n+    pump-1: {$type: pump}\n");
+    CHECK(only(added(pumps, "acme/hall-4/pump-1")) == "+      pump-1: {$type: pump}\n");
+    CHECK(only(added(pumps, "acme/hall-4")) == "-    hall-4:\n+    hall-4: {$type: pump}\n");
+    CHECK(only(added(pumps, "acme/hall-1")) == "+      $type: pump\n");
+    CHECK(only(added(pumps, "acme/hall-1/pump-2/booster")) == "+        booster: {$type: pump}\n");
 }
 
 TEST_CASE("an asset goes into braces where its level is written in braces", "[life][new-asset]") {
-    CHECK(only(added(plant, "acme/hall-2/pump-2")) ==
+    CHECK(only(added(pumps, "acme/hall-2/pump-2")) ==
           "-    hall-2: {pump-1: {$type: pump}}\n+    hall-2: {pump-1: {$type: pump}, pump-2: {$type: pump}}\n");
-    CHECK(only(added(plant, "acme/hall-2/sub/pump-2")) ==
+    CHECK(only(added(pumps, "acme/hall-2/sub/pump-2")) ==
           "-    hall-2: {pump-1: {$type: pump}}\n+    hall-2: {pump-1: {$type: pump}, sub: {pump-2: {$type: pump}}}\n");
-    CHECK(only(added(plant, "acme/hall-3/pump-2")) == "-    hall-3: {}\n+    hall-3: {pump-2: {$type: pump}}\n");
-    CHECK(only(added(plant, "acme/hall-1/pump-1/side")).find("{$type: pump, side: {$type: pump}}   # by the door") !=
+    CHECK(only(added(pumps, "acme/hall-3/pump-2")) == "-    hall-3: {}\n+    hall-3: {pump-2: {$type: pump}}\n");
+    CHECK(only(added(pumps, "acme/hall-1/pump-1/side")).find("{$type: pump, side: {$type: pump}}   # by the door") !=
           std::string::npos);
 }
 
 TEST_CASE("what is there, or let through by a pattern, needs no line", "[life][new-asset]") {
     for (const char* path : {"acme/hall-1/pump-1", "acme/hall-5/pump-77", "acme/hall-6/pump-1"}) {
-        const NewAsset result = new_asset(plant, "plant.yaml", path, "pump");
+        const NewAsset result = new_asset(pumps, "plant.yaml", path, "pump");
         INFO(path);
         CHECK(result.was_there);
-        CHECK(result.yaml == plant);
+        CHECK(result.yaml == pumps);
         CHECK(result.text.find("plant.yaml:") != std::string::npos);
     }
 }
 
 TEST_CASE("what can't be added without touching more is refused with what to do", "[life][new-asset]") {
     const auto refused = [](const std::string& path, const std::string& type = "pump") {
-        const NewAsset result = new_asset(plant, "plant.yaml", path, type);
+        const NewAsset result = new_asset(pumps, "plant.yaml", path, type);
         INFO(path);
         CHECK(result.yaml.empty());
         REQUIRE_FALSE(result.problems.empty());
@@ -161,7 +161,7 @@ TEST_CASE("the last number of the version is raised, unless one is given", "[lif
     CHECK(next_version("1.0.0-rc").empty());
     NewAssetOptions options;
     options.version = "2.0.0";
-    CHECK(new_asset(plant, "p", "acme/hall-1/pump-9", "pump", options).yaml.find("version: 2.0.0   # keep") !=
+    CHECK(new_asset(pumps, "p", "acme/hall-1/pump-9", "pump", options).yaml.find("version: 2.0.0   # keep") !=
           std::string::npos);
 }
 
@@ -176,7 +176,7 @@ TEST_CASE("the shipped examples can be added to", "[life][new-asset]") {
 }
 
 TEST_CASE("a publisher's sheet names every topic with a payload that keeps the contract", "[life][sheet]") {
-    const auto model = compiled(plant, "plant.yaml");
+    const auto model = compiled(pumps, "plant.yaml");
     const auto sheet = publisher_sheet(*model, "acme/hall-5/pump-12", 1'700'000'000'000);
     std::map<std::string, SheetLine> lines;
     for (const SheetLine& line : sheet) {

@@ -10,12 +10,12 @@ using namespace trunkline::uns;
 
 namespace {
 
-constexpr std::int64_t t0 = 1'700'000'000'000;
+constexpr std::int64_t first_ms = 1'700'000'000'000;
 
 struct Fixture {
     RetainedTree retained;
     LiveTree tree;
-    std::int64_t now = t0;
+    std::int64_t now = first_ms;
     std::map<std::string, std::string> described;
 
     explicit Fixture(LiveTree::Limits limits = {}) : tree(retained, limits) {}
@@ -145,11 +145,11 @@ TEST_CASE("the rate follows what comes and fades when nothing does", "[namespace
 
 TEST_CASE("a value of the start is known before anything is published", "[namespace][live]") {
     Fixture f;
-    f.retained.set("a/b", RetainedMessage::make({1, 0, commit_time(t0 - 5'000), {}, "7"}));
-    f.tree.know_retained("a/b", t0 - 5'000);
+    f.retained.set("a/b", RetainedMessage::make({1, 0, commit_time(first_ms - 5'000), {}, "7"}));
+    f.tree.know_retained("a/b", first_ms - 5'000);
     CHECK(f.facts("a/b").is_topic);
     CHECK(f.facts("a/b").messages == 0);
-    CHECK(f.facts("a/b").last_ms == t0 - 5'000);
+    CHECK(f.facts("a/b").last_ms == first_ms - 5'000);
     CHECK(f.find({.words = {"b"}}) == Topics{"a/b"});
 }
 
@@ -356,14 +356,14 @@ TEST_CASE("a million topics are searched in less than 100 ms", "[namespace][live
     for (int i = 0; i < 1'000'000; ++i) {
         topic = "acme/site-" + std::to_string(i / 200'000) + "/area-" + std::to_string(i / 20'000 % 10) + "/line-" +
                 std::to_string(i / 500 % 40) + "/cell-" + std::to_string(i / 10 % 50) + "/metric_" + std::to_string(i);
-        f.tree.know_retained(topic, t0);
+        f.tree.know_retained(topic, first_ms);
     }
     const auto made = std::chrono::steady_clock::now();
     double worst_ms = 0;
     for (const Topics& words : {Topics{"metric_999"}, Topics{"site-3", "line-12", "cell-1"}, Topics{"nothing"},
                                 Topics{"acme"}, Topics{"line-12/cell-1"}}) {
         const auto from = std::chrono::steady_clock::now();
-        const TopicMatches found = f.tree.find({.words = words, .now_ms = t0});
+        const TopicMatches found = f.tree.find({.words = words, .now_ms = first_ms});
         const double ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - from).count();
         worst_ms = std::max(worst_ms, ms);
         INFO(words[0] << ": " << ms << " ms");

@@ -7,6 +7,7 @@
 
 #include "namespace/model/syntax.h"
 #include "tests/unit/namespace/model_fixture.h"
+#include "tests/unit/namespace/setting.h"
 
 using namespace trunkline::uns;
 using namespace trunkline::uns::test;
@@ -246,9 +247,9 @@ private:
 };
 
 // Random models, small enough that their names meet.
-class Generator {
+class ModelGenerator {
 public:
-    explicit Generator(std::uint64_t seed) : random_(seed) {}
+    explicit ModelGenerator(std::uint64_t seed) : random_(seed) {}
 
     std::size_t below(std::size_t limit) { return random_() % limit; }
     bool chance(std::size_t percent) { return below(100) < percent; }
@@ -400,11 +401,6 @@ bool same(const Expected& expected, const Verdict& verdict) {
     return rule == expected.rule;
 }
 
-std::size_t setting(const char* name, std::size_t otherwise) {
-    const char* text = std::getenv(name);
-    return text ? std::strtoull(text, nullptr, 10) : otherwise;
-}
-
 }  // namespace
 
 TEST_CASE("the compiled model judges as a naive walk over the syntax tree does", "[namespace][model]") {
@@ -413,7 +409,7 @@ TEST_CASE("the compiled model judges as a naive walk over the syntax tree does",
     const std::vector<std::string> payloads{"true", "7", "{}", "", "nonsense"};
     std::size_t done = 0, refused = 0, accepted = 0, known = 0;
     for (std::uint64_t seed = first_seed; done < cases; ++seed) {
-        Generator random(seed);
+        ModelGenerator random(seed);
         const std::string yaml = random.model();
         const Model::Result result = Model::compile(yaml, "m.yaml");
         if (!result.model) {  // a member and a node of one name, and the like: refused for a reason that it tells

@@ -10,6 +10,7 @@
 #include <random>
 
 #include "tests/unit/namespace/payload_rows.h"
+#include "tests/unit/namespace/setting.h"
 
 using namespace trunkline::uns;
 using namespace trunkline::uns::test;
@@ -17,15 +18,10 @@ using json = nlohmann::json;
 
 namespace {
 
-std::uint64_t setting(const char* name, std::uint64_t otherwise) {
-    const char* text = std::getenv(name);
-    return text ? std::strtoull(text, nullptr, 10) : otherwise;
-}
-
 /// Few names, few values, so that documents often nearly fit.
-class Generator {
+class SchemaGenerator {
 public:
-    explicit Generator(std::uint64_t seed) : random_(seed) {}
+    explicit SchemaGenerator(std::uint64_t seed) : random_(seed) {}
 
     json schema(int depth = 0) {
         json schema = json::object();
@@ -163,7 +159,7 @@ TEST_CASE("Compiled schemas and valijson agree on random documents", "[namespace
     const std::uint64_t cases = setting("TRUNKLINE_SCHEMA_CASES", 500), first = setting("TRUNKLINE_SCHEMA_SEED", 1);
     std::uint64_t taken = 0, refused = 0;
     for (std::uint64_t seed = first; seed < first + cases; ++seed) {
-        Generator generator(seed);
+        SchemaGenerator generator(seed);
         const json text = generator.schema();
         const Contract contract = compiled(schema_of(text.dump()));
         Reference reference(text);

@@ -9,14 +9,14 @@ using namespace trunkline::uns;
 
 namespace {
 
-constexpr std::int64_t t0 = 1'700'000'000'000;
+constexpr std::int64_t begin_ms = 1'700'000'000'000;
 
 Observation seen(std::string_view topic, std::string_view payload, std::string_view client = "plc") {
     Observation out;
     out.topic = topic;
     out.payload = payload;
     out.client_id = client;
-    out.at_ms = t0;
+    out.at_ms = begin_ms;
     return out;
 }
 

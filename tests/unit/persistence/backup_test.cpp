@@ -20,10 +20,10 @@ namespace fs = std::filesystem;
 
 namespace {
 
-struct Folder {
+struct BackupFolder {
     fs::path path = fs::temp_directory_path() / ("trunkline-backup-test-" + std::to_string(::getpid()));
-    Folder() { fs::create_directories(path); }
-    ~Folder() { fs::remove_all(path); }
+    BackupFolder() { fs::create_directories(path); }
+    ~BackupFolder() { fs::remove_all(path); }
     [[nodiscard]] std::string operator/(const char* name) const { return (path / name).string(); }
 };
 
@@ -53,7 +53,7 @@ std::unique_ptr<RocksDbStore> open_store(const std::string& directory) {
 }
 
 /// A backup of a store with 50 batches.
-BackupManifest make_backup(const Folder& folder) {
+BackupManifest make_backup(const BackupFolder& folder) {
     auto store = open_store(folder / "data");
     for (std::uint64_t position = 1; position <= 50; ++position) REQUIRE(put_batch(*store, position));
     fs::create_directories(folder / "backup");
@@ -72,7 +72,7 @@ BackupManifest make_backup(const Folder& folder) {
     return manifest;
 }
 
-std::vector<std::string> verify(const Folder& folder) {
+std::vector<std::string> verify(const BackupFolder& folder) {
     BackupManifest manifest;
     return verify_backup(folder / "backup", manifest, {});
 }
@@ -86,7 +86,7 @@ void overwrite(const fs::path& file, std::uintmax_t at, char with) {
 }  // namespace
 
 TEST_CASE("a checkpoint holds everything written before it, and a whole number of batches", "[persistence][backup]") {
-    const Folder folder;
+    const BackupFolder folder;
     auto store = open_store(folder / "data");
     std::atomic<std::uint64_t> written{0};
     std::atomic<bool> stop{false};
@@ -119,14 +119,14 @@ TEST_CASE("a checkpoint holds everything written before it, and a whole number o
 }
 
 TEST_CASE("reading a store's summary changes nothing on disk", "[persistence][backup]") {
-    const Folder folder;
+    const BackupFolder folder;
     make_backup(folder);
     CHECK(verify(folder).empty());
     CHECK(verify(folder).empty());
 }
 
 TEST_CASE("a backup with any byte altered, cut off, missing or added is found out by name", "[persistence][backup]") {
-    const Folder folder;
+    const BackupFolder folder;
     const BackupManifest manifest = make_backup(folder);
     REQUIRE(manifest.files.size() >= 4);
     const fs::path spare = folder.path / "spare";
@@ -163,7 +163,7 @@ TEST_CASE("a backup with any byte altered, cut off, missing or added is found ou
 
 TEST_CASE("a store that is not the one of the manifest is found out though its files are as listed",
           "[persistence][backup]") {
-    const Folder folder;
+    const BackupFolder folder;
     BackupManifest manifest = make_backup(folder);
     manifest.store.tables[static_cast<std::size_t>(Table::retained)].hash ^= 1;
     REQUIRE(write_manifest(folder / "backup", to_json(manifest)).empty());
@@ -175,7 +175,7 @@ TEST_CASE("a store that is not the one of the manifest is found out though its f
 }
 
 TEST_CASE("a manifest survives its JSON, and a hostile one is refused", "[persistence][backup]") {
-    const Folder folder;
+    const BackupFolder folder;
     const BackupManifest manifest = make_backup(folder);
     BackupManifest read;
     REQUIRE(from_json(to_json(manifest), read).empty());

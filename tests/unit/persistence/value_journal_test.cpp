@@ -14,12 +14,13 @@ using trunkline::store::ValueJournal;
 
 namespace {
 
-struct Folder {
-    Folder() : path(std::filesystem::temp_directory_path() / ("trunkline-values-" + std::to_string(::getpid()))) {
+struct JournalFolder {
+    JournalFolder()
+        : path(std::filesystem::temp_directory_path() / ("trunkline-values-" + std::to_string(::getpid()))) {
         std::filesystem::remove_all(path);
         std::filesystem::create_directory(path);
     }
-    ~Folder() { std::filesystem::remove_all(path); }
+    ~JournalFolder() { std::filesystem::remove_all(path); }
     std::filesystem::path path;
 };
 
@@ -27,7 +28,7 @@ using Values = std::map<std::string, std::string>;
 
 /// What browsing holds, and the journal beside it.
 struct Plant {
-    explicit Plant(const Folder& folder, std::uint64_t file_bytes = 4'096) : journal(folder.path, file_bytes) {
+    explicit Plant(const JournalFolder& folder, std::uint64_t file_bytes = 4'096) : journal(folder.path, file_bytes) {
         journal.read([this](const JournalValue& value) {
             if (value.gone) values.erase(std::string(value.topic));
             else values[std::string(value.topic)] = value.payload;
@@ -48,7 +49,7 @@ struct Plant {
     ValueJournal journal;
 };
 
-Values read(const Folder& folder) {
+Values read(const JournalFolder& folder) {
     Values values;
     ValueJournal journal(folder.path);
     journal.read([&](const JournalValue& value) {
@@ -61,7 +62,7 @@ Values read(const Folder& folder) {
 }  // namespace
 
 TEST_CASE("what was flushed is read again, with all its fields", "[persistence][values]") {
-    const Folder folder;
+    const JournalFolder folder;
     Plant plant(folder);
     plant.set("a/b", "1");
     plant.flush();
@@ -81,7 +82,7 @@ TEST_CASE("what was flushed is read again, with all its fields", "[persistence][
 }
 
 TEST_CASE("files take turns and lose nothing, over many processes", "[persistence][values]") {
-    const Folder folder;
+    const JournalFolder folder;
     Values expected;
     for (int life = 0; life < 5; ++life) {
         Plant plant(folder);
@@ -98,7 +99,7 @@ TEST_CASE("files take turns and lose nothing, over many processes", "[persistenc
 }
 
 TEST_CASE("a topic that is gone stays away", "[persistence][values]") {
-    const Folder folder;
+    const JournalFolder folder;
     Plant plant(folder);
     plant.set("a", "1");
     plant.flush();
@@ -112,7 +113,7 @@ TEST_CASE("a topic that is gone stays away", "[persistence][values]") {
 }
 
 TEST_CASE("a file that is cut off or damaged gives what stands before the damage", "[persistence][values]") {
-    const Folder folder;
+    const JournalFolder folder;
     {
         Plant plant(folder);
         for (int i = 0; i < 10; ++i) {
@@ -135,7 +136,7 @@ TEST_CASE("a file that is cut off or damaged gives what stands before the damage
 }
 
 TEST_CASE("a file that was being begun when the process ended does not count", "[persistence][values]") {
-    const Folder folder;
+    const JournalFolder folder;
     {
         Plant plant(folder);
         plant.set("a", "1");
