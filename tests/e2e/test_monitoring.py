@@ -170,7 +170,7 @@ def test_container_files(_env):
     for name, service in document["services"].items():
         assert service["cap_drop"] == ["ALL"] and "no-new-privileges:true" in service["security_opt"], name
         if "build" not in service:
-            assert re.fullmatch(r"docker\.io/\w+/\w+:v?[\d.]+", service["image"]), service["image"]
+            assert re.fullmatch(r"\w+/\w+:v?[\d.]+", service["image"]), service["image"]
         for volume in service["volumes"]:
             source = volume.split(":")[0]
             known = os.path.exists(os.path.join(folder, source)) if source.startswith(".") else \
