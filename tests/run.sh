@@ -11,7 +11,7 @@ usage: tests/run.sh [--quick] [--only STEP[,STEP...]] [--list]
   --quick            the release build with its unit and end-to-end tests, nothing slow
   --only STEPS       these steps alone, in the order of the list; what they need must have been built
   --list             the steps, and how long each may take at most
-  --fuzz-seconds N   for each fuzz target (default 15)
+  --fuzz-seconds N   for each fuzz target (default 10)
   --sim-seeds N      of the deterministic simulator (default 5000)
   --kill-rounds N    of kill -9 under load (default 20)
 
@@ -20,7 +20,7 @@ TEXT
 }
 
 logs=build/test-logs
-export TRUNKLINE_FUZZ_SECONDS=${TRUNKLINE_FUZZ_SECONDS:-15}
+export TRUNKLINE_FUZZ_SECONDS=${TRUNKLINE_FUZZ_SECONDS:-10}
 export TRUNKLINE_SIM_SEEDS=${TRUNKLINE_SIM_SEEDS:-5000}
 export TRUNKLINE_KILL_ROUNDS=${TRUNKLINE_KILL_ROUNDS:-20}
 
@@ -67,7 +67,7 @@ step_packages() { deploy/install-packages build demo test; }
 step_build-release() { build release; }
 step_include-directions() { tests/include_directions; }
 step_normative() { tests/normative; }
-step_unit() { ctest --test-dir build/release --output-on-failure; }
+step_unit() { ctest --test-dir build/release --output-on-failure --parallel "$(nproc)"; }
 # What README.md and docs show, as printed; what they say of the programs, as it is.
 step_tour() { tests/tour; }
 step_e2e() {
@@ -136,7 +136,9 @@ step_bench-smoke() {
 }
 
 step_build-asan() { build asan "${asan_targets[@]}"; }
-step_asan-unit() { ctest --test-dir build/asan --output-on-failure -R '^(unit|unit_net|unit_admin|fault)$'; }
+step_asan-unit() {
+    ctest --test-dir build/asan --output-on-failure --parallel "$(nproc)" -R '^(unit|unit_net|unit_admin|fault)$'
+}
 # Without what measures memory and speed, which the sanitizers change, and with fewer of what takes them long.
 step_asan-e2e() {
     TRUNKLINE_FUZZ_REQUESTS=100 tests/e2e/run --broker "$(two_workers asan)" -v \
