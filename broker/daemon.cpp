@@ -117,8 +117,11 @@ std::string Daemon::start() {
     log_ = std::make_unique<EmbeddedLog>(log_options, *state_, *store_, *broker_);
     broker_->attach(*log_);
     if (const auto status = log_->start(); !status.ok()) return "the log cannot be started: " + status.detail;
-    browse_ = std::make_unique<Browse>(*broker_, [this] { return broker_->governance().model(); },
-                                       std::make_unique<store::ValueJournal>(config_.data_dir));
+    const auto model = [this] {
+        broker_->governance().release_old_models();   // here, on the thread of browsing
+        return broker_->governance().model();
+    };
+    browse_ = std::make_unique<Browse>(*broker_, model, std::make_unique<store::ValueJournal>(config_.data_dir));
     broker_->attach(*browse_);
     browse_->start();
     if (std::string wrong = start_admin(); !wrong.empty()) return wrong;

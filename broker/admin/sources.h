@@ -118,10 +118,10 @@ struct ConfigReload {
 
 struct Sources {
     broker::Broker& broker;
-    std::function<StoreNumbers()> store;
-    std::function<std::vector<ListenerNumbers>()> listeners;
-    std::function<CommitNumbers()> commits;
-    std::function<std::vector<Alarm>()> alarms;
+    std::function<StoreNumbers()> store = {};
+    std::function<std::vector<ListenerNumbers>()> listeners = {};
+    std::function<CommitNumbers()> commits = {};
+    std::function<std::vector<Alarm>()> alarms = {};
     /// Recent traffic, for learning, planning and drift; absent: none is kept.
     std::function<uns::Traffic()> traffic = {};
     /// What access control says; absent: it is not configured.
@@ -136,7 +136,7 @@ struct Sources {
     AuditTrail* audit = nullptr;                  ///< null: nothing is audited
     broker::Browse* browse = nullptr;             ///< the live tree; null: there is none
     BackupSource* backups = nullptr;              ///< null: none can be taken
-    std::function<std::string()> config_json;     ///< the effective configuration, secrets masked
+    std::function<std::string()> config_json = {};   ///< the effective configuration, secrets masked
     /// Any thread: reads the configuration again; `done` on the daemon's.
     std::function<void(std::function<void(const ConfigReload& reload)> done)> reload_config = {};
     /// What a configuration of this text would do; "": what its own file has. Reads files.
@@ -144,7 +144,7 @@ struct Sources {
     /// Any thread: calls `look` on the log's with the durable state, or null when the store has failed. Everybody who
     /// waits for the log waits meanwhile.
     std::function<void(std::function<void(const broker::State* state)> look)> durable = {};
-    std::string version;
+    std::string version = {};
     std::int64_t started_wall_ms = 0, started_steady_ms = 0;
 };
 

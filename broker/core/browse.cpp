@@ -18,13 +18,15 @@ namespace trunkline::broker {
 namespace {
 
 using Json = nlohmann::ordered_json;
+using namespace std::chrono_literals;
 
-constexpr auto round_time = std::chrono::milliseconds(100);
-constexpr auto outbox_time = std::chrono::milliseconds(2);   // while a shard sends what is in the outbox
+constexpr auto round_time = 100ms;
+constexpr auto outbox_time = 2ms;   // while a shard sends what is in the outbox
 constexpr std::size_t retained_per_step = 5'000;
-constexpr std::size_t learnt_per_step = 2'000;
-constexpr std::size_t swept_per_step = 2'000;
+constexpr std::size_t learnt_per_step = 500;
+constexpr std::size_t swept_per_step = 500;
 constexpr int niceness = 10;
+constexpr int pause_per_work = 2;   // describing a model of 100,000 nodes takes seconds, which messages need, too
 constexpr std::string_view meta_prefix = "$UNS/meta/";
 
 uns::LiveTree::Limits limits_of(const Limits& limits) { return {limits.live_topics, limits.live_bytes}; }
@@ -108,9 +110,12 @@ void Browse::run() {
     const auto id = static_cast<id_t>(::syscall(SYS_gettid));
     (void)::setpriority(PRIO_PROCESS, id, niceness);   // Linux: of the thread alone
     while (true) {
+        const auto began = std::chrono::steady_clock::now();
         const bool more = step(wall_ms());
+        std::chrono::nanoseconds pause = more ? 0ms : outbox_.empty() ? round_time : outbox_time;
+        if (more && (learning_ || sweeping_)) pause = pause_per_work * (std::chrono::steady_clock::now() - began);
         std::unique_lock lock(mutex_);
-        if (!more) wake_.wait_for(lock, outbox_.empty() ? round_time : outbox_time, [this] { return stopping_; });
+        if (pause > 0ns) wake_.wait_for(lock, pause, [this] { return stopping_; });
         if (stopping_) return;
     }
 }

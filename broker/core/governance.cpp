@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <chrono>
+#include <iterator>
 #include <map>
+#include <utility>
 
 #include "broker/core/broker.h"
 #include "broker/core/log.h"
@@ -76,6 +78,7 @@ struct Governance::Impl {
     NameBook names;
     mutable std::mutex mutex;   // of what follows
     std::shared_ptr<const uns::Model> model = uns::Model::empty();
+    std::vector<std::shared_ptr<const uns::Model>> old_models;   // shards may judge by them a moment longer
     std::vector<ModelVersion> versions;
     std::map<std::uint64_t, QuarantineEntry> entries;
     std::uint64_t entry_bytes = 0;
@@ -105,7 +108,7 @@ struct Governance::Impl {
         learn_names(*fresh);
         {
             const std::lock_guard lock(mutex);
-            model = fresh;
+            old_models.push_back(std::exchange(model, fresh));
         }
         broker.use_model(fresh, std::move(done));
     }
@@ -167,6 +170,15 @@ void Governance::preset(std::shared_ptr<const uns::Model> model) {
 std::shared_ptr<const uns::Model> Governance::model() const {
     const std::lock_guard lock(impl_->mutex);
     return impl_->model;
+}
+
+void Governance::release_old_models() {
+    std::vector<std::shared_ptr<const uns::Model>> unused;
+    const std::lock_guard lock(impl_->mutex);
+    auto& old = impl_->old_models;
+    const auto used = std::partition(old.begin(), old.end(), [](const auto& model) { return model.use_count() > 1; });
+    std::move(used, old.end(), std::back_inserter(unused));
+    old.erase(used, old.end());
 }
 
 std::optional<ModelVersion> Governance::current() const {

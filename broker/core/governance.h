@@ -102,6 +102,9 @@ public:
 
     /// The model in force; the empty one when none was applied.
     [[nodiscard]] std::shared_ptr<const uns::Model> model() const;
+    /// Destroys models that were in force once and that nobody uses any more: with 100,000 nodes that takes a while, so
+    /// it is not left to a shard. On any thread but theirs, now and then.
+    void release_old_models();
     /// Of the model in force; nullopt: none was applied.
     [[nodiscard]] std::optional<ModelVersion> current() const;
     /// All versions, oldest first.
