@@ -136,9 +136,7 @@ step_bench-smoke() {
 }
 
 step_build-asan() { build asan "${asan_targets[@]}"; }
-step_asan-unit() {
-    ctest --test-dir build/asan --output-on-failure --parallel "$(nproc)" -R '^(unit|unit_net|unit_admin|fault)$'
-}
+step_asan-unit() { ctest --test-dir build/asan --output-on-failure -R '^(unit|unit_net|unit_admin|fault)$'; }
 # Without what measures memory and speed, which the sanitizers change, and with fewer of what takes them long.
 step_asan-e2e() {
     TRUNKLINE_FUZZ_REQUESTS=100 tests/e2e/run --broker "$(two_workers asan)" -v \
