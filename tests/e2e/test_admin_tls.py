@@ -15,7 +15,8 @@ import yaml
 
 import access
 from access import secret
-from harness import ROOT, Broker, Certificates, eventually, free_port, mosquitto_differs
+from harness import Broker, Certificates, eventually, free_port, mosquitto_differs
+from reference import change_config, program
 
 OTHER = "mosquitto has no administration"
 ROLES = """trunkline: 1
@@ -131,16 +132,14 @@ def refused_handshake(broker, certificate=None, context=None):
 
 def trunkctl(broker, *arguments, url=None, certificate=None, ca="ca", code=0, environment=None):
     """Both outputs of trunkctl, which must end with `code`."""
-    program = os.path.join(os.path.dirname(os.path.abspath(broker.binary)), "trunkctl")
-    program = program if os.path.exists(program) else os.path.join(ROOT, "build", "release", "bin", "trunkctl")
     path = broker.certificates.path
     more = ["--ca", path(f"{ca}.crt")] if ca else []
     if certificate:
         more += ["--cert", path(f"{certificate}.crt"), "--key", path(f"{certificate}.key")]
     where = [] if url == "" else ["--server", url or f"https://localhost:{broker.admin_port}"]
     bare = {"TRUNKLINE_SERVER": "", "TRUNKLINE_TOKEN": "", "XDG_CONFIG_HOME": os.path.join(broker.folder, "config")}
-    done = subprocess.run([program, *where, *more, *arguments], capture_output=True, text=True, timeout=30, check=False,
-                          env={**os.environ, **bare, **(environment or {})}, stdin=subprocess.DEVNULL)
+    done = subprocess.run([program(broker), *where, *more, *arguments], capture_output=True, text=True, timeout=30,
+                          check=False, env={**os.environ, **bare, **(environment or {})}, stdin=subprocess.DEVNULL)
     assert done.returncode == code, f"{arguments}: exit {done.returncode}: {done.stdout}{done.stderr}"
     return done.stdout + done.stderr
 
@@ -158,15 +157,6 @@ def logged(broker, *words):
 
 def reload_success(broker, value):
     return lambda: f"\ntrunkline_config_last_reload_success {value}\n" in broker.http("/metrics")[1]
-
-
-def write_config(broker, change):
-    path = os.path.join(broker.folder, "trunkline.yaml")
-    with open(path, encoding="ascii") as file:
-        config = json.load(file)
-    change(config)
-    with open(path, "w", encoding="ascii") as file:
-        json.dump(config, file)
 
 
 @mosquitto_differs(OTHER)
@@ -315,7 +305,7 @@ def test_reload(env):
         assert certificate() == third
     logged(broker, "tls_reload_failed", f"https://127.0.0.1:{broker.admin_port}")
     shutil.copy(path("good.crt"), path("server.crt"))
-    write_config(broker, lambda config: config["admin"]["tls"].update(min_version="1.3"))
+    change_config(broker, lambda config: config["admin"]["tls"].update(min_version="1.3"))
     document = json.loads(trunkctl(broker, "-o", "json", "config", "reload", certificate="client"))
     assert document["ok"] and "admin.tls" in document["changed"] and not document["needs_restart"], document
     try:
@@ -347,7 +337,7 @@ def test_reload(env):
             assert status()[0] is None
         except (ssl.SSLError, ConnectionError, http.client.HTTPException):
             pass
-    write_config(broker, lambda config: config["admin"].pop("tls"))
+    change_config(broker, lambda config: config["admin"].pop("tls"))
     document = ask(broker, "/api/v1/config/reload", token="ops", method="POST")[1]
     assert "admin.tls" in document["needs_restart"], document
     assert ask(broker, "/api/v1/status")[0] == 401   # nothing has been opened by it
