@@ -79,15 +79,16 @@ struct Governance::Impl {
     mutable std::mutex mutex;   // of what follows
     std::shared_ptr<const uns::Model> model = uns::Model::empty();
     std::vector<std::shared_ptr<const uns::Model>> old_models;   // shards may judge by them a moment longer
+    std::vector<std::shared_ptr<NameBook>> old_names;            // large: nothing to destroy on a shard
     std::vector<ModelVersion> versions;
     std::map<std::uint64_t, QuarantineEntry> entries;
     std::uint64_t entry_bytes = 0;
 
-    /// Names that publishers chose exist where values are retained under them.
-    void learn_names(const uns::Model& fresh) {
-        quotas.clear();
-        names.clear();
-        if (!fresh.unique_ignoring_case()) return;
+    /// Names that publishers chose exist where values are retained under them. Any thread but a shard's: a million
+    /// retained topics take more than a second.
+    [[nodiscard]] std::shared_ptr<NameBook> names_under(const uns::Model& fresh) const {
+        auto book = std::make_shared<NameBook>();
+        if (!fresh.unique_ignoring_case()) return book;
         std::vector<std::string> topics;
         std::string after;
         bool more = true;
@@ -97,18 +98,22 @@ struct Governance::Impl {
                 topics.emplace_back(topic);
             });
             for (const std::string& topic : topics) {
-                if (fresh.resolve(topic).has_free_level) names.claim(topic);
+                if (fresh.resolve(topic).has_free_level) book->claim(topic);
             }
-            if (topics.empty()) return;
+            if (topics.empty()) break;
             after = topics.back();
         }
+        return book;
     }
 
-    void put_in_force(std::shared_ptr<const uns::Model> fresh, std::function<void()> done) {
-        learn_names(*fresh);
+    void put_in_force(std::shared_ptr<const uns::Model> fresh, std::shared_ptr<NameBook> fresh_names,
+                      std::function<void()> done) {
+        quotas.clear();
+        names.swap(*fresh_names);
         {
             const std::lock_guard lock(mutex);
             old_models.push_back(std::exchange(model, fresh));
+            old_names.push_back(std::move(fresh_names));
         }
         broker.use_model(fresh, std::move(done));
     }
@@ -117,12 +122,13 @@ struct Governance::Impl {
                Done done) {
         const auto now = std::chrono::system_clock::now().time_since_epoch();
         const std::int64_t now_ms = std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
-        broker.run_on_shard(0, [this, fresh, change, rolled_back_from, now_ms, done = std::move(done)](ShardApi& api) {
+        broker.run_on_shard(0, [this, fresh, book = names_under(*fresh), change, rolled_back_from, now_ms,
+                                done = std::move(done)](ShardApi& api) {
             const auto add = [&](store::OpBatch& ops) {
                 ops.add(store::ModelOp{now_ms, rolled_back_from, fresh->name(), fresh->version(), fresh->hash(),
                                        fresh->file(), change.who, change.why, fresh->source()});
             };
-            static_cast<Shard&>(api).submit_request(add, [this, fresh, done](Refusal why) {
+            static_cast<Shard&>(api).submit_request(add, [this, fresh, book, done](Refusal why) {
                 if (why == Refusal::version_taken) {
                     return done({Refused::Kind::conflict,
                                  "version " + fresh->version() + " of " + fresh->name() +
@@ -130,7 +136,7 @@ struct Governance::Impl {
                                  "raise `version` in the model: a version never changes once it was applied"});
                 }
                 if (why != Refusal::none) return done(unavailable(why));
-                put_in_force(fresh, [done] { done({}); });
+                put_in_force(fresh, book, [done] { done({}); });
             });
         });
     }
@@ -161,7 +167,7 @@ std::string Governance::load(const store::Store& store) {
 }
 
 void Governance::preset(std::shared_ptr<const uns::Model> model) {
-    impl_->learn_names(*model);
+    impl_->names.swap(*impl_->names_under(*model));
     impl_->broker.preset_model(model);
     const std::lock_guard lock(impl_->mutex);
     impl_->model = std::move(model);
@@ -174,7 +180,9 @@ std::shared_ptr<const uns::Model> Governance::model() const {
 
 void Governance::release_old_models() {
     std::vector<std::shared_ptr<const uns::Model>> unused;
+    std::vector<std::shared_ptr<NameBook>> unused_names;   // destroyed when the lock is gone, as they are
     const std::lock_guard lock(impl_->mutex);
+    unused_names.swap(impl_->old_names);
     auto& old = impl_->old_models;
     const auto used = std::partition(old.begin(), old.end(), [](const auto& model) { return model.use_count() > 1; });
     std::move(used, old.end(), std::back_inserter(unused));

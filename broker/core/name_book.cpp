@@ -57,9 +57,9 @@ bool NameBook::claim(std::string_view topic) {
     return mine;
 }
 
-void NameBook::clear() {
-    const std::lock_guard lock(mutex_);
-    names_.clear();
+void NameBook::swap(NameBook& other) {
+    const std::scoped_lock lock(mutex_, other.mutex_);
+    names_.swap(other.names_);
 }
 
 }  // namespace trunkline::broker

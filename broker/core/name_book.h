@@ -18,7 +18,8 @@ public:
     [[nodiscard]] std::string same_but_case(std::string_view topic) const;
     /// From now on the topic's levels exist. False when another spelling of one of them came first.
     bool claim(std::string_view topic);
-    void clear();
+    /// What both know changes places, in no time.
+    void swap(NameBook& other);
 
 private:
     static constexpr std::size_t names_max = 2'000'000;
