@@ -175,7 +175,8 @@ void Browse::take_note(const LiveNote& note) {
         samples_.add(observation_of(note));
         return tree_.note_violations(note.topic(), note.violations);
     }
-    const std::uint64_t before = tree_.messages(note.topic());
+    const std::uint32_t place = tree_.place_of(note.topic());
+    const std::uint64_t before = tree_.messages(place);
     uns::Observation seen = observation_of(note);
     const uns::RetainedPtr kept = note.retain ? broker_.retained().get(note.topic()) : nullptr;
     if (kept) {
@@ -193,7 +194,8 @@ void Browse::take_note(const LiveNote& note) {
         if (!there) ++seen.messages;
     }
     if (known && (before > 0 || note.messages > 1)) samples_.add(seen);
-    const uns::LiveUpdate update = update_of(note);
+    uns::LiveUpdate update = update_of(note);
+    update.place = place;
     if (journal_open_) remember(update);
     tree_.update(&update, 1);
 }

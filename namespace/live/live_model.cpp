@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <mutex>
 
+#include <boost/unordered/unordered_flat_set.hpp>
 #include <nlohmann/json.hpp>
 
 #include "namespace/live/live_tree.h"
@@ -10,8 +11,8 @@ namespace trunkline::uns {
 
 namespace {
 
-
 constexpr std::size_t listed_max = 32;    // members by name in a report of health
+constexpr std::uint32_t nobody = UINT32_MAX;
 constexpr std::size_t parts_deep = 16;    // parts of parts
 
 std::string text_in(const nlohmann::json& json, const char* key) {
@@ -150,67 +151,116 @@ bool LiveTree::learn(std::size_t most, const Described& described) {
     return learnt_ < index_->size();
 }
 
+// Runs every second over all topics. What it costs is one pass over the array of nodes: names and lists are made for
+// the few assets alone whose figures are others than at the last look.
 void LiveTree::look_at_health(std::int64_t now_ms, const std::function<void(const AssetHealth&)>& changed) {
-    struct Sum {
-        AssetHealth health;
-        std::uint64_t seen = 0, overdue = 0;   // overdue: promised a value by `every`
+    HealthTotals totals;
+    std::vector<std::uint32_t> look_of(index_->size(), nobody);
+    std::vector<AssetLook> looks = look_at_assets(now_ms, look_of, totals);
+
+    std::vector<AssetHealth> found;                              // of those that look otherwise
+    std::vector<std::uint32_t> found_of(looks.size(), nobody);   // by look
+    auto before = looks_.begin();
+    const auto tell_gone = [&found](std::string topic) {
+        AssetHealth& health = found.emplace_back();
+        health.topic = std::move(topic);
+        health.state = Liveness::none;
     };
-    std::uint64_t stale = 0, silent = 0;
-    std::array<std::uint64_t, 9> kinds{};
-    std::vector<std::uint32_t> asset_of(index_->size());
-    boost::unordered_flat_map<std::uint32_t, Sum> sums;   // by node of the asset
+    const auto gone = [&] {
+        if (before->members > 0) tell_gone(index_->path_of(before->asset));
+        ++before;
+    };
+    for (std::size_t i = 0; i < looks.size(); ++i) {
+        const AssetLook& look = looks[i];
+        while (before != looks_.end() && before->asset < look.asset) gone();
+        const bool known = before != looks_.end() && before->asset == look.asset;
+        if (known && look.members == 0) {
+            gone();
+            continue;
+        }
+        if ((known && *before++ == look) || look.members == 0) continue;
+        found_of[i] = static_cast<std::uint32_t>(found.size());
+        AssetHealth& health = found.emplace_back();
+        health.topic = index_->path_of(look.asset);
+        health.state = look.seen == 0 ? Liveness::silent : look.overdue ? Liveness::stale : Liveness::fresh;
+        health.stale_count = look.stale;
+        health.silent_count = look.silent;
+        health.members = look.members;
+    }
+    while (before != looks_.end()) gone();
+    if (looks_.empty()) {   // not only what is there: nodes may have had other ids at the last look
+        boost::unordered_flat_set<std::string_view> there;
+        for (const AssetHealth& health : found) there.insert(health.topic);
+        std::vector<std::string> missing;
+        for (const auto& [topic, health] : health_) {
+            if (!there.contains(topic)) missing.push_back(topic);
+        }
+        for (std::string& topic : missing) tell_gone(std::move(topic));
+    }
+    looks_ = std::move(looks);
+    list_members(now_ms, look_of, found_of, found);
+    note_health(now_ms, totals, found);
+    for (const AssetHealth& health : found) changed(health);
+}
+
+std::vector<LiveTree::AssetLook> LiveTree::look_at_assets(std::int64_t now_ms, std::vector<std::uint32_t>& look_of,
+                                                          HealthTotals& totals) const {
+    constexpr std::uint64_t spread = 0x9E37'79B9'7F4A'7C15ULL;
+    std::vector<AssetLook> looks;
     for (std::uint32_t id = 1; id < index_->size(); ++id) {
         const TopicNode& node = (*index_)[id];
         const Meaning& meaning = meanings_[node.meaning];
-        asset_of[id] = meaning.kind == Meaning::Kind::asset ? id : asset_of[node.parent];
-        if (node.is_topic() || node.meaning != 0) ++kinds[static_cast<std::size_t>(meaning.kind)];
+        look_of[id] = look_of[node.parent];
+        if (meaning.kind == Meaning::Kind::asset) {
+            look_of[id] = static_cast<std::uint32_t>(looks.size());
+            looks.emplace_back().asset = id;
+        }
+        if (node.is_topic() || node.meaning != 0) ++totals.kinds[static_cast<std::size_t>(meaning.kind)];
         if (meaning.kind != Meaning::Kind::metric) continue;
         const Liveness state = liveness(node, now_ms);
-        stale += state == Liveness::stale;
-        silent += state == Liveness::silent;
-        const std::uint32_t asset = asset_of[id];
-        if (asset == 0) continue;
-        Sum& sum = sums[asset];
-        ++sum.health.members;
-        sum.seen += node.last_quarter_s != 0;
+        totals.stale += state == Liveness::stale;
+        totals.silent += state == Liveness::silent;
+        if (look_of[id] == nobody) continue;
+        AssetLook& look = looks[look_of[id]];
+        ++look.members;
+        look.seen += node.last_quarter_s != 0;
         if (state != Liveness::stale && state != Liveness::silent) continue;
-        sum.overdue += state == Liveness::stale || meaning.every_ms != 0;
-        auto& list = state == Liveness::stale ? sum.health.stale : sum.health.silent;
-        ++(state == Liveness::stale ? sum.health.stale_count : sum.health.silent_count);
-        if (list.size() < listed_max) {
-            list.push_back(index_->path_of(id).substr(index_->path_of(asset).size() + 1));
+        look.overdue += state == Liveness::stale || meaning.every_ms != 0;
+        std::uint32_t& count = state == Liveness::stale ? look.stale : look.silent;
+        if (count++ < listed_max) look.listed = (look.listed ^ (2ULL * id + (state == Liveness::stale))) * spread;
+    }
+    return looks;
+}
+
+void LiveTree::list_members(std::int64_t now_ms, const std::vector<std::uint32_t>& look_of,
+                            const std::vector<std::uint32_t>& found_of, std::vector<AssetHealth>& found) const {
+    if (found.empty()) return;
+    for (std::uint32_t id = 1; id < index_->size(); ++id) {
+        if (look_of[id] == nobody || found_of[look_of[id]] == nobody) continue;
+        const Liveness state = liveness((*index_)[id], now_ms);
+        if (state != Liveness::stale && state != Liveness::silent) continue;
+        AssetHealth& health = found[found_of[look_of[id]]];
+        auto& list = state == Liveness::stale ? health.stale : health.silent;
+        if (list.size() < listed_max) list.push_back(index_->path_of(id).substr(health.topic.size() + 1));
+    }
+}
+
+void LiveTree::note_health(std::int64_t now_ms, const HealthTotals& totals, std::vector<AssetHealth>& found) {
+    std::erase_if(found, [&](AssetHealth& health) {
+        const auto known = health_.find(health.topic);
+        const bool same_state = known != health_.end() && known->second.state == health.state;
+        health.since_ms = health.state == Liveness::none ? 0 : same_state ? known->second.since_ms : now_ms;
+        return same_state && known->second == health;
+    });
+    const std::unique_lock lock(mutex_);
+    for (const AssetHealth& health : found) {
+        if (health.state == Liveness::none) {
+            health_.erase(health.topic);
+        } else {
+            health_.insert_or_assign(health.topic, health);
         }
     }
-    boost::unordered_flat_map<std::string, AssetHealth> fresh;
-    std::vector<AssetHealth> news;
-    for (auto& [asset, sum] : sums) {
-        AssetHealth& health = sum.health;
-        health.topic = index_->path_of(asset);
-        health.state = sum.seen == 0 ? Liveness::silent : sum.overdue ? Liveness::stale : Liveness::fresh;
-        const auto before = health_.find(health.topic);
-        const bool same_state = before != health_.end() && before->second.state == health.state;
-        health.since_ms = same_state ? before->second.since_ms : now_ms;
-        if (!same_state || before->second.stale_count != health.stale_count ||
-            before->second.silent_count != health.silent_count || before->second.stale != health.stale ||
-            before->second.silent != health.silent || before->second.members != health.members) {
-            news.push_back(health);
-        }
-        fresh.emplace(health.topic, health);
-    }
-    for (const auto& [topic, health] : health_) {
-        if (fresh.contains(topic)) continue;
-        AssetHealth& gone = news.emplace_back();
-        gone.topic = topic;
-        gone.state = Liveness::none;
-    }
-    {
-        const std::unique_lock lock(mutex_);
-        health_.swap(fresh);
-        stale_ = stale;
-        silent_ = silent;
-        kinds_ = kinds;
-    }
-    for (const AssetHealth& health : news) changed(health);
+    totals_ = totals;
 }
 
 std::optional<AssetHealth> LiveTree::health(std::string_view asset) const {

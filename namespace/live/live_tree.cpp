@@ -60,7 +60,7 @@ void LiveTree::update(const LiveUpdate* updates, std::size_t count) {
 }
 
 void LiveTree::take(const LiveUpdate& update) {
-    const std::uint32_t id = enter(update.topic);
+    const std::uint32_t id = enter(update.topic, update.place);
     if (id == TopicIndex::none) {
         refused_topics_ += 1;
         return;
@@ -74,10 +74,11 @@ void LiveTree::take(const LiveUpdate& update) {
     node.set(TopicNode::truncated, false);
 }
 
-std::uint32_t LiveTree::enter(std::string_view topic) {
+std::uint32_t LiveTree::enter(std::string_view topic, std::uint32_t place) {
     const bool full = topics_ >= limits_.topics;
-    const std::uint32_t known = full ? index_->find(topic) : TopicIndex::none;
-    if (full) return known != TopicIndex::none && (*index_)[known].is_topic() ? known : TopicIndex::none;
+    if (place == TopicIndex::none && full) place = index_->find(topic);
+    if (full) return place != TopicIndex::none && (*index_)[place].is_topic() ? place : TopicIndex::none;
+    if (place != TopicIndex::none) return place;
     // Levels that only lead to topics are bounded with them.
     return index_->insert(topic, 2 * limits_.topics + 10'000);
 }
@@ -218,12 +219,6 @@ std::optional<TopicFacts> LiveTree::facts(std::string_view topic, std::int64_t n
     return facts;
 }
 
-std::uint64_t LiveTree::messages(std::string_view topic) const {
-    const std::shared_lock lock(mutex_);
-    const std::uint32_t id = index_->find(topic);
-    return id == TopicIndex::none ? 0 : (*index_)[id].messages;
-}
-
 std::vector<std::string> LiveTree::seen_once() const {
     std::vector<std::string> out;
     {
@@ -252,9 +247,9 @@ LiveTree::Numbers LiveTree::numbers() const {
     out.index_bytes = index_->memory_bytes();
     out.refused_topics = refused_topics_;
     out.evicted_topics = evicted_topics_;
-    out.stale = stale_;
-    out.silent = silent_;
-    out.kinds = kinds_;
+    out.stale = totals_.stale;
+    out.silent = totals_.silent;
+    out.kinds = totals_.kinds;
     return out;
 }
 
@@ -309,6 +304,7 @@ void LiveTree::tidy() {
         release_publisher(id);
     }
     index_ = std::move(fresh);
+    looks_.clear();   // their nodes have other ids
     learnt_ = 0;
 }
 

@@ -33,6 +33,7 @@ struct LiveUpdate {
     bool retain = false;
     bool truncated = false;               ///< `payload` is only the beginning
     bool cleared = false;                 ///< RETAIN with an empty payload [MQTT-3.3.1-6]
+    std::uint32_t place = TopicIndex::none;   ///< of the topic, where LiveTree::place_of() was asked before
 };
 
 /// What the model says about a topic, as browsing needs it.
@@ -93,6 +94,7 @@ struct AssetHealth {
     std::int64_t since_ms = 0;            ///< that it is so, since 1970
     std::vector<std::string> stale, silent;   ///< members, by their path below the asset; the first 32 of each
     std::uint64_t stale_count = 0, silent_count = 0, members = 0;
+    bool operator==(const AssetHealth&) const = default;
 };
 
 /// Written by one thread, read by any.
@@ -109,6 +111,12 @@ public:
     // ---- by the one writer
 
     void update(const LiveUpdate* updates, std::size_t count);
+    /// Where a topic is, until tidy(); TopicIndex::none: it is not known.
+    [[nodiscard]] std::uint32_t place_of(std::string_view topic) const { return index_->find(topic); }
+    /// How many messages of a topic were told.
+    [[nodiscard]] std::uint64_t messages(std::uint32_t place) const {
+        return place == TopicIndex::none ? 0 : (*index_)[place].messages;
+    }
     /// A retained value that was there before: at_ms of its commit.
     void know_retained(std::string_view topic, std::int64_t at_ms);
     /// The topic has no live value any more; what is retained stays.
@@ -135,8 +143,6 @@ public:
     /// The last value, retained or not; null: none. `retained`: which of the two.
     [[nodiscard]] RetainedPtr value(std::string_view topic, bool& retained) const;
     [[nodiscard]] std::optional<TopicFacts> facts(std::string_view topic, std::int64_t now_ms) const;
-    /// How many messages of a topic were told; 0 also where it is not known.
-    [[nodiscard]] std::uint64_t messages(std::string_view topic) const;
     /// Topics of which one message was told, with a value, sorted.
     [[nodiscard]] std::vector<std::string> seen_once() const;
     /// Takes well under 100 ms for a million topics.
@@ -163,6 +169,18 @@ private:
         std::string client_id, user;
         std::uint64_t topics = 0;            ///< that it published to last
     };
+    /// What decides about the health of an asset, in figures alone.
+    struct AssetLook {
+        std::uint32_t asset = 0;             ///< its node
+        std::uint32_t members = 0, seen = 0, stale = 0, silent = 0;
+        std::uint32_t overdue = 0;           ///< of members that promised a value by `every`
+        std::uint64_t listed = 0;            ///< hash of the members that a report lists
+        bool operator==(const AssetLook&) const = default;
+    };
+    struct HealthTotals {
+        std::uint64_t stale = 0, silent = 0;
+        std::array<std::uint64_t, 9> kinds{};
+    };
     void take(const LiveUpdate& update);
     void keep_value(TopicNode& node, const LiveUpdate& update);
     void drop_value(TopicNode& node, std::string_view topic);
@@ -170,13 +188,18 @@ private:
     void set_publisher(TopicNode& node, std::string_view client_id, std::string_view user);
     void release_publisher(std::uint32_t id);
     [[nodiscard]] std::uint32_t publisher(std::string_view client_id, std::string_view user);
-    [[nodiscard]] std::uint32_t enter(std::string_view topic);
+    [[nodiscard]] std::uint32_t enter(std::string_view topic, std::uint32_t place = TopicIndex::none);
     void expect(std::string_view topic);
     void expect_members(const std::string& asset, std::size_t depth);
     void expect_model();
     void learn_one(std::uint32_t id, const Described& described);
     [[nodiscard]] std::uint32_t meaning_of(Meaning&& meaning);
     [[nodiscard]] Liveness liveness(const TopicNode& node, std::int64_t now_ms) const;
+    [[nodiscard]] std::vector<AssetLook> look_at_assets(std::int64_t now_ms, std::vector<std::uint32_t>& look_of,
+                                                        HealthTotals& totals) const;
+    void list_members(std::int64_t now_ms, const std::vector<std::uint32_t>& look_of,
+                      const std::vector<std::uint32_t>& found_of, std::vector<AssetHealth>& found) const;
+    void note_health(std::int64_t now_ms, const HealthTotals& totals, std::vector<AssetHealth>& found);
     [[nodiscard]] std::vector<std::uint8_t> name_masks(const std::vector<std::string>& words) const;
     void set_flag(TopicNode& node, TopicNode::Flag flag, bool on);
     void evict(std::uint64_t keep);
@@ -197,8 +220,9 @@ private:
     boost::unordered_flat_map<std::string, std::uint32_t> meaning_ids_;
     std::uint32_t learnt_ = 0;                // nodes below have been looked at
     boost::unordered_flat_map<std::string, AssetHealth> health_;
-    std::uint64_t refused_topics_ = 0, evicted_topics_ = 0, stale_ = 0, silent_ = 0;
-    std::array<std::uint64_t, 9> kinds_{};
+    std::uint64_t refused_topics_ = 0, evicted_topics_ = 0;
+    HealthTotals totals_;
+    std::vector<AssetLook> looks_;            // of the writer: at the last look, in order of their nodes; empty: none
     std::string path_, key_;                  // of the writer
 };
 

@@ -287,6 +287,35 @@ TEST_CASE("an asset is silent, fresh or stale, and says since when and which mem
     CHECK_FALSE(f.tree.health("acme/munich/filler-1"));
 }
 
+TEST_CASE("health is told once, also where the topics were ordered anew meanwhile", "[namespace][live]") {
+    Fixture f;
+    const auto make_idle_nodes = [&] {
+        for (const char* payload : {"1", ""}) {
+            for (int i = 0; i < 2'000; ++i) f.publish("idle/" + std::to_string(i), payload, "plc", 1, true);
+        }
+    };
+    make_idle_nodes();
+    f.apply(plant);
+    REQUIRE(f.health().size() == 1);
+    const std::uint64_t bytes = f.tree.numbers().index_bytes;
+    f.tree.tidy();
+    REQUIRE(f.tree.numbers().index_bytes < bytes);
+    f.learn();
+    CHECK(f.health().empty());
+    f.publish("acme/munich/filler-1/state", "idle");
+    CHECK(f.health().size() == 1);
+
+    make_idle_nodes();
+    f.tree.tidy();
+    f.tree.set_model(Model::empty(), f.now);
+    const auto news = f.health();
+    REQUIRE(news.size() == 1);
+    CHECK(news[0].topic == "acme/munich/filler-1");
+    CHECK(news[0].state == Liveness::none);
+    CHECK_FALSE(f.tree.health("acme/munich/filler-1"));
+    CHECK(f.health().empty());
+}
+
 TEST_CASE("search takes words, type, unit, owner, kind and staleness", "[namespace][live]") {
     Fixture f;
     f.apply(plant);
