@@ -23,8 +23,8 @@ namespace asio = boost::asio;
 using boost::system::error_code;
 using namespace std::chrono_literals;
 
-constexpr auto token = asio::as_tuple(asio::use_awaitable);
-constexpr auto end_time = 1s;
+constexpr auto awaited = asio::as_tuple(asio::use_awaitable);
+constexpr auto goodbye_time = 1s;
 constexpr std::int64_t trust_ms = 60'000;     // a list of what is revoked may have got too old since
 constexpr std::size_t linger_bytes_max = 1 << 20;
 
@@ -95,7 +95,7 @@ asio::awaitable<Channel::Handshake> Channel::accept_tls(std::shared_ptr<ssl_ctx_
     SSL_set_options(tls, SSL_OP_NO_TICKET);
     static_cast<void>(SSL_set_num_tickets(tls, 0));
     tls_.emplace(plain_, tls);   // which owns it now
-    auto [error] = co_await tls_->async_handshake(asio::ssl::stream_base::server, token);
+    auto [error] = co_await tls_->async_handshake(asio::ssl::stream_base::server, awaited);
     if (error) {
         result.wrong = reason_of(error, tls);
         result.spoke = error.category() == asio::error::get_ssl_category();
@@ -126,8 +126,8 @@ void Channel::trust(std::shared_ptr<ssl_ctx_st> by, std::int64_t now_ms) {
 asio::awaitable<void> Channel::finish() {
     error_code ignored;
     if (tls_) {
-        plain_.expires_after(end_time);
-        co_await tls_->async_shutdown(token);
+        plain_.expires_after(goodbye_time);
+        co_await tls_->async_shutdown(awaited);
     }
     plain_.socket().shutdown(asio::socket_base::shutdown_send, ignored);
 }
@@ -135,10 +135,10 @@ asio::awaitable<void> Channel::finish() {
 asio::awaitable<void> Channel::linger() {
     error_code ignored;
     plain_.socket().shutdown(asio::socket_base::shutdown_send, ignored);
-    plain_.expires_after(end_time);
+    plain_.expires_after(goodbye_time);
     std::array<char, 4'096> rest;
     for (std::size_t read = 0; read < linger_bytes_max;) {
-        auto [error, got] = co_await plain_.async_read_some(asio::buffer(rest), token);
+        auto [error, got] = co_await plain_.async_read_some(asio::buffer(rest), awaited);
         if (error) co_return;
         read += got;
     }
