@@ -1,13 +1,9 @@
 #include "broker/resource_watch.h"
 
-#include <malloc.h>
-
 #include "broker/core/log.h"
 
 namespace trunkline::broker {
 namespace {
-
-constexpr std::int64_t trim_every_ms = 5'000;   // it holds up the shards' allocations for a moment
 
 std::string in_mib(std::uint64_t bytes) { return std::to_string(bytes >> 20) + " MiB"; }
 
@@ -39,10 +35,6 @@ void ResourceWatch::look(const Seen& seen, std::int64_t now_ms) {
         broker_.set_memory_pressure(pressure);
         log(pressure > before ? Level::warn : Level::info, "memory_pressure",
             {{"detail", memory}, {"consequence", consequence(pressure)}});
-    }
-    if (pressure != Pressure::none && (before == Pressure::none || now_ms - trimmed_ms_ >= trim_every_ms)) {
-        trimmed_ms_ = now_ms;
-        ::malloc_trim(0);
     }
     set(memory_, pressure != Pressure::none, "memory", memory, now_ms);
     const double free_percent = seen.disk_size == 0 ? 100.0 : 100.0 * static_cast<double>(seen.disk_free) /

@@ -39,7 +39,6 @@ private:
 
     Broker& broker_;
     Alarm memory_, disk_;
-    std::int64_t trimmed_ms_ = 0;
 };
 
 }  // namespace trunkline::broker

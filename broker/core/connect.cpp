@@ -231,6 +231,7 @@ void Shard::resume(Client& client, ClaimResult&& result) {
 void Shard::accept(Client& client, bool session_present) {
     Session& session = *client.session;
     client.state = ClientState::connected;
+    client.transport->let_in();
     client.connected_wall_ms = now_.wall_ms;
     counters.connections.add();
     counters.connects[0].add();

@@ -171,6 +171,7 @@ void Shard::on_mail() {
     mail_.clear();
     judge_some();
     look_who_caught_up();
+    if (!due_.empty()) look_at_due();
     if (!pump_.empty()) {
         std::vector<Client*> pumping;
         pumping.swap(pump_);
@@ -272,14 +273,21 @@ void Shard::on_tick() {
     feed.on_tick(now_.wall_ms);
     while (wheel_s_ < second) {
         ++wheel_s_;
-        Slot due;
-        due.swap(wheel_[static_cast<std::size_t>(wheel_s_) % wheel_slots]);
-        while (!due.empty()) {
-            Client& client = due.front();
-            due.pop_front();
-            check_deadline(client);
-        }
+        Slot& slot = wheel_[static_cast<std::size_t>(wheel_s_) % wheel_slots];
+        due_.splice(due_.end(), slot);
     }
+    look_at_due();
+}
+
+// Thousands may be due at once, those who came together and could not be let in: the others must not wait for all their
+// refusals.
+void Shard::look_at_due() {
+    for (int i = 0; i < deadlines_per_turn && !due_.empty(); ++i) {
+        Client& client = due_.front();
+        due_.pop_front();
+        check_deadline(client);
+    }
+    if (!due_.empty()) broker_.wake_(index_);
 }
 
 void Shard::check_deadline(Client& client) {

@@ -415,6 +415,7 @@ private:
     std::size_t consume(Client& client, std::string_view bytes);
     void handle(Client& client, const mqtt::Frame& frame);
     void watch_deadline(Client& client, std::int64_t due_ms);
+    void look_at_due();
     void check_deadline(Client& client);
     void close_transport(Client& client);
     void post(std::uint32_t shard, Mail&& mail);
@@ -480,6 +481,8 @@ private:
     using Slot = boost::intrusive::list<Client, boost::intrusive::constant_time_size<false>>;
     std::vector<Slot> wheel_;
     std::int64_t wheel_s_ = 0;
+    static constexpr int deadlines_per_turn = 16;
+    Slot due_;                                               // whose second has come, not looked at yet
     std::string scratch_;                                    // forwarded properties
     auth::audit::LeafMaker leaves_;                          // of the open submission
     std::string receipt_;                                    // User Properties; the first receipt_times_ bytes of them

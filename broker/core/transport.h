@@ -45,6 +45,8 @@ public:
     virtual void close(mqtt::Buffer&& out) = 0;
     /// The same after the peer's own DISCONNECT: it reads nothing any more, so nobody needs to wait for it.
     virtual void close_after_goodbye(mqtt::Buffer&& out) { close(std::move(out)); }
+    /// The CONNECT has been accepted: from here on the peer is one of those who are served first.
+    virtual void let_in() {}
     /// Backpressure: stop or go on reading from this peer.
     virtual void set_reading(bool enabled) = 0;
 };

@@ -42,6 +42,7 @@ void Connection::on_event(std::uint32_t events) {
     if (events & ended) peer_ended_ = true;
     // A paused connection reads nothing that would tell it of a reset.
     if (stage_ == Stage::open && !reading_ && (events & EPOLLERR)) return lost();
+    if (newcomer_) return runner_.schedule(*this);
     proceed();
 }
 

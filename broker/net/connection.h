@@ -55,8 +55,11 @@ public:
 
     void flush(mqtt::Buffer& out) final;
     void close(mqtt::Buffer&& out) final;
+    void let_in() final { newcomer_ = false; }
     void set_reading(bool enabled) final;
 
+    /// Not let in by the shard, or not yet: its turn comes after that of those who are.
+    [[nodiscard]] bool is_newcomer() const { return newcomer_; }
     bool scheduled = false;   ///< the runner's: stands in its list of connections to proceed with
 
 protected:
@@ -111,6 +114,7 @@ private:
     std::unique_ptr<Handshake> handshake_;
     std::int64_t deadline_ms_ = 0;
     Stage stage_ = Stage::proxy_header;
+    bool newcomer_ = true;
 };
 
 /// MQTT straight on the socket: TCP, TLS, Unix.

@@ -12,6 +12,7 @@
 #include "broker/net/acceptor.h"
 #include "broker/net/admission.h"
 #include "broker/net/listener.h"
+#include "broker/net/shard_heap.h"
 #include "broker/net/shard_runner.h"
 #include "broker/net/tls_context.h"
 
@@ -69,6 +70,7 @@ void NetServer::start() {
 void NetServer::run_shard(std::uint32_t index) {
     block_signals();
     ::pthread_setname_np(::pthread_self(), ("shard-" + std::to_string(index)).c_str());
+    use_own_heap();
     runners_[index]->run();
 }
 

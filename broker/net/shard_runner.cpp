@@ -20,11 +20,17 @@ constexpr std::int64_t drain_timeout_ms = 5'000;
 constexpr std::int64_t linger_timeout_ms = 1'000;
 constexpr std::int64_t stop_timeout_ms = 2'000;
 
-std::int64_t read_ms(clockid_t clock) {
+// A turn's time for those who are not in yet, one at least. TLS handshakes and CONNECTs take 20 to 1,000 us each.
+constexpr std::int64_t newcomers_us_per_turn = 200;
+constexpr std::int64_t newcomers_us_when_busy = 100;
+
+std::int64_t read_us(clockid_t clock) {
     timespec now{};
     ::clock_gettime(clock, &now);
-    return std::int64_t{now.tv_sec} * 1'000 + now.tv_nsec / 1'000'000;
+    return std::int64_t{now.tv_sec} * 1'000'000 + now.tv_nsec / 1'000;
 }
+
+std::int64_t read_ms(clockid_t clock) { return read_us(clock) / 1'000; }
 
 }  // namespace
 
@@ -71,6 +77,7 @@ void ShardRunner::wait_and_dispatch() {
             dispatch(*static_cast<EventSource*>(event.data.ptr), event.events);
         }
     }
+    proceed_newcomers(count == events_per_wait);
     if (web_sockets_) proceed_web_sockets();
     if (now_.steady_ms >= next_tick_ms_) tick();
     yield_to_shard();
@@ -83,7 +90,7 @@ void ShardRunner::read_clock() {
 }
 
 int ShardRunner::wait_ms() {
-    if (!scheduled_.empty() || !dead_.empty()) return 0;
+    if (!scheduled_.empty() || !newcomers_.empty() || !dead_.empty()) return 0;
     if (web_sockets_ && web_sockets_->has_work()) return 0;
     const std::int64_t left = next_tick_ms_ - read_ms(CLOCK_MONOTONIC);
     if (left <= 0 || !wakers_.may_sleep(index_)) return 0;
@@ -109,6 +116,23 @@ void ShardRunner::proceed_scheduled() {
         if (input_bytes_ >= input_bytes_per_turn) yield_to_shard();
     }
     proceeding_.clear();
+}
+
+// When a whole hall comes back at once, those who are in do not notice: thousands of handshakes, CONNECTs and refusals
+// are dealt with a little in each turn, and hardly at all while epoll has more to tell than one turn takes.
+void ShardRunner::proceed_newcomers(bool others_wait) {
+    const std::int64_t share = others_wait ? newcomers_us_when_busy : newcomers_us_per_turn;
+    const std::int64_t until = newcomers_.empty() ? 0 : read_us(CLOCK_MONOTONIC) + share;
+    std::size_t waiting = newcomers_.size();   // who joins the line again meanwhile has to let the shard answer first
+    while (waiting-- > 0) {
+        Connection* connection = newcomers_.front();
+        newcomers_.pop_front();
+        connection->scheduled = false;
+        if (connection->stage() == Connection::Stage::dead) continue;
+        connection->proceed();
+        if (input_bytes_ >= input_bytes_per_turn) yield_to_shard();
+        if (read_us(CLOCK_MONOTONIC) >= until) return;
+    }
 }
 
 void ShardRunner::proceed_web_sockets() {
@@ -153,7 +177,11 @@ std::int64_t ShardRunner::enter(Connection& connection, Phase phase) {
 void ShardRunner::schedule(Connection& connection) {
     if (connection.scheduled) return;
     connection.scheduled = true;
-    scheduled_.push_back(&connection);
+    if (connection.is_newcomer()) {
+        newcomers_.push_back(&connection);
+    } else {
+        scheduled_.push_back(&connection);
+    }
 }
 
 void ShardRunner::bury(Connection& connection) {

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -67,7 +68,7 @@ public:
     void connect_failed(const broker::PeerAddress& peer) { admission_.failed(peer, now_.steady_ms); }
     /// Moves the connection to the list of a phase; returns its deadline there, steady milliseconds, 0: none.
     std::int64_t enter(Connection& connection, Phase phase);
-    /// proceed() is called once more, in the next turn of the loop.
+    /// proceed() is called once more: in the next turn of the loop, a newcomer's when its turn in the line comes.
     void schedule(Connection& connection);
     /// The connection is dead: it is deleted when the turn ends.
     void bury(Connection& connection);
@@ -88,6 +89,7 @@ private:
     void handle_wake(unsigned reasons);
     void dispatch(EventSource& source, std::uint32_t events);
     void proceed_scheduled();
+    void proceed_newcomers(bool others_wait);
     void proceed_web_sockets();
     void yield_to_shard();
     void tick();
@@ -110,6 +112,7 @@ private:
     std::size_t input_bytes_ = 0;
     List handshaking_, open_, draining_, lingering_;
     std::vector<Connection*> scheduled_, proceeding_, dead_;
+    std::deque<Connection*> newcomers_;
     std::unique_ptr<WebSocketContext> web_sockets_;
     std::function<void(std::int64_t)> tick_task_;
     bool stopping_ = false;

@@ -51,7 +51,7 @@ Config config_with(const Limits& limits) {
 class Setup {
 public:
     explicit Setup(const Limits& limits = {}, std::uint32_t shards = 1)
-        : broker(config_with(limits), shards, [](std::uint32_t) {}) {
+        : broker(config_with(limits), shards, [this](std::uint32_t) { ++wakes; }) {
         broker.attach(log_);
         broker.on_connect_failure([this](const PeerAddress& peer) { failures.push_back(peer.port); });
         tick();
@@ -124,6 +124,7 @@ public:
     }
 
     std::vector<std::uint16_t> failures;
+    int wakes = 0;                                 // calls for another turn
     Broker broker;
 
 private:
@@ -255,6 +256,22 @@ TEST_CASE("what a peer does wrong before its CONNACK is told to who counts failu
     for (int i = 0; i < 130; ++i) setup.tick();                        // connect_timeout_ms is 10 s
     CHECK(setup.failures.back() == 15);
     CHECK(wires.back().closed);
+}
+
+TEST_CASE("thousands whose time is over are sent away a few in a turn", "[core][limits]") {
+    Setup setup;
+    std::deque<Wire> wires;
+    for (int i = 0; i < 100; ++i) setup.open(wires.emplace_back());
+    const auto gone = [&] { return std::count_if(wires.begin(), wires.end(), [](const Wire& w) { return w.closed; }); };
+    for (int i = 0; i < 130 && gone() == 0; ++i) setup.tick();         // connect_timeout_ms is 10 s
+    CHECK(gone() > 0);
+    CHECK(gone() < 50);
+    for (int i = 0; i < 10 && gone() < 100; ++i) {
+        const int woken = setup.wakes;
+        setup.broker.shard(0).on_mail();
+        CHECK((setup.wakes > woken) == (gone() < 100));                // it asks for its next turn itself
+    }
+    CHECK(gone() == 100);
 }
 
 TEST_CASE("a transient queue that is full in bytes refuses its publisher; what was acknowledged is in it",

@@ -45,6 +45,7 @@ public:
     std::atomic<int> opened{0}, closed{0}, writable_calls{0}, mails{0}, on_bytes_calls{0};
     std::atomic<std::uint64_t> bytes_offered{0};
     std::atomic<std::int64_t> turns{0};
+    std::atomic<int> frames{0}, frames_before_when{-1};
     std::size_t goodbye_bytes = 10;
     bool refuse = false;
 
@@ -124,6 +125,10 @@ private:
             transport->close(std::move(out));
             return false;
         }
+        ++frames;
+        if (body == "let in") client.transport->let_in();
+        if (body == "slow") std::this_thread::sleep_for(std::chrono::milliseconds(2));
+        if (body == "when") frames_before_when = frames - 1;
         if (body == "pause") {
             client.transport->set_reading(false);
             paused_[&client] = now_.steady_ms + 600;

@@ -326,3 +326,18 @@ TEST_CASE("Unix sockets: mode, stale files, files in use", "[net]") {
     CHECK_THROWS_WITH(Server({listener}), Catch::Contains("no socket"));
     ::unlink(path.c_str());
 }
+
+TEST_CASE("who is let in does not wait for a crowd that wants in", "[net]") {
+    Server server({tcp_listener()});
+    Peer member(server.port());
+    REQUIRE(member.send(frame("let in")));
+    REQUIRE(member.receive(10) == frame("let in"));
+    std::vector<Peer> crowd;
+    for (int i = 0; i < 100; ++i) crowd.emplace_back(server.port());
+    REQUIRE(eventually([&] { return server.opened() == 101; }));
+    for (Peer& one : crowd) REQUIRE(one.send(frame("slow")));
+    REQUIRE(member.send(frame("when")));
+    CHECK(member.receive(8) == frame("when"));
+    CHECK(server.echo().frames_before_when < 50);   // without the line nearly all of them
+    for (Peer& one : crowd) CHECK(one.receive(8) == frame("slow"));
+}
