@@ -273,8 +273,12 @@ void Shard::note_denial(const Client& client, std::string_view action, std::stri
 void Shard::claim(Client& client) {
     client.state = ClientState::claiming;
     client.identity = FilterIndex::hash(client.session->client_id);
-    const auto claimed = registry_.claim(client.session->client_id, {index_, client.number}, client.user);
+    const auto claimed = registry_.claim(client.session->client_id, {index_, client.number, client.arrival_ns},
+                                         client.user, client.transport->peer_has_ended());
     if (claimed.refused) return refuse_identity(client);
+    if (claimed.too_late) {
+        return refuse_connect(client, Reason::session_taken_over, "a later connection uses this client identifier");
+    }
     const bool durable = claimed.durable || client.session->expiry_s > 0;
     if (durable) client.session->durable = 1;  // known when the log has answered; not 0 sends the claim
     if (claimed.previous) {

@@ -211,6 +211,7 @@ public:
     std::uint32_t pending_log = 0;            // acknowledgements that wait for a commit
     std::uint32_t publishes_unanswered = 0;   // QoS 1 and 2 received, not yet answered to the end
     std::int64_t opened_ms = 0;               // steady
+    std::int64_t arrival_ns = 0;              // ConnectionInfo has it
     std::int64_t last_in_ms = 0;              // steady
     std::int64_t blocked_since_ms = 0;        // steady
     std::int64_t unanswered_since_ms = 0;     // steady; v3: a publish was refused and will not be answered; 0: none

@@ -9,7 +9,7 @@ bool is_anothers(std::string_view owner, std::string_view user) { return !owner.
 
 }  // namespace
 
-Registry::Claimed Registry::claim(std::string_view client_id, Holder holder, std::string_view user) {
+Registry::Claimed Registry::claim(std::string_view client_id, Holder holder, std::string_view user, bool ended) {
     Part& in = part(client_id);
     const std::lock_guard lock(in.mutex);
     const auto at = in.entries.find(client_id);
@@ -22,7 +22,8 @@ Registry::Claimed Registry::claim(std::string_view client_id, Holder holder, std
     const bool held = entry.holder.number != 0;
     claimed.refused = (held && is_anothers(entry.user, user)) ||
                       (entry.durable && entry.session_user && is_anothers(*entry.session_user, user));
-    if (claimed.refused) return claimed;
+    claimed.too_late = held && ended && entry.holder.arrival_ns > holder.arrival_ns;
+    if (claimed.refused || claimed.too_late) return claimed;
     if (held) claimed.previous = entry.holder;
     entry.holder = holder;
     entry.user = user;

@@ -20,16 +20,21 @@ public:
     struct Holder {
         std::uint32_t shard = 0;
         std::uint64_t number = 0;    // of the connection
+        std::int64_t arrival_ns = 0; // of the connection, ConnectionInfo has it
     };
     struct Claimed {
         std::optional<Holder> previous;  // must be told to let go
         bool durable = false;            // the log has a session of this client
         bool refused = false;            // it is another user's: nothing was changed
+        bool too_late = false;           // a later connection has it: nothing was changed
     };
 
     /// `holder` has the identifier from now on, unless another user has it or has a durable session by its name.
     /// `user` empty: nobody in particular. What was nobody's is anybody's (auth/client_identity.h).
-    Claimed claim(std::string_view client_id, Holder holder, std::string_view user);
+    /// `ended`: the peer has closed its side. Who connects anew at once may find that the connection it gave up is
+    /// dealt with after the new one, on another shard or behind others who want in: what is left of it must not take
+    /// the session from the later one.
+    Claimed claim(std::string_view client_id, Holder holder, std::string_view user, bool ended = false);
     /// Gives it up unless someone else has claimed it meanwhile.
     void release(std::string_view client_id, std::uint64_t number);
     /// The log made or dropped a session of this client.

@@ -44,6 +44,7 @@ Client* Shard::on_open(Transport& transport, const ConnectionInfo& info) {
     client->number = next_number_++;
     client->peer = info.peer;
     client->listener = info.listener;
+    client->arrival_ns = info.arrival_ns;
     client->local = info.local;
     client->administration = info.administration;
     if (info.principal) {

@@ -26,6 +26,7 @@ struct PeerAddress {
 struct ConnectionInfo {
     PeerAddress peer;
     std::uint16_t listener = 0;          // index into Config::listeners
+    std::int64_t arrival_ns = 0;         // steady: when the system gave it to us; 0: nobody knows
     bool secure = false;                 // TLS
     bool local = false;                  // loopback, Unix socket or in-process: anonymous is allowed
     std::string certificate;             // the verified client certificate in DER, or empty
@@ -47,6 +48,8 @@ public:
     virtual void close_after_goodbye(mqtt::Buffer&& out) { close(std::move(out)); }
     /// The CONNECT has been accepted: from here on the peer is one of those who are served first.
     virtual void let_in() {}
+    /// The peer has ended its side of the connection, whether or not that was read yet. Costs a system call.
+    [[nodiscard]] virtual bool peer_has_ended() const { return false; }
     /// Backpressure: stop or go on reading from this peer.
     virtual void set_reading(bool enabled) = 0;
 };

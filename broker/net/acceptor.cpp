@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 
 #include "broker/core/log.h"
@@ -62,7 +63,8 @@ void Acceptor::accepted(int descriptor, const broker::PeerAddress& peer) {
         return;
     }
     listener_.connections.fetch_add(1, std::memory_order_relaxed);
-    const AcceptedSocket socket{descriptor, peer, &listener_};
+    const auto arrival = std::chrono::steady_clock::now().time_since_epoch();
+    const AcceptedSocket socket{descriptor, peer, &listener_, std::chrono::nanoseconds(arrival).count()};
     if (least_loaded->get() == &runner_) {
         runner_.adopt_here(socket);
     } else {

@@ -19,11 +19,13 @@ struct Connection::Handshake {
     broker::PeerAddress socket_peer;   // without what a PROXY header says
 };
 
-Connection::Connection(ShardRunner& runner, Listener& listener, int descriptor, const broker::PeerAddress& peer)
-    : socket_(descriptor), runner_(runner), listener_(listener), handshake_(new Handshake) {
-    handshake_->info.peer = handshake_->socket_peer = peer;
-    handshake_->info.listener = listener.index();
-    handshake_->info.local = peer.is_loopback() || listener.config().kind == broker::ListenerKind::unix_socket;
+Connection::Connection(ShardRunner& runner, const AcceptedSocket& socket)
+    : socket_(socket.descriptor), runner_(runner), listener_(*socket.listener), handshake_(new Handshake) {
+    broker::ConnectionInfo& info = handshake_->info;
+    info.peer = handshake_->socket_peer = socket.peer;
+    info.listener = listener_.index();
+    info.local = socket.peer.is_loopback() || listener_.config().kind == broker::ListenerKind::unix_socket;
+    info.arrival_ns = socket.arrival_ns;
 }
 
 Connection::~Connection() = default;

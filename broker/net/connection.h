@@ -16,6 +16,7 @@ namespace trunkline::net {
 class Listener;
 class ShardRunner;
 class TlsContext;
+struct AcceptedSocket;
 
 /// What a runner's epoll set holds. `events` as epoll reports them.
 class EventSource {
@@ -35,7 +36,7 @@ public:
     /// In the order a connection goes through them.
     enum class Stage : std::uint8_t { proxy_header, tls_handshake, upgrade, open, draining, lingering, dead };
 
-    Connection(ShardRunner& runner, Listener& listener, int descriptor, const broker::PeerAddress& peer);
+    Connection(ShardRunner& runner, const AcceptedSocket& socket);
     ~Connection() override;
 
     /// Once, after registration with epoll.
@@ -56,6 +57,7 @@ public:
     void flush(mqtt::Buffer& out) final;
     void close(mqtt::Buffer&& out) final;
     void let_in() final { newcomer_ = false; }
+    [[nodiscard]] bool peer_has_ended() const final { return socket_.peer_has_ended(); }
     void set_reading(bool enabled) final;
 
     /// Not let in by the shard, or not yet: its turn comes after that of those who are.

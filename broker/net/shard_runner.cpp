@@ -239,10 +239,8 @@ void ShardRunner::take_inbox() {
 }
 
 void ShardRunner::start_connection(const AcceptedSocket& socket) {
-    Connection* connection =
-        socket.listener->uses_websocket()
-            ? make_web_socket_connection(*this, *socket.listener, socket.descriptor, socket.peer)
-            : new StreamConnection(*this, *socket.listener, socket.descriptor, socket.peer);
+    Connection* connection = socket.listener->uses_websocket() ? make_web_socket_connection(*this, socket)
+                                                               : new StreamConnection(*this, socket);
     epoll_event event{};
     event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
     event.data.ptr = static_cast<EventSource*>(connection);

@@ -25,6 +25,7 @@ struct AcceptedSocket {
     int descriptor = -1;
     broker::PeerAddress peer;
     Listener* listener = nullptr;
+    std::int64_t arrival_ns = 0;   ///< steady
 };
 
 /// Lives as long as its NetServer. run() is the shard's thread; what is not marked "any thread" belongs to it.

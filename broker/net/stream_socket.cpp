@@ -3,6 +3,7 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -107,6 +108,11 @@ IoResult StreamSocket::peek(char* to, std::size_t size) const {
     if (got < 0) return {0, status_of_errno()};
     if (got == 0) return {0, IoStatus::closed};
     return {static_cast<std::size_t>(got), IoStatus::ok};
+}
+
+bool StreamSocket::peer_has_ended() const {
+    pollfd asked{descriptor_, POLLRDHUP, 0};
+    return ::poll(&asked, 1, 0) > 0;   // POLLHUP and POLLERR need no asking
 }
 
 void StreamSocket::shut_down_sending() {

@@ -51,6 +51,8 @@ public:
 
     /// Looks at the first bytes without taking them (never under TLS).
     [[nodiscard]] IoResult peek(char* to, std::size_t size) const;
+    /// The end of the peer's stream or an error has arrived, though bytes before it may be unread.
+    [[nodiscard]] bool peer_has_ended() const;
     /// No more is sent: close_notify under TLS, then the end of the TCP stream.
     void shut_down_sending();
     void close();

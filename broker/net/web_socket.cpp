@@ -111,8 +111,8 @@ void async_teardown(beast::role_type, SocketStream& stream, Handler&& handler) {
 /// MQTT in binary messages. A dead connection lives on until Beast has let go of it.
 class WebSocketConnection final : public Connection {
 public:
-    WebSocketConnection(ShardRunner& runner, Listener& listener, int descriptor, const broker::PeerAddress& peer)
-        : Connection(runner, listener, descriptor, peer), context_(runner.web_socket_context().impl()) {}
+    WebSocketConnection(ShardRunner& runner, const AcceptedSocket& socket)
+        : Connection(runner, socket), context_(runner.web_socket_context().impl()) {}
 
     [[nodiscard]] bool may_be_deleted() const override { return operations_ == 0; }
     [[nodiscard]] Executor executor() { return context_.context.get_executor(); }
@@ -454,9 +454,8 @@ void WebSocketConnection::say_goodbye() {
 
 }  // namespace
 
-Connection* make_web_socket_connection(ShardRunner& runner, Listener& listener, int descriptor,
-                                       const broker::PeerAddress& peer) {
-    return new WebSocketConnection(runner, listener, descriptor, peer);
+Connection* make_web_socket_connection(ShardRunner& runner, const AcceptedSocket& socket) {
+    return new WebSocketConnection(runner, socket);
 }
 
 }  // namespace trunkline::net

@@ -26,7 +26,6 @@ private:
     std::unique_ptr<Impl> impl_;
 };
 
-[[nodiscard]] Connection* make_web_socket_connection(ShardRunner& runner, Listener& listener, int descriptor,
-                                                     const broker::PeerAddress& peer);
+[[nodiscard]] Connection* make_web_socket_connection(ShardRunner& runner, const AcceptedSocket& socket);
 
 }  // namespace trunkline::net

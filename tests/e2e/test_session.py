@@ -3,7 +3,7 @@ import time
 
 import mqttcodec as codec
 from harness import mosquitto_differs, versions
-from mqttcodec import PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, V311, V5
+from mqttcodec import CONNACK, PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, V311, V5
 
 KEEP = {"session_expiry_interval": 60}
 
@@ -288,3 +288,23 @@ def test_wrong_state_acknowledgements(env, version):
     seen = [item for item in client.drain(0.3) if item.kind in (PUBLISH, PUBREL)]
     assert len(seen) <= 1
     env.still_serves()
+
+
+def test_a_connection_given_up_takes_no_session(env):
+    """[MQTT-3.1.4-3] in the order of the connections: who gives one up before its answer and connects anew is let in,
+    whichever of the two the broker deals with first."""
+    broker = env.own_broker(extra_config={"workers": 2})
+    for _ in range(20):
+        clients = []
+        for number in range(16):
+            first, second = env.client(broker=broker), env.client(broker=broker)
+            for client in (first, second):
+                client.send_connect(env.id(str(number)), clean=False, props=KEEP)
+                if client is first:
+                    client.close()
+            clients.append(second)
+        for client in clients:
+            assert client.expect(CONNACK).reason == 0
+        for client in clients:
+            client.ping()
+            client.drop()

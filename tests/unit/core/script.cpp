@@ -263,6 +263,7 @@ Peer& Script::open(std::uint32_t shard, mqtt::Version version) {
     Peer& peer = *peers.emplace_back(std::make_unique<Peer>(*this, shard, version));
     ConnectionInfo info;
     info.local = true;
+    info.arrival_ns = static_cast<std::int64_t>(peers.size());
     peer.client = broker->shard(shard).on_open(peer.transport, info);
     return peer;
 }

@@ -80,11 +80,13 @@ public:
     void flush(mqtt::Buffer& out) override;
     void close(mqtt::Buffer&& out) override;
     void set_reading(bool enabled) override { reading = enabled; }
+    [[nodiscard]] bool peer_has_ended() const override { return peer_ended; }
 
     std::string received;                ///< not read by the script yet
     std::size_t takes = SIZE_MAX;        ///< bytes that it still takes; a socket buffer that is full takes none
     bool blocked = false;                ///< a flush() left something behind
     bool closed = false;                 ///< by the broker
+    bool peer_ended = false;             ///< the end of its stream has come, behind bytes to be read
     bool reading = true;
     mqtt::Buffer* output = nullptr;      ///< what a flush() left behind
 };

@@ -155,6 +155,26 @@ TEST_CASE("a chain of takeovers ends with the last one connected", "[core][sessi
     CHECK(chain.back()->payloads().size() == (expiry_s > 0 ? 1 : 0));
 }
 
+TEST_CASE("what is left of a connection given up takes the session from no later one", "[core][session]") {
+    Script script(2);
+    const std::uint32_t expiry_s = GENERATE(0U, 100U), shard = GENERATE(0U, 1U);
+    const bool ended = GENERATE(true, false);
+    const Hello hello{.id = "a", .clean = false, .expiry_s = expiry_s};
+    Peer& early = script.open(0);
+    Peer& later = script.connect(hello, shard);
+    early.transport.peer_ended = ended;
+    early.send(hello);   // in its socket since before the other came, read now
+    script.settle();
+    CHECK(early.expect<mqtt::Connack>().reason == (ended ? Reason::unspecified_error : Reason::success));
+    CHECK(early.transport.closed == ended);
+    CHECK(later.transport.closed == !ended);   // who is still there is another device of that name [MQTT-3.1.4-3]
+    if (!ended) return;
+    CHECK(later.quiet());
+    script.subscribe(later, "t", 0);
+    later.send(Text{.payload = "1"});
+    CHECK(later.payloads() == std::vector<std::string>{"1"});
+}
+
 TEST_CASE("connections that go while they wait for a takeover leave the identifier to the next", "[core][session]") {
     Script script(2);
     Peer& first = script.connect({.id = "a", .clean = false, .expiry_s = 100}, 0);
