@@ -140,7 +140,7 @@ step_asan-unit() { ctest --test-dir build/asan --output-on-failure -R '^(unit|un
 # Without what measures memory and speed, which the sanitizers change, and with fewer of what takes them long.
 step_asan-e2e() {
     TRUNKLINE_FUZZ_REQUESTS=100 tests/e2e/run --broker "$(two_workers asan)" -v \
-        --without memory --without start_is_quick --without storm
+        --without memory --without start_is_quick --without storm --without tens_of_thousands
 }
 
 # GCC 12's ThreadSanitizer cannot place its shadow where the kernel randomises addresses widely.

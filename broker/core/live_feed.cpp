@@ -13,7 +13,7 @@ constexpr std::size_t hand_over_least = 64;      // between two ticks
 constexpr std::size_t late_per_tick_max = 4'096; // of what the turns since the last tick did not come to
 constexpr std::size_t few_per_tick = 1'000;
 constexpr std::size_t spread_ticks = 4;
-constexpr std::size_t late_ticks = 13;
+constexpr std::size_t late_ticks = 9;
 constexpr std::size_t payload_room = 64;         // at the least: values grow by some digits
 }  // namespace
 
