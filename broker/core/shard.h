@@ -481,7 +481,7 @@ private:
     using Slot = boost::intrusive::list<Client, boost::intrusive::constant_time_size<false>>;
     std::vector<Slot> wheel_;
     std::int64_t wheel_s_ = 0;
-    static constexpr int deadlines_per_turn = 16;
+    static constexpr int deadlines_per_turn = 4;
     Slot due_;                                               // whose second has come, not looked at yet
     std::string scratch_;                                    // forwarded properties
     auth::audit::LeafMaker leaves_;                          // of the open submission

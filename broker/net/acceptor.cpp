@@ -15,7 +15,7 @@
 namespace trunkline::net {
 namespace {
 
-constexpr int accepts_per_event = 8;
+constexpr int accepts_per_event = 4;
 constexpr std::int64_t pause_ms = 100;
 
 }  // namespace

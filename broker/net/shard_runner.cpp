@@ -21,8 +21,8 @@ constexpr std::int64_t linger_timeout_ms = 1'000;
 constexpr std::int64_t stop_timeout_ms = 2'000;
 
 // A turn's time for those who are not in yet, one at least. TLS handshakes and CONNECTs take 20 to 1,000 us each.
-constexpr std::int64_t newcomers_us_per_turn = 200;
-constexpr std::int64_t newcomers_us_when_busy = 100;
+constexpr std::int64_t newcomers_us_per_turn = 100;
+constexpr std::int64_t newcomers_us_when_busy = 50;
 
 std::int64_t read_us(clockid_t clock) {
     timespec now{};
