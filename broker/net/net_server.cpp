@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <cstring>
 #include <ctime>
 #include <future>
 
@@ -70,7 +71,10 @@ void NetServer::start() {
 void NetServer::run_shard(std::uint32_t index) {
     block_signals();
     ::pthread_setname_np(::pthread_self(), ("shard-" + std::to_string(index)).c_str());
-    use_own_heap();
+    if (const int error = use_own_heap(); error != 0) {
+        broker::log(broker::Level::warn, "shard_heap_shared",
+                    {{"why", ::strerror(error)}, {"consequence", "logins of many delay messages by some milliseconds"}});
+    }
     runners_[index]->run();
 }
 

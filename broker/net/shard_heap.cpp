@@ -16,12 +16,12 @@ const char* malloc_conf = "narenas:2,background_thread:true,dirty_decay_ms:100,m
 
 namespace trunkline::net {
 
-void use_own_heap() {
-    if (!mallctl) return;
+int use_own_heap() {
+    if (!mallctl) return 0;
     unsigned heap = 0;
     std::size_t size = sizeof heap;
-    if (mallctl("arenas.create", &heap, &size, nullptr, 0) != 0) return;
-    mallctl("thread.arena", nullptr, nullptr, &heap, sizeof heap);
+    const int error = mallctl("arenas.create", &heap, &size, nullptr, 0);
+    return error != 0 ? error : mallctl("thread.arena", nullptr, nullptr, &heap, sizeof heap);
 }
 
 }  // namespace trunkline::net
