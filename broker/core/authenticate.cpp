@@ -211,8 +211,7 @@ void Shard::look_who_may_stay() {
     const auth::AccessStore* store = broker_.access();
     if (!store || store->generation() == access_looked_at_) return;
     const auto access = store->current();
-    const bool first = std::exchange(access_looked_at_, access->generation()) == 0;
-    if (first) return;   // whoever is connected has passed this very file
+    access_looked_at_ = access->generation();
     std::vector<Client*> gone;
     for (const auto& [number, client] : clients_) {
         if (client->state != ClientState::connected || client->user.empty()) continue;

@@ -45,7 +45,8 @@ TEST_CASE("a wrong password takes as long for users who do not exist", "[auth]")
     for (std::size_t i = 0; i < attempts + 100; ++i) {
         const bool exists = random() % 2;
         Credentials credentials;
-        const std::string user = (exists ? "user" : "none") + std::to_string(random() % 100);
+        // A new unknown name each time: each resembles one known user for good, and a hundred would be no fair sample.
+        const std::string user = exists ? "user" + std::to_string(random() % 100) : "none" + std::to_string(random());
         credentials.user_name = user;
         credentials.password = "wrong";
         const Attempt attempt(credentials);
