@@ -112,6 +112,7 @@ void Compiler::compile_types() {
     marks_.assign(document_.types.size(), 0);
     compiled_types_.assign(document_.types.size(), nullptr);
     member_counts_.assign(document_.types.size(), 0);
+    heights_.assign(document_.types.size(), 0);
     check_cycles();
     std::size_t total = 0;
     for (const syntax::Type& type : document_.types) {
@@ -150,12 +151,24 @@ bool Compiler::visit_type(std::size_t index, std::vector<std::size_t>& trail) {
     marks_[index] = 1;
     trail.push_back(index);
     bool good = true;
+    std::size_t height = 0;
     for (const syntax::Part& part : type.parts) {
         const syntax::Type* of = find_type(part.type, "part " + quote(part.name.value));
-        if (of && !visit_type(static_cast<std::size_t>(of - document_.types.data()), trail)) good = false;
-        if (!of) good = false;
+        const auto of_index = of ? static_cast<std::size_t>(of - document_.types.data()) : 0;
+        if (!of || !visit_type(of_index, trail)) {
+            good = false;
+            continue;
+        }
+        part_types_[&part] = of_index;
+        height = std::max(height, heights_[of_index] + 1);
     }
     trail.pop_back();
+    heights_[index] = height;
+    if (good && height > part_depth_max) {  // of types that were fine one by one, the innermost first
+        add("TL-9124", type.parts.front().type.place, "parts within parts, more than 32 deep, in " + type_id(type),
+            "flatten the parts");
+        good = false;
+    }
     marks_[index] = good ? 2 : 3;
     return good;
 }
@@ -165,19 +178,14 @@ void Compiler::check_cycles() {
     for (std::size_t i = 0; i < document_.types.size(); ++i) visit_type(i, trail);
 }
 
-// Members and parts of a type, with those of its parts; saturates. Types in circles are not asked for.
+// Members and parts of a type, with those of its parts; saturates. Types in circles are not asked for: what has no
+// mark 3 has parts without it alone, less deep than part_depth_max.
 std::size_t Compiler::count_members(std::size_t index) {
     if (member_counts_[index] > 0) return member_counts_[index] - 1;
     const syntax::Type& type = document_.types[index];
     std::size_t count = type.members.size() + type.parts.size();
     for (const syntax::Part& part : type.parts) {
-        const auto found = type_names_.find(part.type.value.substr(0, part.type.value.find('@')));
-        if (found == type_names_.end()) continue;
-        std::size_t most = 0;
-        for (const std::size_t of : found->second) {
-            if (marks_[of] != 3) most = std::max(most, count_members(of) + 1);
-        }
-        count = std::min<std::size_t>(count + most, 1'000'000);
+        count = std::min<std::size_t>(count + count_members(part_types_.at(&part)) + 1, 1'000'000);
     }
     member_counts_[index] = count + 1;
     return count;
@@ -208,18 +216,16 @@ void Compiler::compile_type(const syntax::Type& type) {
         if (!compiled_members_.contains(&member)) compiled_members_.emplace(&member, compile_member(member));
     }
     for (const syntax::Part& part : type.parts) check_name(part.name, "");
-    if (marks_[index] != 3) expand(type, "", compiled, 0);
+    if (marks_[index] != 3) expand(type, "", compiled);
     data_.types.push_back(compiled);
     compiled_types_[index] = &data_.types.back();
 }
 
 // Puts the members of `type` below the path `prefix`; those of parts below the part's name, in their turn.
-void Compiler::expand(const syntax::Type& type, const std::string& prefix, CompiledType& into, std::size_t depth) {
-    if (depth > part_depth_max) return;
+void Compiler::expand(const syntax::Type& type, const std::string& prefix, CompiledType& into) {
     for (const syntax::Member& member : type.members) place_member(member, prefix, into);
     for (const syntax::Part& part : type.parts) {
-        const syntax::Type* of = find_type(part.type, "part " + quote(part.name.value));
-        if (!of || marks_[static_cast<std::size_t>(of - document_.types.data())] == 3) continue;
+        const syntax::Type& of = document_.types[part_types_.at(&part)];
         // With a layout the first level says what kind of member follows, and a part has no one place.
         const auto& layout = document_.layout;
         if (layout.metrics.empty() && layout.events.empty() && layout.commands.empty()) {
@@ -229,12 +235,12 @@ void Compiler::expand(const syntax::Type& type, const std::string& prefix, Compi
                 add("TL-9125", part.name.place, quote(path) + " names two things of type " + std::string(into.id),
                     "rename one of them");
             }
-            child.part_type = data_.texts.keep(type_id(*of));
+            child.part_type = data_.texts.keep(type_id(of));
         }
-        for (const syntax::Member& member : of->members) {
+        for (const syntax::Member& member : of.members) {
             if (!compiled_members_.contains(&member)) compiled_members_.emplace(&member, compile_member(member));
         }
-        expand(*of, prefix + std::string(part.name.value) + "/", into, depth + 1);
+        expand(of, prefix + std::string(part.name.value) + "/", into);
     }
 }
 

@@ -54,7 +54,7 @@ private:
     bool visit_type(std::size_t index, std::vector<std::size_t>& trail);
     [[nodiscard]] const syntax::Type* find_type(const syntax::Text& reference, std::string_view user);
     std::size_t count_members(std::size_t index);
-    void expand(const syntax::Type& type, const std::string& prefix, CompiledType& into, std::size_t depth);
+    void expand(const syntax::Type& type, const std::string& prefix, CompiledType& into);
     NodeId type_child(NodeId parent, std::string_view path, Place place);
     void place_member(const syntax::Member& member, const std::string& prefix, CompiledType& into);
     Member compile_member(const syntax::Member& member);
@@ -96,6 +96,8 @@ private:
     std::vector<const CompiledType*> compiled_types_;                            // by index; nullptr: broken
     std::vector<std::size_t> member_counts_;                                     // by index, once counted
     std::unordered_map<const syntax::Member*, Member> compiled_members_;
+    std::unordered_map<const syntax::Part*, std::size_t> part_types_;            // of types without circles: by index
+    std::vector<std::size_t> heights_;                                           // parts within parts below, by index
     std::vector<std::uint8_t> marks_;  // of the search for cycles
     std::unordered_map<std::string, std::shared_ptr<const LevelPattern>> pattern_cache_;
     std::unordered_map<std::string, std::shared_ptr<const PayloadContract>> contract_cache_;

@@ -169,6 +169,38 @@ TEST_CASE("a hostile model is refused in under two seconds and 256 MiB", "[names
     }
 }
 
+TEST_CASE("a version of a type may have an older one as its part", "[namespace][model]") {
+    const auto model = compiled("trunkline: 1\nnamespace: t\nversion: 1\ntypes:\n"
+                                "  motor: {version: 1, metrics: {speed: {type: number}}}\n"
+                                "  motor@2: {metrics: {power: {type: number}}, parts: {old: motor@1}}\n"
+                                "tree: {r: {$type: motor@2}}\n");
+    CHECK(model->resolve("r/power").kind == MemberKind::metric);
+    CHECK(model->resolve("r/old/speed").kind == MemberKind::metric);
+    CHECK(model->resolve("r/old/power").kind != MemberKind::metric);
+}
+
+TEST_CASE("parts are nested 32 deep at most, in whichever order their types stand", "[namespace][model]") {
+    const bool innermost_first = GENERATE(true, false);
+    for (const int deep : {32, 33}) {
+        std::string text = "trunkline: 1\nnamespace: t\nversion: 1\ntypes:\n";
+        for (int i = 0; i <= deep; ++i) {
+            const int height = innermost_first ? i : deep - i;
+            text += "  t" + std::to_string(height) + ": {version: 1, ";
+            text += height == 0 ? "metrics: {m: {type: number}}}\n"
+                                : "parts: {p: t" + std::to_string(height - 1) + "}}\n";
+        }
+        text += "tree: {r: {$type: t" + std::to_string(deep) + "}}\n";
+        const Model::Result result = Model::compile(text, "m.yaml");
+        INFO(deep);
+        REQUIRE((result.model != nullptr) == (deep == 32));
+        if (deep == 33) {
+            CHECK(result.problems.front().rule == "TL-9124");
+            continue;
+        }
+        CHECK(result.model->resolve("r/" + repeated("p/", 32) + "m").kind == MemberKind::metric);
+    }
+}
+
 TEST_CASE("a model of 100,000 nodes compiles in under two seconds", "[namespace][model]") {
     const std::string text = large_model();
     const auto begin = std::chrono::steady_clock::now();
