@@ -339,7 +339,7 @@ void Shard::on_disconnect(Client& client, const mqtt::Frame& frame) {
     }
     client.ended_by = decoded->reason;
     counters.disconnects[static_cast<std::size_t>(decoded->reason)].add();
-    if (client.traced) [[unlikely]] trace_out(client);
+    if (client.traced) [[unlikely]] trace_goodbye(client);
     counters.bytes_sent.add(client.out.size());
     std::exchange(client.transport, nullptr)->close_after_goodbye(std::move(client.out));
     finish(client, decoded->reason != Reason::success);  // [MQTT-3.14.4-3]

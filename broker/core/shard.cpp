@@ -373,7 +373,7 @@ void Shard::close_transport(Client& client) {
     if (!client.transport) return;
     Transport* transport = client.transport;
     client.transport = nullptr;
-    if (client.traced) [[unlikely]] trace_out(client);
+    if (client.traced) [[unlikely]] trace_goodbye(client);
     counters.bytes_sent.add(client.out.size());
     transport->close(std::move(client.out));
 }

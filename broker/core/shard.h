@@ -366,6 +366,7 @@ private:
     void tell_trace(const Client& client, TracedPacket&& packet);
     /// In end_turn(), before the output is handed to the transport, and after.
     void trace_flushed(Client& client, bool before);
+    void trace_goodbye(Client& client);
     void end_trace_of(Client& client);
     void mark_dirty(Client& client);
 

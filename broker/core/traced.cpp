@@ -96,6 +96,12 @@ void Shard::trace_flushed(Client& client, bool before) {
     }
 }
 
+// Before the peer can know: it may come back on another shard, whose lines are to follow these.
+void Shard::trace_goodbye(Client& client) {
+    trace_out(client);
+    end_trace_of(client);
+}
+
 void Shard::end_trace_of(Client& client) {
     const auto at = traced_.find(client.number);
     client.traced = false;
