@@ -241,11 +241,22 @@ private:
         }
     }
 
+    // A rule of ours cannot speak of such topics, and "#" does not cover them: nobody may publish or receive there.
+    [[nodiscard]] bool is_left_out(const MosquittoAcl::Entry& entry) {
+        if (!entry.filter.starts_with("$share/") && entry.filter != "$share") return false;
+        notes_.push_back({"TL-9208", acl_->name() + ":" + std::to_string(entry.line) + ":1",
+                          "the entry for " + as_yaml(entry.filter) + " is left out: rules are about topics",
+                          "write the filter alone, without $share and the group"});
+        return true;
+    }
+
     void write_rules(const MosquittoAcl::Entries& entries, bool patterns) {
         for (const MosquittoAcl::Entry& entry : entries.denies) {
+            if (is_left_out(entry)) continue;
             out_ += "      - {deny: [publish, receive], topic: " + as_yaml(our_filter(entry.filter, patterns)) + "}\n";
         }
         for (const MosquittoAcl::Entry& entry : entries.allows) {
+            if (is_left_out(entry)) continue;
             const bool both = entry.access == (MosquittoAcl::read | MosquittoAcl::write);
             const std::string actions = both                                 ? "[publish, receive]"
                                         : entry.access == MosquittoAcl::read ? "receive"

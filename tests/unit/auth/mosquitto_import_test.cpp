@@ -113,6 +113,20 @@ TEST_CASE("the examples that Mosquitto brings are imported", "[auth]") {
     CHECK(access.decide(principal("bob", "c"), Action::publish, "$SYS/broker/connection/c/state", {}).allowed);
 }
 
+TEST_CASE("entries of an ACL file for shared subscriptions are left out, and said so", "[auth]") {
+    const MosquittoAcl acl = acl_of("topic $share/g/a\nuser roger\ntopic deny $share\ntopic read a\n"
+                                    "pattern $share/%c/#\n");
+    std::vector<Problem> notes;
+    const Access access(parsed(to_roles_file(&acl, nullptr, notes)), 2);
+    REQUIRE(notes.size() == 4);                              // and names with wildcards
+    CHECK(notes[1].place == "acl:5:1");
+    CHECK(notes[2].place == "acl:1:1");
+    CHECK(notes[2].message.find("$share/g/a") != std::string::npos);
+    CHECK(notes[3].place == "acl:3:1");
+    CHECK(access.decide(principal("roger", "c"), Action::subscribe, "$share/g/a", {}).allowed);
+    CHECK(access.decide(principal("roger", "c"), Action::receive, "a", {}).allowed);
+}
+
 TEST_CASE("a converted ACL file decides alike, but where it says so", "[auth]") {
     std::mt19937_64 random(23);
     const char* const filters[] = {"a", "a/#", "a/+", "b/%c", "%u/#", "a/%c/+", "x%%/#", "#", "+/b", "$SYS/#", "b/x%c"};
