@@ -2,6 +2,7 @@
 #pragma once
 
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -225,7 +226,7 @@ public:
         address.sin_family = AF_INET;
         address.sin_port = htons(port);
         address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        connected_ = ::connect(descriptor_, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
+        connect_to(reinterpret_cast<sockaddr*>(&address), sizeof address);
     }
     explicit Peer(const std::string& path) {
         descriptor_ = ::socket(AF_UNIX, SOCK_STREAM, 0);
@@ -233,7 +234,7 @@ public:
         sockaddr_un address{};
         address.sun_family = AF_UNIX;
         path.copy(address.sun_path, sizeof address.sun_path - 1);
-        connected_ = ::connect(descriptor_, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
+        connect_to(reinterpret_cast<sockaddr*>(&address), sizeof address);
     }
     ~Peer() { if (descriptor_ >= 0) ::close(descriptor_); }
     Peer(Peer&& other) noexcept
@@ -245,6 +246,7 @@ public:
     bool send(std::string_view bytes) {
         while (!bytes.empty()) {
             const ssize_t sent = ::send(descriptor_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+            if (sent < 0 && errno == EINTR) continue;
             if (sent <= 0) return false;
             bytes.remove_prefix(static_cast<std::size_t>(sent));
         }
@@ -275,6 +277,17 @@ public:
     bool end_of_stream = false, reset = false;
 
 private:
+    // A signal, such as a fuzzer's clock, ends the call but not the connecting.
+    void connect_to(const sockaddr* address, socklen_t size) {
+        connected_ = ::connect(descriptor_, address, size) == 0;
+        if (connected_ || errno != EINTR) return;
+        pollfd under_way{descriptor_, POLLOUT, 0};
+        while (::poll(&under_way, 1, 5'000) < 0 && errno == EINTR) {}
+        int error = ETIMEDOUT;
+        socklen_t error_size = sizeof error;
+        if (under_way.revents != 0) ::getsockopt(descriptor_, SOL_SOCKET, SO_ERROR, &error, &error_size);
+        connected_ = error == 0;
+    }
     void patience() {
         const timeval limit{5, 0};
         ::setsockopt(descriptor_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
