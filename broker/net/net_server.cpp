@@ -73,7 +73,8 @@ void NetServer::run_shard(std::uint32_t index) {
     ::pthread_setname_np(::pthread_self(), ("shard-" + std::to_string(index)).c_str());
     if (const int error = use_own_heap(); error != 0) {
         broker::log(broker::Level::warn, "shard_heap_shared",
-                    {{"why", ::strerror(error)}, {"consequence", "logins of many delay messages by milliseconds"}});
+                    {{"why", ::strerror(error)}, {"consequence", "logins of many delay messages by milliseconds"},
+                     {"mend", "give the broker more memory and start it again"}});
     }
     runners_[index]->run();
 }
